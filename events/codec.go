@@ -1,0 +1,342 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// ContentType is that of an encoded event (CloudEvents JSON format 1.0, section 3). It is also the value of the message's
+// Content-Type header; there are no ce-* headers.
+const ContentType = "application/cloudevents+json"
+
+// MaxEncodedBytes bounds an encoded event. The largest valid event, 1,000 known sessions of 256 bytes, fits.
+const MaxEncodedBytes = 1 << 20
+
+const (
+	typePrefix = "io.github.curfewhq."
+	typeSuffix = ".v1"
+	timeForm   = "2006-01-02T15:04:05.000Z"
+)
+
+// Type returns the CloudEvents type of an event, such as "io.github.curfewhq.SessionRevoked.v1".
+func Type(e Event) string { return typePrefix + Name(e) + typeSuffix }
+
+// Name returns the event's name in the contract, such as "SessionRevoked".
+func Name(e Event) string { return e.name() }
+
+func (*SessionRevoked) name() string          { return "SessionRevoked" }
+func (*UserLoggedOutEverywhere) name() string { return "UserLoggedOutEverywhere" }
+func (*DeviceLoggedOut) name() string         { return "DeviceLoggedOut" }
+func (*ClientLoggedOut) name() string         { return "ClientLoggedOut" }
+func (*TenantLoggedOut) name() string         { return "TenantLoggedOut" }
+
+// newEvent returns an empty event of that name, or nil for a name that isn't one.
+func newEvent(name string) Event {
+	switch name {
+	case "SessionRevoked":
+		return &SessionRevoked{}
+	case "UserLoggedOutEverywhere":
+		return &UserLoggedOutEverywhere{}
+	case "DeviceLoggedOut":
+		return &DeviceLoggedOut{}
+	case "ClientLoggedOut":
+		return &ClientLoggedOut{}
+	case "TenantLoggedOut":
+		return &TenantLoggedOut{}
+	}
+	return nil
+}
+
+// instant is a time as it stands on the wire: RFC 3339, UTC, three fractional digits.
+type instant time.Time
+
+func (t instant) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + Floor(time.Time(t)).Format(timeForm) + `"`), nil
+}
+
+// IsZero is what omitzero asks: the zero time in any location is a time left out.
+func (t instant) IsZero() bool { return time.Time(t).IsZero() }
+
+var errNotTime = errors.New("isn't an RFC 3339 time")
+
+// read takes a JSON string that holds an RFC 3339 time with any offset and any number of digits, floored to milliseconds.
+// Leap seconds (23:59:60) are refused: time.Time has none.
+func (t *instant) read(value []byte) error {
+	var s string
+	if err := readString(value, &s); err != nil {
+		return err
+	}
+	s = strings.ToUpper(s) // "t" and "z" are as good (RFC 3339 section 5.6)
+	parsed, err := time.Parse(time.RFC3339, s)
+	if err != nil || !strictTime(s) {
+		return errNotTime
+	}
+	*t = instant(Floor(parsed))
+	return nil
+}
+
+// strictTime refuses what time.Parse lets pass beyond RFC 3339: hours of one digit, a comma before the fraction, and offsets
+// of 24 hours or 60 minutes.
+func strictTime(s string) bool {
+	const hours, fraction = len("2006-01-02T15"), len("2006-01-02T15:04:05")
+	if s[hours] != ':' || s[fraction] == ',' {
+		return false
+	}
+	if strings.HasSuffix(s, "Z") {
+		return true
+	}
+	offset := s[len(s)-len("07:00"):]
+	return offset[:2] < "24" && offset[3:] < "60"
+}
+
+// envelope is the CloudEvents 1.0 envelope. Its member order is the order on the wire.
+type envelope struct {
+	SpecVersion     string          `json:"specversion"`
+	ID              string          `json:"id"`
+	Type            string          `json:"type"`
+	Source          string          `json:"source"`
+	Time            instant         `json:"time"`
+	DataContentType string          `json:"datacontenttype"`
+	TraceParent     string          `json:"traceparent,omitempty"`
+	Data            json.RawMessage `json:"data"`
+}
+
+// commonData is the part of data that all events share.
+type commonData struct {
+	Tenant      string    `json:"tenant"`
+	Reason      Reason    `json:"reason"`
+	ReasonAdmin string    `json:"reason_admin,omitempty"`
+	ReasonUser  string    `json:"reason_user,omitempty"`
+	Initiator   Initiator `json:"initiator"`
+	ExpiresAt   instant   `json:"expires_at,omitzero"`
+	Replayed    bool      `json:"replayed,omitempty"`
+	Replay      string    `json:"replay,omitempty"`
+}
+
+type sessionData struct {
+	Session          string  `json:"session"`
+	User             string  `json:"user,omitempty"`
+	Device           string  `json:"device,omitempty"`
+	Client           string  `json:"client,omitempty"`
+	AuthTime         instant `json:"auth_time,omitzero"`
+	SessionExpiresAt instant `json:"session_expires_at,omitzero"`
+	commonData
+}
+
+type userData struct {
+	User          string   `json:"user"`
+	Cutoff        instant  `json:"cutoff"`
+	Except        []string `json:"except,omitempty"`
+	KnownSessions []string `json:"known_sessions,omitempty"`
+	commonData
+}
+
+type deviceData struct {
+	Device string  `json:"device"`
+	User   string  `json:"user,omitempty"`
+	Cutoff instant `json:"cutoff"`
+	commonData
+}
+
+type clientData struct {
+	Client string  `json:"client"`
+	Cutoff instant `json:"cutoff"`
+	commonData
+}
+
+type tenantData struct {
+	Cutoff instant `json:"cutoff"`
+	commonData
+}
+
+func (c *Common) commonData() commonData {
+	return commonData{
+		Tenant: c.Tenant, Reason: c.Reason, ReasonAdmin: c.ReasonAdmin, ReasonUser: c.ReasonUser, Initiator: c.Initiator,
+		ExpiresAt: instant(c.ExpiresAt), Replayed: c.Replay != "", Replay: c.Replay,
+	}
+}
+
+func (e *SessionRevoked) data() any {
+	return sessionData{
+		Session: e.Session, User: e.User, Device: e.Device, Client: e.Client,
+		AuthTime: instant(e.AuthTime), SessionExpiresAt: instant(e.SessionExpiresAt), commonData: e.commonData(),
+	}
+}
+
+func (e *UserLoggedOutEverywhere) data() any {
+	return userData{User: e.User, Cutoff: instant(e.Cutoff), Except: e.Except, KnownSessions: e.KnownSessions, commonData: e.commonData()}
+}
+
+func (e *DeviceLoggedOut) data() any {
+	return deviceData{Device: e.Device, User: e.User, Cutoff: instant(e.Cutoff), commonData: e.commonData()}
+}
+
+func (e *ClientLoggedOut) data() any {
+	return clientData{Client: e.Client, Cutoff: instant(e.Cutoff), commonData: e.commonData()}
+}
+
+func (e *TenantLoggedOut) data() any {
+	return tenantData{Cutoff: instant(e.Cutoff), commonData: e.commonData()}
+}
+
+// commonMembers are the members of data that all events share, and where Decode puts them. replayed has no field of its own.
+func (c *Common) commonMembers(replayed *bool, more ...member) []member {
+	return append(more,
+		member{"tenant", &c.Tenant}, member{"reason", (*string)(&c.Reason)}, member{"reason_admin", &c.ReasonAdmin},
+		member{"reason_user", &c.ReasonUser}, member{"initiator", &c.Initiator}, member{"expires_at", (*instant)(&c.ExpiresAt)},
+		member{"replayed", replayed}, member{"replay", &c.Replay},
+	)
+}
+
+func (e *SessionRevoked) members(replayed *bool) []member {
+	return e.commonMembers(replayed,
+		member{"session", &e.Session}, member{"user", &e.User}, member{"device", &e.Device}, member{"client", &e.Client},
+		member{"auth_time", (*instant)(&e.AuthTime)}, member{"session_expires_at", (*instant)(&e.SessionExpiresAt)},
+	)
+}
+
+func (e *UserLoggedOutEverywhere) members(replayed *bool) []member {
+	return e.commonMembers(replayed,
+		member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)},
+		member{"except", &e.Except}, member{"known_sessions", &e.KnownSessions},
+	)
+}
+
+func (e *DeviceLoggedOut) members(replayed *bool) []member {
+	return e.commonMembers(replayed, member{"device", &e.Device}, member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)})
+}
+
+func (e *ClientLoggedOut) members(replayed *bool) []member {
+	return e.commonMembers(replayed, member{"client", &e.Client}, member{"cutoff", (*instant)(&e.Cutoff)})
+}
+
+func (e *TenantLoggedOut) members(replayed *bool) []member {
+	return e.commonMembers(replayed, member{"cutoff", (*instant)(&e.Cutoff)})
+}
+
+// Encode validates e and returns it as one CloudEvents 1.0 JSON object without a trailing newline. Equal events give
+// equal bytes. The error is an [*InvalidError].
+func Encode(e Event) ([]byte, error) {
+	if err := e.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := marshal(e.data())
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", Name(e), err)
+	}
+	m := e.Meta()
+	return marshal(envelope{
+		SpecVersion: "1.0", ID: m.ID, Type: Type(e), Source: m.Source, Time: instant(m.Time),
+		DataContentType: "application/json", TraceParent: m.TraceParent, Data: data,
+	})
+}
+
+// marshal leaves <, > and & as they are: the bytes never stand in HTML, and ids should read as they were given.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Decode reads one event and validates it. Unknown members are ignored; null, "" and an empty list are the same as left out.
+// It returns
+//
+//   - an [*UnsupportedError] (ErrUnknownType, ErrUnknownVersion) for what a newer or foreign writer wrote,
+//   - an error that wraps ErrMalformed for bytes that aren't such an envelope, or that two readers could read differently
+//     (a member that stands there twice, strings that aren't Unicode),
+//   - an [*InvalidError] for an event that breaks a rule of this package.
+//
+// None of them quotes a value from the event, but for the type in an UnsupportedError. The event doesn't alias b.
+func Decode(b []byte) (Event, error) {
+	if len(b) > MaxEncodedBytes {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxEncodedBytes)
+	}
+	if err := checkText(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	var env envelope
+	if err := readObject(b, env.members()...); err != nil {
+		return nil, fmt.Errorf("%w: envelope: %w", ErrMalformed, err)
+	}
+	if env.SpecVersion != "1.0" {
+		return nil, fmt.Errorf("%w: specversion must be 1.0", ErrMalformed)
+	}
+	e, err := eventOf(env.Type)
+	if err != nil {
+		return nil, err
+	}
+	if env.DataContentType != "" && env.DataContentType != "application/json" {
+		return nil, fmt.Errorf("%w: datacontenttype must be application/json", ErrMalformed)
+	}
+	m, replayed := e.Meta(), false
+	m.ID, m.Time, m.Source, m.TraceParent = env.ID, time.Time(env.Time), env.Source, env.TraceParent
+	if err := readObject(env.Data, e.members(&replayed)...); err != nil {
+		return nil, fmt.Errorf("%w: data of %s: %w", ErrMalformed, Name(e), err)
+	}
+	if err := e.Validate(); err != nil {
+		return nil, err
+	}
+	if replayed != (m.Replay != "") {
+		return nil, &InvalidError{Faults: []FieldFault{{Field: "replay", Remedy: "must stand together with replayed: true, or be left out with it"}}}
+	}
+	return e, nil
+}
+
+func (env *envelope) members() []member {
+	return []member{
+		{"specversion", &env.SpecVersion}, {"id", &env.ID}, {"type", &env.Type}, {"source", &env.Source}, {"time", &env.Time},
+		{"datacontenttype", &env.DataContentType}, {"traceparent", &env.TraceParent}, {"data", &env.Data},
+	}
+}
+
+// eventOf takes "io.github.curfewhq.<Name>.v1" apart and returns an empty event of that name.
+func eventOf(typ string) (Event, error) {
+	if typ == "" {
+		return nil, fmt.Errorf("%w: type is required", ErrMalformed)
+	}
+	rest, ours := strings.CutPrefix(typ, typePrefix)
+	name, version, dotted := strings.Cut(rest, ".")
+	e := newEvent(name)
+	if !ours || !dotted || e == nil {
+		return nil, &UnsupportedError{Type: shorten(typ), Cause: ErrUnknownType}
+	}
+	if "."+version != typeSuffix {
+		return nil, &UnsupportedError{Type: shorten(typ), Cause: ErrUnknownVersion}
+	}
+	return e, nil
+}
+
+// shorten cuts s to at most 128 bytes and never within a character.
+func shorten(s string) string {
+	const most = 128
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut]
+}
+
+// DecodeMessage is Decode for a message of the ledger: it also holds the event to its topic. Permissions on topics are what keeps one tenant's
+// publishers out of another's, so an event that names another tenant than its topic is refused with ErrForeignTopic.
+func DecodeMessage(topic string, b []byte) (Event, error) {
+	e, err := Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	if TopicOf(e).String() != topic {
+		return nil, ErrForeignTopic
+	}
+	return e, nil
+}

@@ -1,0 +1,247 @@
+package tab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Subprotocol is the WebSocket subprotocol (RFC 6455 section 1.9) that a tab must offer.
+const Subprotocol = "curfew.v1"
+
+// Limits of the protocol.
+const (
+	// MaxClientFrameBytes bounds the payload of a frame that a tab sends.
+	MaxClientFrameBytes = 4 << 10
+	// MaxNoticeIDBytes bounds Hello.After and Ack.ID. Notices bear the ids of events, 36 bytes.
+	MaxNoticeIDBytes = 64
+	// HelloTimeout is how long a server waits for Hello.
+	HelloTimeout = 5 * time.Second
+	// MaxCloseReasonBytes is what a close frame can carry beside its code (RFC 6455 section 5.5).
+	MaxCloseReasonBytes = 123
+)
+
+// CloseCode is a WebSocket close code (RFC 6455 section 7.4).
+type CloseCode uint16
+
+// The close codes that the server sends.
+const (
+	CloseNormal        CloseCode = 1000
+	CloseProtocolError CloseCode = 1002
+	CloseInvalidData   CloseCode = 1007
+	CloseTooLarge      CloseCode = 1009
+	// CloseDrain carries the reason {"retry_ms":N}: reconnect after N milliseconds.
+	CloseDrain CloseCode = 1012
+	// CloseOverloaded tells a tab that reads too slowly, or one that the server has no room for.
+	CloseOverloaded CloseCode = 1013
+	CloseHelloLate  CloseCode = 4008
+	CloseSlowDown   CloseCode = 4029
+	// CloseSignedOut is terminal: the session is over.
+	CloseSignedOut CloseCode = 4501
+	// CloseTicketRefused is terminal for this ticket: get a new one from the application, and only then connect again.
+	CloseTicketRefused CloseCode = 4503
+)
+
+// Terminal reports whether a tab must not reconnect by itself after this code.
+func (c CloseCode) Terminal() bool { return c >= 4500 && c <= 4999 }
+
+// FrameType is the "type" member of a frame.
+type FrameType string
+
+// The frame types.
+const (
+	TypeHello           FrameType = "hello"
+	TypeReady           FrameType = "ready"
+	TypeLogout          FrameType = "logout"
+	TypeSessionsChanged FrameType = "sessions_changed"
+	TypeDrain           FrameType = "drain"
+	TypeAck             FrameType = "ack"
+)
+
+// Hello is a tab's first frame.
+type Hello struct {
+	Type   FrameType `json:"type"`
+	Ticket string    `json:"ticket"`
+	// After is the id of the last notice that the tab has seen, or empty.
+	After string `json:"after,omitempty"`
+}
+
+// Ready says that the session was alive at Position and that every later end of it will be told on this conn.
+type Ready struct {
+	Type FrameType `json:"type"`
+	// Session is the tab's own session id.
+	Session string `json:"session"`
+	// Position is that of the server's replica when it checked.
+	Position uint64 `json:"position"`
+	// HeartbeatMS is how often the server pings, in milliseconds. A tab that hears nothing for 2.5 times as long reconnects.
+	HeartbeatMS int64 `json:"heartbeat_ms"`
+}
+
+// Logout is the notice that the tab's session is over.
+type Logout struct {
+	Type FrameType `json:"type"`
+	// ID is the event's id. The same id may come twice.
+	ID string `json:"id"`
+	// Scope is what was revoked: session, user, device, client or tenant.
+	Scope string `json:"scope"`
+	// Reason is one of the events' reasons.
+	Reason string `json:"reason"`
+	// Message is the event's reason_user, or empty. Never reason_admin.
+	Message string `json:"message,omitempty"`
+	// At is when it was revoked, RFC 3339 with milliseconds.
+	At string `json:"at"`
+}
+
+// SessionsChanged says that another session of the same user ended.
+type SessionsChanged struct {
+	Type FrameType `json:"type"`
+}
+
+// Drain announces that the server is about to close the conn with CloseDrain.
+type Drain struct {
+	Type             FrameType `json:"type"`
+	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
+}
+
+// Outcome is what a tab did with a notice.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeSignedOut Outcome = "signed_out"
+	OutcomeAlready   Outcome = "already"
+	OutcomeIgnored   Outcome = "ignored"
+)
+
+// Ack acknowledges a logout notice.
+type Ack struct {
+	Type    FrameType `json:"type"`
+	ID      string    `json:"id"`
+	Outcome Outcome   `json:"outcome"`
+}
+
+// ErrFrame is returned for a client frame that isn't of the protocol. The conn is to be closed with CloseInvalidData.
+var ErrFrame = errors.New("not a frame of " + Subprotocol)
+
+// EncodeReady returns the frame of a Ready.
+func EncodeReady(r Ready) ([]byte, error) { r.Type = TypeReady; return encode(r) }
+
+// EncodeLogout returns the frame of a Logout.
+func EncodeLogout(l Logout) ([]byte, error) { l.Type = TypeLogout; return encode(l) }
+
+// EncodeSessionsChanged returns the frame of a SessionsChanged.
+func EncodeSessionsChanged() ([]byte, error) {
+	return encode(SessionsChanged{Type: TypeSessionsChanged})
+}
+
+// EncodeDrain returns the frame of a Drain.
+func EncodeDrain(d Drain) ([]byte, error) { d.Type = TypeDrain; return encode(d) }
+
+// EncodeHello returns the frame of a Hello, for clients.
+func EncodeHello(h Hello) ([]byte, error) { h.Type = TypeHello; return encode(h) }
+
+// EncodeAck returns the frame of an Ack, for clients.
+func EncodeAck(a Ack) ([]byte, error) { a.Type = TypeAck; return encode(a) }
+
+func encode(frame any) ([]byte, error) {
+	b, err := json.Marshal(frame)
+	if err != nil {
+		return nil, fmt.Errorf("encode frame: %w", err)
+	}
+	return b, nil
+}
+
+// DecodeHello reads a tab's first frame. The error wraps ErrFrame and never quotes the frame, which holds a secret.
+func DecodeHello(b []byte) (Hello, error) {
+	var h Hello
+	if len(b) > MaxClientFrameBytes || json.Unmarshal(b, &h) != nil || h.Type != TypeHello || h.Ticket == "" {
+		return Hello{}, fmt.Errorf("%w: want hello with a ticket", ErrFrame)
+	}
+	if h.After != "" && !noticeID(h.After) {
+		return Hello{}, fmt.Errorf("%w: hello.after isn't the id of a notice", ErrFrame)
+	}
+	return h, nil
+}
+
+// DecodeAck reads a later frame of a tab. It returns false without an error for a type that this version doesn't know, which
+// the server ignores whatever else it holds; the error wraps ErrFrame.
+func DecodeAck(b []byte) (Ack, bool, error) {
+	if len(b) > MaxClientFrameBytes {
+		return Ack{}, false, fmt.Errorf("%w: longer than %d bytes", ErrFrame, MaxClientFrameBytes)
+	}
+	typ, err := typeOf(b)
+	if err != nil {
+		return Ack{}, false, err
+	}
+	if typ != TypeAck {
+		return Ack{}, false, nil
+	}
+	var a Ack
+	if json.Unmarshal(b, &a) != nil || !noticeID(a.ID) {
+		return Ack{}, false, fmt.Errorf("%w: want ack with the id of a notice", ErrFrame)
+	}
+	switch a.Outcome {
+	case OutcomeSignedOut, OutcomeAlready, OutcomeIgnored:
+		return a, true, nil
+	}
+	return Ack{}, false, fmt.Errorf("%w: ack.outcome must be signed_out, already or ignored", ErrFrame)
+}
+
+// typeOf reads the type of a frame and nothing else, because only the type says what the other members are.
+func typeOf(b []byte) (FrameType, error) {
+	var f struct {
+		Type FrameType `json:"type"`
+	}
+	if json.Unmarshal(b, &f) != nil || f.Type == "" {
+		return "", fmt.Errorf("%w: want a JSON object with a type", ErrFrame)
+	}
+	return f.Type, nil
+}
+
+// noticeID says whether s can be the id of a notice: 1 to MaxNoticeIDBytes of printable ASCII without spaces.
+func noticeID(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= MaxNoticeIDBytes
+}
+
+// DrainReason returns the reason of a CloseDrain. A negative after counts as zero: reconnect at once.
+func DrainReason(after time.Duration) string {
+	return fmt.Sprintf(`{"retry_ms":%d}`, max(after, 0).Milliseconds())
+}
+
+// Frame is what a client reads: the union of the server's frames. Members that a type doesn't have are zero.
+type Frame struct {
+	Type             FrameType `json:"type"`
+	Session          string    `json:"session"`
+	Position         uint64    `json:"position"`
+	HeartbeatMS      int64     `json:"heartbeat_ms"`
+	ID               string    `json:"id"`
+	Scope            string    `json:"scope"`
+	Reason           string    `json:"reason"`
+	Message          string    `json:"message"`
+	At               string    `json:"at"`
+	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
+}
+
+// DecodeFrame reads a frame of the server, for clients. Of a frame of an unknown type it returns the type alone.
+func DecodeFrame(b []byte) (Frame, error) {
+	typ, err := typeOf(b)
+	if err != nil {
+		return Frame{}, err
+	}
+	switch typ {
+	case TypeReady, TypeLogout, TypeSessionsChanged, TypeDrain:
+	default:
+		return Frame{Type: typ}, nil
+	}
+	var f Frame
+	if json.Unmarshal(b, &f) != nil {
+		return Frame{}, fmt.Errorf("%w: a member of %s has the wrong type", ErrFrame, typ)
+	}
+	return f, nil
+}
