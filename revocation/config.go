@@ -1,0 +1,82 @@
+package revocation
+
+import (
+	"errors"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxAge = 30 * 24 * time.Hour
+	DefaultLeeway = 5 * time.Minute
+	// DefaultStalenessBudget is longer than a NATS cluster takes to elect a leader, during which nothing is acknowledged either.
+	DefaultStalenessBudget = 15 * time.Second
+)
+
+// Config is what Open needs. Only Feed is required.
+type Config struct {
+	Feed Feed
+	// MaxAge is the absolute age, from auth time, at which every session is over. Zero means DefaultMaxAge. It can't be
+	// disabled: without it no revocation could ever be forgotten.
+	MaxAge time.Duration
+	// Leeway is how much longer than needed entries are kept, and how far ahead an auth time may lie. Zero means DefaultLeeway.
+	Leeway time.Duration
+	// StalenessBudget is how old the proof of having applied everything may be. Zero means DefaultStalenessBudget.
+	StalenessBudget time.Duration
+	// SweepInterval is how often expired entries are forgotten. Zero means a minute.
+	SweepInterval time.Duration
+	Hooks         Hooks
+}
+
+// Hooks are called as things happen. Each may be nil. They are called from the replica's own goroutine: a hook that blocks stops the
+// replica, which then goes stale.
+type Hooks struct {
+	// Skipped: a message held no event that this version knows. Count it, and tell somebody: it may have been a revocation.
+	Skipped func(position uint64, err error)
+	// FeedLost: the feed stopped and is followed again after retryIn.
+	FeedLost func(err error, retryIn time.Duration)
+	// Synced: everything up to the head that was seen at the start has been applied.
+	Synced func(position uint64)
+	// Expired: n entries were forgotten.
+	Expired func(n int)
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxAge = orDefault(c.MaxAge, DefaultMaxAge)
+	c.Leeway = orDefault(c.Leeway, DefaultLeeway)
+	c.StalenessBudget = orDefault(c.StalenessBudget, DefaultStalenessBudget)
+	c.SweepInterval = orDefault(c.SweepInterval, time.Minute)
+	return c
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// Validate reports every fault of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Feed == nil {
+		errs = append(errs, errors.New("revocation config: Feed is required: use revocationnats.NewFeed"))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"MaxAge", c.MaxAge}, {"Leeway", c.Leeway}, {"StalenessBudget", c.StalenessBudget}, {"SweepInterval", c.SweepInterval}} {
+		if d.value < 0 {
+			errs = append(errs, errors.New("revocation config: "+d.name+" can't be negative: leave it zero for the default"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Applied is an event that the replica has applied.
+type Applied struct {
+	Event    events.Event
+	Position uint64
+}

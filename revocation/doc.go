@@ -1,0 +1,37 @@
+// Package revocation is the replica of all live revocations that a service holds in its own memory, and the question that it
+// answers for each request: is this session over?
+//
+//	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed}) // blocks until synced
+//	if err != nil {
+//		return err
+//	}
+//	defer replica.Close()
+//
+//	switch d := replica.Check(session); d.State {
+//	case revocation.Active: // fresh, and nothing ends it
+//	case revocation.Revoked: // some revocation ends it, or it is past max age: 401
+//	case revocation.Undetermined: // we can't know: 503, unless the route's policy says otherwise
+//	}
+//
+// # Promises
+//
+// Bounded: a replica that calls itself fresh doesn't answer Active for a session that was revoked longer ago than its
+// staleness budget. Formally: let p be the latest moment, on this process's clocks, at which the replica had proof that it had
+// applied everything acknowledged before p. Check answers Active only if now − p ≤ budget. Less formally: no news is not good
+// news. The proof is a beat that travels through the stream itself, dated by when it was stored and not by when it was read.
+//
+// Monotone: the state is a join. Events may come in any order, any number of times, interleaved in any way, and the state is the
+// same; applying one more never un-revokes anything. There is no un-revoke.
+//
+// No false logouts: ids are compared whole, together with their tenant and kind. Nothing probabilistic answers Revoked.
+//
+// # What it doesn't do
+//
+// It verifies no token: the caller says which session it is, from claims that it has verified. It doesn't block anybody: a revocation
+// is a cutoff, and a login after it works at once. It logs nothing; [Hooks] tell.
+//
+// # Feeds
+//
+// A [Feed] brings the events in. Package revocationnats follows the stream in NATS JetStream; package revocationtest has a fake
+// one for tests, and the conformance suite that every feed passes.
+package revocation

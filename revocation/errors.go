@@ -1,0 +1,30 @@
+package revocation
+
+import "errors"
+
+// Causes of Undetermined.
+var (
+	// ErrNotSynced: the replica hasn't yet applied everything up to the head that it saw when it began to follow the stream.
+	ErrNotSynced = errors.New("replica isn't synced yet")
+	// ErrStale: the replica's proof of having applied everything is older than the budget.
+	ErrStale = errors.New("replica is stale")
+	// ErrBehind: the replica hasn't applied the stream up to the required position.
+	ErrBehind = errors.New("replica is behind the required position")
+	// ErrMissingSession: the session has no id.
+	ErrMissingSession = errors.New("session id is missing")
+	// ErrMissingUser: the session has no user.
+	ErrMissingUser = errors.New("user is missing")
+	// ErrMissingAuthTime: the session has no auth time.
+	ErrMissingAuthTime = errors.New("auth time is missing")
+	// ErrAuthTimeInFuture: the auth time lies further ahead than any clock error explains (say, milliseconds read as seconds), so
+	// no cutoff could end the session.
+	ErrAuthTimeInFuture = errors.New("auth time lies in the future")
+)
+
+// Errors of Open, WaitFor and Close.
+var (
+	// ErrClosed is returned when the replica has been closed.
+	ErrClosed = errors.New("replica is closed")
+	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age.
+	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")
+)

@@ -1,0 +1,45 @@
+package revocation
+
+import (
+	"context"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+// Feed brings the stream to a replica. Package revocationnats has the real one; every feed passes revocationtest's suite.
+type Feed interface {
+	// Follow delivers the stream to sink, in order and without gaps, until ctx ends or it can't go on; it always returns an
+	// error. It calls sink.Begin first, and again never: to begin anew it returns, and the replica calls Follow again. When it
+	// returns, it calls sink no more. It may be called again after it has returned; never twice at once.
+	Follow(ctx context.Context, sink Sink) error
+}
+
+// Sink takes what a feed delivers. Its methods are called from one goroutine at a time and don't block for long.
+type Sink interface {
+	// Begin tells what the stream looks like and answers after which position to deliver. The feed returns Begin's error from
+	// Follow as it is.
+	Begin(Head) (after uint64, err error)
+	// Event delivers an event.
+	Event(position uint64, e events.Event)
+	// Skip tells of a message that holds no event that this version knows. It is counted and never fatal.
+	Skip(position uint64, err error)
+	// Beat delivers a beat. stored is the time that the stream gave it, by the stream's clock. asOf is the same moment, or an
+	// earlier one, as a reading of this process's own clock (time.Now, with
+	// its monotonic part): the replica had then everything up to position, and nothing else was acknowledged before the beat.
+	Beat(position uint64, stored, asOf time.Time)
+	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed.
+	Reach(position uint64)
+}
+
+// Head is the state of the stream at the moment when a feed begins to follow it.
+type Head struct {
+	// Stream identifies the stream and its incarnation: a stream that was deleted and made again has another one.
+	Stream string
+	// First and Last are the first and last position. Last is 0 for a stream that never held anything.
+	First, Last uint64
+	// AsOf is a reading of this process's clock from before the head was asked for.
+	AsOf time.Time
+	// Retention is how long the stream keeps events. Zero means for ever.
+	Retention time.Duration
+}

@@ -1,0 +1,40 @@
+package revocation
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// freshness holds the latest moment at which the replica had proof that it had applied everything. Safe for concurrent use.
+type freshness struct {
+	// proof is nil before the first. Its time has a monotonic reading.
+	proof atomic.Pointer[time.Time]
+}
+
+// prove moves the proof forward to asOf, never back, and never into the future. Called by the writer only.
+//
+// What is kept is now − age(asOf), so that both of the proof's readings are right even if asOf was reckoned from readings that the
+// machine's sleep has pulled apart: by the clock that stood still, asOf then lies in the future, and by the other an hour ago.
+func (f *freshness) prove(asOf, now time.Time) {
+	asOf = now.Add(-age(asOf, now))
+	if old := f.proof.Load(); old == nil || asOf.After(*old) {
+		f.proof.Store(&asOf)
+	}
+}
+
+// staleness returns the age of the proof, or -1 if there is none.
+func (f *freshness) staleness(now time.Time) time.Duration {
+	p := f.proof.Load()
+	if p == nil {
+		return -1
+	}
+	return age(*p, now)
+}
+
+// age returns how long before now t was, at least 0.
+//
+// The monotonic clock stands still while a machine is suspended, and the wall clock can be set back: the larger of the two ages is
+// right in both cases, and errs towards stale when the wall clock is set forward.
+func age(t, now time.Time) time.Duration {
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)), 0)
+}

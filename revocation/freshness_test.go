@@ -1,0 +1,65 @@
+package revocation
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// slept returns at plus d by the wall clock, with the monotonic reading of at: as if the machine had slept for d, or, with d < 0, as if
+// its clock had been set back.
+func slept(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	later := at.Add(d)
+	// time.Time is (wall uint64, ext int64, loc *Location), and ext is the monotonic reading if there is one. No API can make the two
+	// readings drift apart; a machine can.
+	ext := func(t *time.Time) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(t), unsafe.Sizeof(uint64(0)))) }
+	*ext(&later) = *ext(&at)
+	if mono, wall := later.Sub(at), later.Round(0).Sub(at.Round(0)); mono != 0 || wall != d {
+		t.Skipf("time.Time has another layout: monotonic %v, wall %v", mono, wall)
+	}
+	return later
+}
+
+func TestStaleness(t *testing.T) {
+	start := time.Now()
+	for _, tt := range []struct {
+		name string
+		asOf time.Time
+		// at is when the proof came, now when it is asked for.
+		at, now time.Time
+		want    time.Duration
+	}{
+		{"at once", start, start, start, 0},
+		{"later", start, start, start.Add(time.Second), time.Second},
+		{"an old beat", start.Add(-time.Minute), start, start.Add(time.Second), time.Minute + time.Second},
+		{"a beat from the future counts from now", start.Add(time.Hour), start, start.Add(time.Second), time.Second},
+		{"the machine has slept since", start, start, slept(t, start.Add(time.Second), time.Hour), time.Hour + time.Second},
+		{"the wall clock was set back since", start, start, slept(t, start.Add(time.Minute), -time.Hour), time.Minute},
+		{"the wall clock was set forward since", start, start, slept(t, start.Add(time.Minute), time.Hour), time.Hour + time.Minute},
+		{"a proof without a monotonic reading", start.Round(0), start, start.Add(time.Second), time.Second},
+		// By the monotonic clock, which stood still, the beat from the middle of the sleep lies in the future.
+		{"reckoned over a sleep", start.Add(30 * time.Minute), slept(t, start, time.Hour), slept(t, start, time.Hour), 30 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var f freshness
+			if got := f.staleness(tt.now); got >= 0 {
+				t.Errorf("staleness %v without any proof, want negative", got)
+			}
+			f.prove(tt.asOf, tt.at)
+			if got := f.staleness(tt.now); got != tt.want {
+				t.Errorf("staleness %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestProofNeverMovesBack(t *testing.T) {
+	var f freshness
+	now := time.Now()
+	f.prove(now, now)
+	f.prove(now.Add(-time.Minute), now.Add(time.Second))
+	if got := f.staleness(now.Add(time.Second)); got != time.Second {
+		t.Errorf("staleness %v after an older proof, want 1s", got)
+	}
+}

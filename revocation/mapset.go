@@ -1,0 +1,200 @@
+package revocation
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+// mapSet is a set of plain maps under one lock. It owns all that it holds: strings come from decoded events, slices are copied.
+type mapSet struct {
+	keep lifetimes
+
+	mu sync.RWMutex
+	// sessions: session → what ends it by name.
+	sessions map[key]ending
+	// scopes: user, device, client or tenant → its cutoffs.
+	scopes map[key]cutoffs
+}
+
+func newMapSet(keep lifetimes) *mapSet {
+	return &mapSet{keep: keep, sessions: map[key]ending{}, scopes: map[key]cutoffs{}}
+}
+
+func (m *mapSet) apply(e events.Event, position uint64) {
+	c := e.Meta()
+	by := ending{scope: e.Kind(), reason: c.Reason, event: c.ID, position: position, at: millis(c.Time)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := e.(*events.SessionRevoked); ok {
+		by.expires = m.keep.sessionExpiry(s)
+		m.addSession(key{c.Tenant, events.KindSession, s.Session}, by)
+		return
+	}
+	at, _ := events.Cutoff(e)
+	by.expires = m.keep.cutoffExpiry(at, c)
+	var except []string
+	if u, ok := e.(*events.UserLoggedOutEverywhere); ok {
+		except = slices.Compact(slices.Sorted(slices.Values(u.Except)))
+		named := by
+		named.expires = max(by.expires, m.keep.namedExpiry(c))
+		for _, sid := range u.KnownSessions {
+			m.addSession(key{c.Tenant, events.KindSession, sid}, named)
+		}
+	}
+	k := key{c.Tenant, e.Kind(), e.Target()}
+	m.scopes[k] = m.scopes[k].with(cutoff{at: millis(at), except: except, by: by})
+}
+
+func (m *mapSet) addSession(k key, by ending) {
+	if old, ok := m.sessions[k]; ok {
+		by = old.join(by)
+	}
+	m.sessions[k] = by
+}
+
+// merge joins other into m. other must not change meanwhile.
+func (m *mapSet) merge(other *mapSet) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, by := range other.sessions {
+		m.addSession(k, by)
+	}
+	for k, cs := range other.scopes {
+		for _, c := range cs {
+			m.scopes[k] = m.scopes[k].with(c)
+		}
+	}
+}
+
+// scopeKeys are the parts of a session that cutoffs speak of, in the order of Check. Absent parts have an empty id.
+func scopeKeys(s Session) [4]key {
+	t := s.tenant()
+	return [4]key{{t, events.KindUser, s.User}, {t, events.KindDevice, s.Device}, {t, events.KindClient, s.Client}, {t, events.KindTenant, t}}
+}
+
+func (m *mapSet) lookup(s Session) (ending, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if s.ID != "" {
+		if by, ok := m.sessions[key{s.tenant(), events.KindSession, s.ID}]; ok {
+			return by, true
+		}
+	}
+	if s.AuthTime.IsZero() {
+		return ending{}, false
+	}
+	begun := millis(s.AuthTime)
+	for _, k := range scopeKeys(s) {
+		if k.id == "" {
+			continue
+		}
+		if by, ok := m.scopes[k].ends(s.ID, begun); ok {
+			return by, true
+		}
+	}
+	return ending{}, false
+}
+
+func (m *mapSet) touched(s Session) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, k := range scopeKeys(s) {
+		if k.id != "" && len(m.scopes[k]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *mapSet) expire(now time.Time) int {
+	t := millis(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.sessions)
+	maps.DeleteFunc(m.sessions, func(_ key, by ending) bool { return by.expires < t })
+	gone := before - len(m.sessions)
+	over := func(c cutoff) bool { return c.by.expires < t }
+	for k, cs := range m.scopes {
+		if !slices.ContainsFunc(cs, over) {
+			continue
+		}
+		alive := slices.DeleteFunc(slices.Clone(cs), over)
+		gone += len(cs) - len(alive)
+		if len(alive) == 0 {
+			delete(m.scopes, k)
+		} else {
+			m.scopes[k] = alive
+		}
+	}
+	return gone
+}
+
+func (m *mapSet) size() (sessions, cutoffs int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, cs := range m.scopes {
+		cutoffs += len(cs)
+	}
+	return len(m.sessions), cutoffs
+}
+
+func (m *mapSet) digest() [32]byte {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	h := sha256.New()
+	for _, k := range slices.SortedFunc(maps.Keys(m.sessions), compareKeys) {
+		hashKey(h, k)
+		hashEnding(h, m.sessions[k])
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(m.scopes), compareKeys) {
+		hashKey(h, k)
+		for _, c := range m.scopes[k] {
+			hashNumbers(h, c.at, int64(len(c.except)))
+			for _, sid := range c.except {
+				hashText(h, sid)
+			}
+			hashEnding(h, c.by)
+		}
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+func compareKeys(a, b key) int {
+	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.kind, b.kind), cmp.Compare(a.id, b.id))
+}
+
+func hashKey(h hash.Hash, k key) {
+	hashText(h, k.tenant)
+	hashText(h, string(k.kind))
+	hashText(h, k.id)
+}
+
+// hashEnding leaves the position out: a replayed event has another one and is the same event.
+func hashEnding(h hash.Hash, by ending) {
+	hashText(h, string(by.scope))
+	hashText(h, string(by.reason))
+	hashText(h, by.event)
+	hashNumbers(h, by.at, by.expires)
+}
+
+// hashText writes the length first, so that neighbours can't run into each other.
+func hashText(h hash.Hash, s string) {
+	hashNumbers(h, int64(len(s)))
+	_, _ = h.Write([]byte(s))
+}
+
+func hashNumbers(h hash.Hash, numbers ...int64) {
+	var b [8]byte
+	for _, n := range numbers {
+		binary.BigEndian.PutUint64(b[:], uint64(n))
+		_, _ = h.Write(b[:])
+	}
+}

@@ -1,0 +1,306 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Replica is one process's copy of all live revocations. Make one with [Open] and share it: all methods are safe for concurrent use.
+type Replica struct {
+	cfg Config
+	set set
+
+	fresh    freshness
+	position atomic.Uint64
+	head     atomic.Uint64
+	synced   atomic.Bool
+	skipped  atomic.Uint64
+	// swept is up to when (Unix milliseconds) entries have been forgotten.
+	swept   atomic.Int64
+	waiters waiters
+
+	// firstSync is closed once the replica is synced for the first time.
+	firstSync chan struct{}
+	// fatal takes the error that no retry can mend.
+	fatal  chan error
+	cancel context.CancelFunc
+	// closing is closed by Close; done when everything that Open started has stopped.
+	closing chan struct{}
+	done    chan struct{}
+	once    sync.Once
+
+	mu sync.Mutex
+	// stream identifies what position counts in.
+	stream string
+	// begun is the head's date; zero if reaching the head proves nothing.
+	begun time.Time
+	// headLies is whether this stream has given a head that lies before what was applied of it.
+	headLies bool
+	// newest is the latest time of a beat, by the stream's clock.
+	newest time.Time
+	// lastErr is why the feed was last lost.
+	lastErr error
+	// watchers are replaced, never changed, so that a call of all of them needs no lock.
+	watchers []*watcher
+}
+
+type watcher struct{ fn func(Applied) }
+
+// Open follows the feed and returns once the replica is synced: it has applied everything up to the stream's head at that time.
+//
+// ctx bounds the opening only. Its end is reported together with why the feed couldn't be followed. A stream whose retention is
+// shorter than max age and leeway is refused with ErrRetention. The caller closes the replica.
+func Open(ctx context.Context, cfg Config) (*Replica, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r := newReplica(cfg.withDefaults())
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.cancel = cancel
+	go r.run(run)
+	select {
+	case <-r.firstSync:
+		return r, nil
+	case err := <-r.fatal:
+		_ = r.Close()
+		return nil, err
+	case <-ctx.Done():
+		_ = r.Close()
+		return nil, errors.Join(fmt.Errorf("replica not synced: %w", context.Cause(ctx)), r.Status().LastError)
+	}
+}
+
+func newReplica(cfg Config) *Replica {
+	return &Replica{
+		cfg: cfg, set: newMapSet(lifetimes{maxAge: cfg.MaxAge, leeway: cfg.Leeway}),
+		firstSync: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// Close stops following and waits for it. Afterwards Check answers Revoked where it knows and Undetermined otherwise. It always returns
+// nil and may be called any number of times, but not from a hook or a watcher, for which it would wait.
+func (r *Replica) Close() error {
+	r.once.Do(func() {
+		close(r.closing)
+		r.cancel()
+	})
+	<-r.done
+	return nil
+}
+
+// run owns every goroutine of the replica.
+func (r *Replica) run(ctx context.Context) {
+	defer close(r.done)
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { r.sweep(ctx) })
+	defer sweeper.Wait()
+
+	const shortest, longest = 100 * time.Millisecond, 2 * time.Second
+	wait := shortest
+	for {
+		began := time.Now()
+		err := r.cfg.Feed.Follow(ctx, &sink{r})
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, ErrRetention) {
+			select {
+			case r.fatal <- err:
+			default:
+			}
+		}
+		if time.Since(began) > longest {
+			wait = shortest
+		}
+		// Full jitter: replicas of one stream mustn't come back together.
+		pause := shortest/2 + rand.N(wait)
+		wait = min(2*wait, longest)
+		r.lost(err, pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *Replica) lost(err error, pause time.Duration) {
+	r.mu.Lock()
+	r.lastErr = err
+	r.mu.Unlock()
+	if r.cfg.Hooks.FeedLost != nil {
+		r.cfg.Hooks.FeedLost(err, pause)
+	}
+}
+
+// sweep forgets expired entries. Its clock is the earlier of ours and the stream's, so that one clock that jumps ahead can't make the
+// replica forget (invariant: wall-clock jumps change nothing).
+func (r *Replica) sweep(ctx context.Context) {
+	tick := time.NewTicker(r.cfg.SweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		now := r.newest
+		r.mu.Unlock()
+		if wall := time.Now(); wall.Before(now) {
+			now = wall
+		}
+		if ms := millis(now); ms > r.swept.Load() {
+			// Before the entries go, so that no Check misses both.
+			r.swept.Store(ms)
+		}
+		n := r.set.expire(now)
+		if n > 0 && r.cfg.Hooks.Expired != nil {
+			r.cfg.Hooks.Expired(n)
+		}
+	}
+}
+
+// Check answers whether s is over, by the replica's own budget and with every claim required. It doesn't block or allocate.
+func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
+
+// CheckWith is Check with a route's own requirements.
+//
+// The order is the contract's: a revocation of the session, cutoffs of user, device, client and tenant, max age. These hold even when the
+// replica is stale. Only then does it matter what the replica can't know.
+func (r *Replica) CheckWith(s Session, q Require) Decision {
+	now := time.Now()
+	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
+	// So are the proof and whether there is one of this stream.
+	synced := r.synced.Load()
+	d := Decision{Position: r.position.Load(), Staleness: r.fresh.staleness(now)}
+	if by, ok := r.set.lookup(s); ok {
+		d.State, d.Scope, d.Reason = Revoked, Scope(by.scope), by.reason
+		d.Event, d.EventPosition, d.At = by.event, by.position, time.UnixMilli(by.at).UTC()
+		return d
+	}
+	if !s.AuthTime.IsZero() {
+		if end := s.AuthTime.Round(0).Add(r.cfg.MaxAge); !r.oldest(now).Before(end) {
+			d.State, d.Scope, d.Reason, d.At = Revoked, ScopeMaxAge, reasonMaxAge, end
+			return d
+		}
+	}
+	if d.Cause = r.unknown(s, q, d, now, synced); d.Cause == nil {
+		d.State = Active
+	}
+	return d
+}
+
+// oldest returns the time by which max age is judged: now, or later if entries were forgotten by a later clock. What has been forgotten
+// because of its age must be refused because of its age, whatever the clock says meanwhile:
+//
+//  1. the clock is right, and the cutoff of a session past max age is forgotten; 2. the clock is set back by a day; 3. Check.
+//
+// Max age is a matter of dates, so readings of the monotonic clock, which stands still while the machine sleeps, play no part.
+func (r *Replica) oldest(now time.Time) time.Time {
+	if swept := time.UnixMilli(r.swept.Load()).Add(-r.cfg.Leeway); swept.After(now) {
+		return swept
+	}
+	return now
+}
+
+// unknown returns why the replica can't vouch for s, or nil.
+func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synced bool) error {
+	budget := r.cfg.StalenessBudget
+	if q.MaxStaleness > 0 {
+		budget = min(budget, q.MaxStaleness)
+	}
+	switch {
+	case s.ID == "" && !q.DangerouslyAllowMissingSession:
+		return ErrMissingSession
+	case s.User == "" && !q.DangerouslyAllowMissingUser:
+		return ErrMissingUser
+	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.touched(s)):
+		return ErrMissingAuthTime
+	case s.AuthTime.After(now.Add(r.cfg.Leeway)):
+		return ErrAuthTimeInFuture
+	case r.isClosed():
+		return ErrClosed
+	case !synced:
+		return ErrNotSynced
+	case d.Staleness < 0 || d.Staleness > budget:
+		return ErrStale
+	case d.Position < q.Position:
+		return ErrBehind
+	}
+	return nil
+}
+
+func (r *Replica) isClosed() bool {
+	select {
+	case <-r.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// WaitFor blocks until the replica has applied the stream up to position, and returns nil; or until ctx ends or the replica is closed,
+// and returns why. Presenting the position that a publish answered with makes any replica know of that publish ("read your logout").
+func (r *Replica) WaitFor(ctx context.Context, position uint64) error {
+	return r.waiters.wait(ctx, position, func() bool { return r.position.Load() >= position }, r.closing)
+}
+
+// Watch calls fn for each event after it has been applied, from the replica's goroutine, in order; fn must not block. It returns a
+// function that ends it; a call that is under way when it returns may still run.
+//
+// What watches and also checks does it in this order, so that nothing falls between: watch, then check.
+func (r *Replica) Watch(fn func(Applied)) (stop func()) {
+	w := &watcher{fn}
+	r.mu.Lock()
+	r.watchers = append(slices.Clone(r.watchers), w)
+	r.mu.Unlock()
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.watchers = slices.DeleteFunc(slices.Clone(r.watchers), func(other *watcher) bool { return other == w })
+	}
+}
+
+// Status is a replica's own account of itself.
+type Status struct {
+	// Stream identifies the stream and its incarnation.
+	Stream string
+	// Synced is false until everything up to the head that was seen at the start has been applied.
+	Synced bool
+	// Fresh is whether Check can answer Active.
+	Fresh bool
+	// Position is up to where the stream has been applied; Head is its last position when it was last asked.
+	Position, Head uint64
+	// Staleness is the age of the proof; negative when there is none.
+	Staleness time.Duration
+	// Sessions and Cutoffs count the live entries.
+	Sessions, Cutoffs int
+	// Skipped counts messages that held no event that this version knows.
+	Skipped uint64
+	// LastError is why the feed was last lost; nil if it never was.
+	LastError error
+}
+
+// Status returns the replica's state. Its fields are read one after the other.
+func (r *Replica) Status() Status {
+	sessions, cutoffs := r.set.size()
+	staleness := r.fresh.staleness(time.Now())
+	synced := r.synced.Load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Status{
+		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), Staleness: staleness,
+		Fresh:    synced && staleness >= 0 && staleness <= r.cfg.StalenessBudget && !r.isClosed(),
+		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), LastError: r.lastErr,
+	}
+}
+
+// Digest is equal for replicas that hold the same revocations, wherever in the stream these lay and in whatever order they came.
+func (r *Replica) Digest() [32]byte { return r.set.digest() }

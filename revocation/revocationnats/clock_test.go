@@ -1,0 +1,55 @@
+package revocationnats
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// slept returns t as if the machine had slept for d just before: the wall clock has gone on and the monotonic one hasn't.
+func slept(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	later := at.Add(d)
+	// time.Time is (wall uint64, ext int64, loc *Location), and ext is the monotonic reading if there is one. No API can make the two
+	// readings drift apart; a machine can.
+	ext := func(t *time.Time) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(t), unsafe.Sizeof(uint64(0)))) }
+	*ext(&later) = *ext(&at)
+	if mono, wall := later.Sub(at), later.Round(0).Sub(at.Round(0)); mono != 0 || wall != d {
+		t.Skipf("time.Time has another layout: monotonic %v, wall %v", mono, wall)
+	}
+	return later
+}
+
+func TestClockAsOf(t *testing.T) {
+	ours := time.Now()
+	streams := time.Date(2031, 1, 2, 3, 4, 5, 0, time.UTC) // the stream's clock needn't agree with ours
+	c := clock{ours: ours, streams: streams}
+	for _, tt := range []struct {
+		name   string
+		stored time.Time
+		now    time.Time
+		want   time.Duration // the age, by the larger of both clocks
+	}{
+		{"stored at the reading, read at once", streams, ours, 0},
+		{"stored after the reading, read at once", streams.Add(3 * time.Second), ours.Add(3 * time.Second), 0},
+		{"stored after the reading, read late", streams.Add(time.Second), ours.Add(4 * time.Second), 3 * time.Second},
+		{"stored before the reading", streams.Add(-time.Hour), ours.Add(time.Second), time.Hour + time.Second},
+		{"the stream's clock was set forward", streams.Add(time.Hour), ours.Add(time.Second), 0},
+		{"the stream's clock was set back", streams.Add(-time.Hour), ours.Add(time.Second), time.Hour + time.Second},
+		{"our machine slept, the beat is new", streams.Add(time.Hour), slept(t, ours, time.Hour), 0},
+		{"our machine slept, the beat is from the middle", streams.Add(30 * time.Minute), slept(t, ours, time.Hour), 30 * time.Minute},
+		{"our machine slept, the beat is from before", streams.Add(time.Second), slept(t, ours.Add(2*time.Second), time.Hour), time.Hour + time.Second},
+		{"our wall clock was set back", streams.Add(time.Second), slept(t, ours.Add(4*time.Second), -time.Hour), 3 * time.Second},
+		{"our wall clock was set forward", streams.Add(time.Second), slept(t, ours.Add(4*time.Second), time.Hour), time.Hour + 3*time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asOf := c.asOf(tt.stored, tt.now)
+			if got := max(tt.now.Sub(asOf), tt.now.Round(0).Sub(asOf.Round(0))); got != tt.want {
+				t.Errorf("dated %v ago, want %v", got, tt.want)
+			}
+			if asOf.After(tt.now) || asOf.Round(0).After(tt.now.Round(0)) {
+				t.Errorf("dated %v, after now %v", asOf, tt.now)
+			}
+		})
+	}
+}

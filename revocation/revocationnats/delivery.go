@@ -1,0 +1,98 @@
+package revocationnats
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// delivery is the state of one consumer's delivery.
+type delivery struct {
+	head revocation.Head
+	// count is how many messages the consumer has delivered. Only the delivering goroutine touches it.
+	count uint64
+	// tail takes a token when the consumer has nothing pending before the head is reached: somebody must ask what that means.
+	tail chan struct{}
+
+	// mu guards what follows, and serialises the calls of sink: a sink takes one call at a time, and two goroutines make them.
+	mu   sync.Mutex
+	sink revocation.Sink
+	// clock is set anew by watch.
+	clock clock
+	// position is that of the last message.
+	position uint64
+}
+
+func newDelivery(sink revocation.Sink, after uint64, r reading) *delivery {
+	return &delivery{sink: sink, position: after, head: r.head, clock: r.clock, tail: make(chan struct{}, 1)}
+}
+
+func (d *delivery) setClock(c clock) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clock = c
+}
+
+func (d *delivery) take(msg jetstream.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return fmt.Errorf("metadata of a message: %w", err)
+	}
+	d.count++
+	if meta.Sequence.Consumer != d.count {
+		return fmt.Errorf("%w after %d messages", ErrGap, d.count-1)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	position := meta.Sequence.Stream
+	d.position = position
+	if msg.Subject() == events.TopicBeat {
+		d.sink.Beat(position, meta.Timestamp, d.clock.asOf(meta.Timestamp, time.Now()))
+	} else if e, err := events.DecodeMessage(msg.Subject(), msg.Data()); err != nil {
+		d.sink.Skip(position, err)
+	} else {
+		d.sink.Event(position, e)
+	}
+	d.drained(meta.NumPending)
+	return nil
+}
+
+// drained asks about the tail of the stream if the consumer has nothing pending. mu is held.
+func (d *delivery) drained(pending uint64) {
+	if pending > 0 || d.position >= d.head.Last {
+		return
+	}
+	select {
+	case d.tail <- struct{}{}:
+	default:
+	}
+}
+
+// reach tells the sink that nothing more comes up to the head, if the stream's leader says so. An error is for another time: a beat, which
+// lies beyond the head, tells the same.
+func (d *delivery) reach(ctx context.Context, f *Feed) error {
+	d.mu.Lock()
+	position := d.position
+	d.mu.Unlock()
+	if position >= d.head.Last {
+		return nil
+	}
+	gone, err := f.gone(ctx, position, d.head.Last)
+	if err != nil || !gone || ctx.Err() != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// What came meanwhile lies beyond the head.
+	if d.position < d.head.Last {
+		d.position = d.head.Last
+		d.sink.Reach(d.head.Last)
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+// Package revocationnats is the feed of a [revocation.Replica] over NATS JetStream.
+//
+//	nc, err := nats.Connect(url, revocationnats.Options("billing")...)
+//	...
+//	js, err := jetstream.New(nc)
+//	...
+//	replica, err := revocation.Open(ctx, revocation.Config{Feed: revocationnats.NewFeed(js, revocationnats.Config{})})
+//
+// # Order and delivery
+//
+// The feed reads the stream itself, beats included, with one ephemeral consumer and no acknowledgements. Its consumer belongs to one
+// incarnation of the stream. Whatever breaks the order (a gap in the consumer's own count, a consumer or stream that is gone, a beat
+// that doesn't come) ends the consumer, and the replica begins another after the last position that it applied.
+//
+// # Dating the proof
+//
+// A beat proves that everything stored before it has arrived. What matters is when it was stored, not when it was read: a process that
+// was stopped for an hour finds beats in its socket that are an hour old. The stream's clock tells when a beat was stored; now and
+// then the feed asks the stream's leader for its time, and so knows which reading of its own clock that was, at the earliest. No clocks
+// need to agree.
+//
+// # What it doesn't do
+//
+// It doesn't own the connection and never closes it. It doesn't create the stream: curfew serve does.
+package revocationnats

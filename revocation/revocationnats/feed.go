@@ -1,0 +1,203 @@
+package revocationnats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// Errors that a replica's FeedLost hook and Open report. All are mended by following again.
+var (
+	// ErrNoStream is returned when the stream doesn't exist.
+	ErrNoStream = errors.New("the stream doesn't exist: start curfew serve against this NATS, which creates it")
+	// ErrQuiet is returned when no message came for too long: not even a beat.
+	ErrQuiet = errors.New("no beat from the stream")
+	// ErrGap is returned when the server skipped a message, as it does after a broken connection.
+	ErrGap = errors.New("gap in the delivery")
+	// ErrReplaced is returned when the stream was deleted and made again.
+	ErrReplaced = errors.New("the stream was replaced")
+)
+
+// Config of a feed. The zero value is ready to use.
+type Config struct {
+	// Stream is the ledger's name. Empty means CURFEW.
+	Stream string
+	// BeatTimeout is how long the stream may be silent before the feed gives its consumer up and begins anew. Zero means 3 s, three
+	// times the default beat.
+	BeatTimeout time.Duration
+	// ClockInterval is how often the stream's leader is asked for its time and identity. Zero means 5 s.
+	ClockInterval time.Duration
+}
+
+// Feed follows one stream. It is used by one replica at a time.
+type Feed struct {
+	js  jetstream.JetStream
+	cfg Config
+}
+
+var _ revocation.Feed = (*Feed)(nil)
+
+// NewFeed returns a feed that reads through js, which stays the caller's.
+func NewFeed(js jetstream.JetStream, cfg Config) *Feed {
+	if cfg.Stream == "" {
+		cfg.Stream = "CURFEW"
+	}
+	if cfg.BeatTimeout <= 0 {
+		cfg.BeatTimeout = 3 * time.Second
+	}
+	if cfg.ClockInterval <= 0 {
+		cfg.ClockInterval = 5 * time.Second
+	}
+	return &Feed{js: js, cfg: cfg}
+}
+
+// Options returns connection options that suit a replica: it never gives up reconnecting, fails at once while there is no connection
+// instead of buffering, and notices a dead link within seconds. name is what NATS shows for the connection.
+func Options(name string) []nats.Option {
+	return []nats.Option{
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.ReconnectJitter(200*time.Millisecond, time.Second), nats.ReconnectWait(250 * time.Millisecond),
+	}
+}
+
+// reading is what the stream's leader said of itself.
+type reading struct {
+	head  revocation.Head
+	clock clock
+}
+
+func (f *Feed) read(ctx context.Context) (reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	asked := time.Now()
+	// js.Stream asks the leader each time, so the answer is never an old one.
+	stream, err := f.js.Stream(ctx, f.cfg.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, ErrNoStream)
+	}
+	if err != nil {
+		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
+	}
+	info := stream.CachedInfo()
+	id := fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
+	return reading{
+		clock: clock{ours: asked, streams: info.TimeStamp},
+		head: revocation.Head{
+			Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, AsOf: asked, Retention: info.Config.MaxAge,
+		},
+	}, nil
+}
+
+// Follow implements [revocation.Feed].
+func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
+	first, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := sink.Begin(first.head)
+	if err != nil {
+		return err
+	}
+	cons, err := f.js.CreateConsumer(ctx, f.cfg.Stream, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, AckPolicy: jetstream.AckNonePolicy,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
+	}
+	// The server would forget the consumer by itself in a minute; this only spares it the wait.
+	defer f.deleteConsumer(ctx, cons.CachedInfo().Name)
+
+	// The consumer must belong to the incarnation that Begin was told of:
+	//  1. we read the identity; 2. the stream is replaced; 3. we create the consumer, on the new stream, after the old position.
+	second, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	if second.head.Stream != first.head.Stream {
+		return ErrReplaced
+	}
+	d := newDelivery(sink, after, reading{head: first.head, clock: second.clock})
+	d.drained(cons.CachedInfo().NumPending)
+	return f.deliver(ctx, cons, d)
+}
+
+func (f *Feed) deleteConsumer(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+	defer cancel()
+	_ = f.js.DeleteConsumer(ctx, f.cfg.Stream, name)
+}
+
+// deliver runs until the delivery breaks or ctx ends.
+func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery) error {
+	// nats.go takes idle heartbeats of 0.5 s to 30 s, and at most half of a pull's 30 s. They only hasten: beats decide.
+	heartbeat := min(max(f.cfg.BeatTimeout/2, 500*time.Millisecond), 15*time.Second)
+	messages, err := cons.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { f.watch(ctx, d, stop) })
+	unhook := context.AfterFunc(ctx, messages.Stop)
+	defer func() {
+		stop(nil)
+		unhook()
+		messages.Stop()
+		watch.Wait()
+	}()
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(f.cfg.BeatTimeout))
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, nats.ErrTimeout):
+			return fmt.Errorf("%w for %v", ErrQuiet, f.cfg.BeatTimeout)
+		case err != nil:
+			return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
+		}
+		if err := d.take(msg); err != nil {
+			return err
+		}
+	}
+}
+
+// watch asks the leader now and then, for the time and for the stream's identity, and what an early end of the delivery means. Failing
+// to hear is no news: beats tell.
+func (f *Feed) watch(ctx context.Context, d *delivery, stop context.CancelCauseFunc) {
+	tick := time.NewTicker(f.cfg.ClockInterval)
+	defer tick.Stop()
+	ask := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.tail:
+			ask = d.reach(ctx, f) != nil
+			continue
+		case <-tick.C:
+		}
+		if ask {
+			ask = d.reach(ctx, f) != nil
+		}
+		now, err := f.read(ctx)
+		switch {
+		case errors.Is(err, ErrNoStream):
+			stop(err)
+			return
+		case err != nil:
+		case now.head.Stream != d.head.Stream || now.head.Last < d.head.Last:
+			stop(ErrReplaced)
+			return
+		default:
+			d.setClock(now.clock)
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package revocationnats_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
+)
+
+func TestFeedConformance(t *testing.T) {
+	revocationtest.TestFeed(t, func(t *testing.T) revocationtest.Harness {
+		// Silence isn't what the suite tests, and it beats seldom.
+		return newRig(t, revocationnats.Config{BeatTimeout: 2 * time.Second, ClockInterval: 100 * time.Millisecond})
+	})
+}
+
+// Trap 9: everything about NATS is well, but nobody writes beats any more, so nobody can know whether anything is missing.
+func TestStaleWhenTheBeatWriterStops(t *testing.T) {
+	r := newRig(t, quick)
+	stop := r.beats(50 * time.Millisecond)
+	replica := r.open(revocation.Config{StalenessBudget: 800 * time.Millisecond})
+	waitFor(t, replica, r.Publish(logout(1)))
+	eventually(t, "fresh", func() bool { return replica.Check(session(2)).State == revocation.Active })
+
+	stop()
+	eventually(t, "stale", func() bool { return errors.Is(replica.Check(session(2)).Cause, revocation.ErrStale) })
+	// Events still arrive, and revoked stays revoked.
+	waitFor(t, replica, r.Publish(logout(3)))
+	for n, want := range map[int]revocation.State{1: revocation.Revoked, 2: revocation.Undetermined, 3: revocation.Revoked} {
+		if got := replica.Check(session(n)).State; got != want {
+			t.Errorf("session %d is %v, want %v", n, got, want)
+		}
+	}
+	r.beats(50 * time.Millisecond)
+	eventually(t, "fresh again", func() bool { return replica.Check(session(2)).State == revocation.Active })
+}
+
+func TestServerStopsAndRestarts(t *testing.T) {
+	r := newRig(t, quick)
+	r.beats(50 * time.Millisecond)
+	var mu sync.Mutex
+	var lost []error
+	replica := r.open(revocation.Config{StalenessBudget: 800 * time.Millisecond, Hooks: revocation.Hooks{
+		FeedLost: func(err error, _ time.Duration) { mu.Lock(); defer mu.Unlock(); lost = append(lost, err) },
+	}})
+	waitFor(t, replica, r.Publish(logout(1)))
+	r.srv.Stop()
+	eventually(t, "stale", func() bool { return errors.Is(replica.Check(session(2)).Cause, revocation.ErrStale) })
+	if got := replica.Check(session(1)); got.State != revocation.Revoked || got.Event == "" {
+		t.Errorf("the revoked session is %+v", got)
+	}
+	r.srv.Restart()
+	waitFor(t, replica, r.Publish(logout(3)))
+	eventually(t, "fresh again", func() bool { return replica.Check(session(2)).State == revocation.Active })
+	mu.Lock()
+	defer mu.Unlock()
+	if len(lost) == 0 || slices.Contains(lost, nil) {
+		t.Errorf("FeedLost told %v, want the loss and why", lost)
+	}
+}
+
+// Trap 9: a link that swallows everything gives no error at either end.
+func TestLinkIsBlackHoled(t *testing.T) {
+	r := newRig(t, quick)
+	r.beats(50 * time.Millisecond)
+	replica := r.open(revocation.Config{StalenessBudget: 800 * time.Millisecond})
+	eventually(t, "fresh", func() bool { return replica.Check(session(1)).State == revocation.Active })
+
+	r.proxy.Stall()
+	position := r.Publish(logout(1))
+	published := time.Now()
+	eventually(t, "stale", func() bool {
+		d := replica.Check(session(1))
+		if d.State == revocation.Active && time.Since(published) > 800*time.Millisecond+100*time.Millisecond {
+			t.Fatalf("active %v after it was revoked", time.Since(published))
+		}
+		return errors.Is(d.Cause, revocation.ErrStale)
+	})
+	r.proxy.Heal()
+	waitFor(t, replica, position)
+	if got := replica.Check(session(1)).State; got != revocation.Revoked {
+		t.Errorf("session is %v, want revoked", got)
+	}
+	eventually(t, "fresh again", func() bool { return replica.Check(session(2)).State == revocation.Active })
+}
+
+// A beat that is read late proves what was there when it was stored, not what is there now.
+func TestBeatReadLateIsNotDatedNow(t *testing.T) {
+	// The feed must not give up, or it would have read the beat from the stream, which says when it was stored anyhow.
+	r := newRig(t, revocationnats.Config{BeatTimeout: time.Minute, ClockInterval: 50 * time.Millisecond})
+	replica := r.open(revocation.Config{StalenessBudget: 500 * time.Millisecond})
+	waitFor(t, replica, r.Beat())
+	r.proxy.Stall()
+	position := r.Beat()
+	stored := time.Now()
+	eventually(t, "stale", func() bool { return replica.Status().Staleness > time.Second })
+	r.proxy.Heal()
+	waitFor(t, replica, position)
+	age := time.Since(stored)
+	// WaitFor may return between the position and the proof, which only makes the staleness larger.
+	d := replica.Check(session(1))
+	if d.Staleness < age {
+		t.Errorf("staleness %v with a beat that was stored %v ago", d.Staleness, age)
+	}
+	if !errors.Is(d.Cause, revocation.ErrStale) {
+		t.Errorf("the session is %v (%v), want stale", d.State, d.Cause)
+	}
+}
+
+// Traps 30 and 38: whoever may publish for one tenant can't end another's sessions.
+func TestEventOnAnotherTenantsTopicIsSkipped(t *testing.T) {
+	r := newRig(t, revocationnats.Config{})
+	skipped := make(chan error, 1)
+	replica := r.open(revocation.Config{Hooks: revocation.Hooks{Skipped: func(_ uint64, err error) { skipped <- err }}})
+	e := logout(1)
+	b, err := events.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := events.TopicOf(e)
+	topic.Tenant = "mallory"
+	waitFor(t, replica, r.PublishRaw(topic.String(), b))
+	if err := <-skipped; !errors.Is(err, events.ErrForeignTopic) {
+		t.Errorf("skipped because of %v, want ErrForeignTopic", err)
+	}
+	if got := replica.Status().Skipped; got != 1 {
+		t.Errorf("%d skipped, want 1", got)
+	}
+	if got := replica.Check(session(1)).State; got != revocation.Active {
+		t.Errorf("session is %v, want active", got)
+	}
+}
+
+// Trap 11: what is published while the link breaks again and again arrives once, in order, without gaps.
+func TestResumesWithoutGapsUnderLoad(t *testing.T) {
+	r := newRig(t, quick)
+	r.beats(20 * time.Millisecond)
+	replica := r.open(revocation.Config{})
+	var mu sync.Mutex
+	var got []uint64
+	defer replica.Watch(func(a revocation.Applied) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, a.Position)
+	})()
+	const n, cuts = 1500, 5
+	var want []uint64
+	for i := range n {
+		if i%(n/cuts) == n/cuts/2 {
+			r.proxy.Cut()
+		}
+		want = append(want, r.Publish(logout(i)))
+	}
+	waitFor(t, replica, want[n-1])
+	// The watchers come after those who wait: the next event's waiter comes after this one's watchers.
+	waitFor(t, replica, r.Publish(logout(n)))
+	mu.Lock()
+	defer mu.Unlock()
+	if got := got[:min(len(got), n)]; !slices.Equal(got, want) {
+		t.Errorf("applied %d events at other positions than the %d that were published", len(got), n)
+	}
+	for i := range n {
+		if d := replica.Check(session(i)); d.State != revocation.Revoked || d.EventPosition != want[i] {
+			t.Fatalf("session %d: %+v, want revoked by %d", i, d, want[i])
+		}
+	}
+}
+
+func TestStreamIsDeletedAndMadeAgain(t *testing.T) {
+	r := newRig(t, quick)
+	stop := r.beats(50 * time.Millisecond)
+	lost := make(chan error, 100)
+	replica := r.open(revocation.Config{StalenessBudget: 800 * time.Millisecond, Hooks: revocation.Hooks{
+		FeedLost: func(err error, _ time.Duration) { lost <- err },
+	}})
+	waitFor(t, replica, r.Publish(logout(1)))
+	stop()
+	if err := r.js.DeleteStream(t.Context(), "CURFEW"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "stale without a stream", func() bool { return errors.Is(replica.Check(session(2)).Cause, revocation.ErrStale) })
+	eventually(t, "told that there is no stream", func() bool {
+		select {
+		case err := <-lost:
+			return errors.Is(err, revocationnats.ErrNoStream)
+		default:
+			return false
+		}
+	})
+	r.create(ledger())
+	r.beats(50 * time.Millisecond)
+	eventually(t, "fresh with the new stream", func() bool { return replica.Check(session(2)).State == revocation.Active })
+	if got := replica.Check(session(1)).State; got != revocation.Revoked {
+		t.Errorf("what the old stream revoked is %v, want revoked", got)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Run("no stream", func(t *testing.T) {
+		r := newRig(t, quick)
+		if err := r.js.DeleteStream(t.Context(), "CURFEW"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		_, err := revocation.Open(ctx, revocation.Config{Feed: r.feed})
+		if !errors.Is(err, revocationnats.ErrNoStream) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Open = %v, want the deadline and that there is no stream", err)
+		}
+	})
+	t.Run("retention shorter than max age", func(t *testing.T) {
+		r := newRig(t, quick)
+		cfg := ledger()
+		cfg.MaxAge = time.Hour
+		if _, err := r.js.UpdateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := revocation.Open(t.Context(), revocation.Config{Feed: r.feed}); !errors.Is(err, revocation.ErrRetention) {
+			t.Errorf("Open = %v, want ErrRetention", err)
+		}
+		replica := r.open(revocation.Config{MaxAge: 55 * time.Minute})
+		if !replica.Status().Synced {
+			t.Error("not synced where retention is just max age and leeway")
+		}
+	})
+}
+
+// The idle heartbeats that nats.go takes are between 0.5 s and 30 s, and a pull lasts 30 s; a BeatTimeout may be anything.
+func TestAnyBeatTimeoutFollows(t *testing.T) {
+	for _, timeout := range []time.Duration{50 * time.Millisecond, 900 * time.Millisecond, 40 * time.Second, 5 * time.Minute} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			r := newRig(t, revocationnats.Config{BeatTimeout: timeout})
+			r.beats(20 * time.Millisecond)
+			waitFor(t, r.open(revocation.Config{}), r.Publish(logout(1)))
+		})
+	}
+}
+
+func TestSilenceEndsTheConsumer(t *testing.T) {
+	r := newRig(t, revocationnats.Config{BeatTimeout: 100 * time.Millisecond})
+	lost := make(chan error, 10)
+	replica := r.open(revocation.Config{Hooks: revocation.Hooks{FeedLost: func(err error, _ time.Duration) {
+		select {
+		case lost <- err:
+		default:
+		}
+	}}})
+	if err := <-lost; !errors.Is(err, revocationnats.ErrQuiet) {
+		t.Errorf("lost because of %v, want ErrQuiet", err)
+	}
+	waitFor(t, replica, r.Publish(logout(1)))
+}

@@ -1,0 +1,101 @@
+package revocation
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+// set holds all live revocations. Implementations are safe for one writer and many readers at once.
+//
+// The state is a join-semilattice: apply and merge are its least upper bound, so order and repetition don't matter.
+type set interface {
+	// apply adds an event.
+	apply(e events.Event, position uint64)
+	// lookup returns the ending of a session, in the order session, user, device, client, tenant.
+	lookup(s Session) (ending, bool)
+	// touched reports whether any cutoff exists for the session's user, device, client or tenant.
+	touched(s Session) bool
+	// expire forgets what ends before now and returns how many entries that was.
+	expire(now time.Time) int
+	// size returns the number of sessions and of cutoffs.
+	size() (sessions, cutoffs int)
+	// digest is equal for equal states, whatever the positions of the events were.
+	digest() [32]byte
+}
+
+// ending is what ends a session: a reference to an event. Times are in Unix milliseconds.
+type ending struct {
+	scope    events.Kind
+	reason   events.Reason
+	event    string
+	position uint64
+	at       int64
+	expires  int64
+}
+
+// before is a total order, so that the one of several events that names the reason doesn't depend on the order of arrival. Explicit
+// revocations of a session come before those that name it among a user's known sessions: that is the order of Check. The position
+// comes last, because it is no part of the state: two events with the same id (nobody promises that there are none) must be told apart
+// by what they say, or replicas that read them at other positions would differ.
+func (a ending) before(b ending) bool {
+	if named := a.scope == events.KindSession; named != (b.scope == events.KindSession) {
+		return named
+	}
+	return cmp.Or(
+		cmp.Compare(a.at, b.at), cmp.Compare(a.event, b.event), cmp.Compare(a.scope, b.scope), cmp.Compare(a.reason, b.reason),
+		cmp.Compare(a.position, b.position),
+	) < 0
+}
+
+// join keeps the earlier reference and the later expiry.
+func (a ending) join(b ending) ending {
+	first := a
+	if b.before(a) {
+		first = b
+	}
+	first.expires = max(a.expires, b.expires)
+	return first
+}
+
+// key is a typed id within its tenant. The parts are compared one by one, so no concatenation can collide (trap 28).
+type key struct {
+	tenant string
+	kind   events.Kind
+	id     string
+}
+
+// lifetimes says how long entries are kept.
+type lifetimes struct {
+	maxAge time.Duration
+	leeway time.Duration
+}
+
+// sessionExpiry is when an explicit revocation may be forgotten: the session's own end if known, else auth time + max age, else
+// the event's time + max age, and leeway. The event's own expires_at can only lengthen it.
+func (l lifetimes) sessionExpiry(e *events.SessionRevoked) int64 {
+	end := e.Time.Add(l.maxAge)
+	switch {
+	case !e.SessionExpiresAt.IsZero():
+		end = e.SessionExpiresAt
+	case !e.AuthTime.IsZero():
+		end = e.AuthTime.Add(l.maxAge)
+	}
+	return l.lengthen(end, &e.Common)
+}
+
+// namedExpiry is when a session may be forgotten that an event names and tells nothing else of. Its auth time may lie after the cutoff:
+// that is why it is named.
+func (l lifetimes) namedExpiry(c *events.Common) int64 {
+	return l.lengthen(c.Time.Add(l.maxAge), c)
+}
+
+// cutoffExpiry is when no session begun up to the cutoff can be within max age any more.
+func (l lifetimes) cutoffExpiry(cutoff time.Time, c *events.Common) int64 {
+	return l.lengthen(cutoff.Add(l.maxAge), c)
+}
+
+func (l lifetimes) lengthen(end time.Time, c *events.Common) int64 {
+	return max(millis(end.Add(l.leeway)), millis(c.ExpiresAt))
+}

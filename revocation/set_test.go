@@ -1,0 +1,197 @@
+package revocation
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+var keepDefaults = lifetimes{maxAge: DefaultMaxAge, leeway: DefaultLeeway}
+
+// setOf returns a set that has applied the events in that order, at positions 1, 2, 3 ….
+func setOf(list ...events.Event) *mapSet {
+	m := newMapSet(keepDefaults)
+	for i, e := range list {
+		m.apply(e, uint64(i+1))
+	}
+	return m
+}
+
+func modelOf(list ...events.Event) *model {
+	return &model{maxAge: DefaultMaxAge, leeway: DefaultLeeway, events: list}
+}
+
+func TestSetEqualsModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := genEvents.Draw(t, "events")
+		m, set := modelOf(list...), setOf(list...)
+		for _, s := range genSessions.Draw(t, "sessions") {
+			by, revoked := set.lookup(s)
+			want, ids := m.scope(s)
+			if revoked != (want != "") || Scope(by.scope) != want {
+				t.Fatalf("%+v: revoked %t by scope %q, want scope %q", s, revoked, by.scope, want)
+			}
+			if !revoked {
+				continue
+			}
+			if !slices.Contains(ids, by.event) {
+				t.Fatalf("%+v: event %s is named and doesn't end it, want one of %v", s, by.event, ids)
+			}
+			named := list[by.position-1]
+			if named.Meta().ID != by.event || named.Meta().Reason != by.reason || named.Meta().Time.UnixMilli() != by.at {
+				t.Fatalf("%+v: ended by %+v, which isn't what the event says: %+v", s, by, named)
+			}
+		}
+	})
+}
+
+// Trap 18: order, repetition and interleaving don't matter.
+func TestSetIsAJoin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := genEvents.Draw(t, "events")
+		again := rapid.SliceOfN(rapid.SampledFrom(append(list, tenantOut("x", epoch))), 0, 10).Draw(t, "repeated")
+		again = slices.DeleteFunc(again, func(e events.Event) bool { return !slices.Contains(list, e) })
+		shuffled := rapid.Permutation(append(slices.Clone(list), again...)).Draw(t, "order")
+		a, b := setOf(list...), setOf(shuffled...)
+		if a.digest() != b.digest() {
+			t.Fatal("another order gives another digest")
+		}
+		for _, s := range genSessions.Draw(t, "sessions") {
+			x, inA := a.lookup(s)
+			y, inB := b.lookup(s)
+			x.position, y.position = 0, 0
+			if inA != inB || x != y {
+				t.Fatalf("%+v: %+v in one order, %+v in another", s, x, y)
+			}
+		}
+	})
+}
+
+func TestMergeIsApplyAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := genEvents.Draw(t, "events")
+		a, b := newMapSet(keepDefaults), newMapSet(keepDefaults)
+		for i, e := range list {
+			// Each goes to one of them, or to both.
+			where := rapid.IntRange(0, 2).Draw(t, "where")
+			if where != 1 {
+				a.apply(e, uint64(i+1))
+			}
+			if where != 0 {
+				b.apply(e, uint64(i+1))
+			}
+		}
+		ab, ba := newMapSet(keepDefaults), newMapSet(keepDefaults)
+		ab.merge(a)
+		ab.merge(b)
+		ba.merge(b)
+		ba.merge(a)
+		ba.merge(ab)
+		want := setOf(list...).digest()
+		if ab.digest() != want || ba.digest() != want {
+			t.Fatal("merging isn't applying everything")
+		}
+	})
+}
+
+// Trap 3: one more event never un-revokes.
+func TestSetIsMonotone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := genEvents.Draw(t, "events")
+		sessions := genSessions.Draw(t, "sessions")
+		set := newMapSet(keepDefaults)
+		over := map[int]bool{}
+		for i, e := range list {
+			set.apply(e, uint64(i+1))
+			for j, s := range sessions {
+				_, revoked := set.lookup(s)
+				if over[j] && !revoked {
+					t.Fatalf("%+v was revoked until %+v", s, e)
+				}
+				over[j] = revoked
+			}
+		}
+	})
+}
+
+func TestUndominatedCutoffsAreKeptAndNoOthers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := genEvents.Draw(t, "events")
+		m, set := modelOf(list...), setOf(list...)
+		total := 0
+		for k, cs := range set.scopes {
+			want := m.undominated(k.tenant, k.kind, k.id)
+			var got []pair
+			for _, c := range cs {
+				got = append(got, pair{c.at, c.by.expires, c.except})
+			}
+			order := cmpopts.SortSlices(func(a, b pair) bool {
+				return a.at < b.at || a.at == b.at && slices.Compare(a.except, b.except) < 0
+			})
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(pair{}), order, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("cutoffs of %+v (-want +got):\n%s", k, diff)
+			}
+			total += len(want)
+		}
+		if _, cutoffs := set.size(); cutoffs != total {
+			t.Fatalf("size says %d cutoffs, want %d", cutoffs, total)
+		}
+		for _, e := range list {
+			if _, cut := events.Cutoff(e); cut && len(set.scopes[key{e.Meta().Tenant, e.Kind(), e.Target()}]) == 0 {
+				t.Fatalf("no cutoff of %+v is kept", e)
+			}
+		}
+	})
+}
+
+// Trap 12: an entry lives as long as any session that it ends.
+func TestExpiryNeverForgetsWhatIsStillNeeded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		// A session's own facts are the same wherever they are told.
+		begun, end := map[string]time.Time{}, map[string]time.Time{}
+		for _, sid := range []string{"a", "b", "ab", "user-a", "a/user", "user", "1a", "default", "ü"} {
+			begun[sid] = genTime.Draw(t, "begun")
+			end[sid] = begun[sid].Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "ends after days")) * 24 * time.Hour)
+		}
+		list := genEvents.Draw(t, "events")
+		for _, e := range list {
+			if e, ok := e.(*events.SessionRevoked); ok {
+				if !e.AuthTime.IsZero() {
+					e.AuthTime = begun[e.Session]
+				}
+				if !e.SessionExpiresAt.IsZero() {
+					e.SessionExpiresAt = end[e.Session]
+				}
+				// It is revoked after it has begun.
+				e.Time = latest(e.Time, begun[e.Session])
+			}
+		}
+		m, set := modelOf(list...), setOf(list...)
+		now := epoch.Add(time.Duration(rapid.IntRange(0, 61*24*60).Draw(t, "minutes")) * time.Minute)
+		n := set.expire(now)
+		if again := set.expire(now); again != 0 {
+			t.Fatalf("%d entries expired, and %d more at the same time", n, again)
+		}
+		for _, s := range genSessions.Draw(t, "sessions") {
+			if s.ID == "" || s.AuthTime.IsZero() {
+				continue
+			}
+			s.AuthTime = begun[s.ID]
+			_, revoked := set.lookup(s)
+			if m.mustEnd(s, now.Add(time.Millisecond)) && !revoked {
+				t.Fatalf("%+v is forgotten at %v", s, now)
+			}
+			scope, _ := m.scope(s)
+			pastMaxAge := !now.Before(s.AuthTime.Add(DefaultMaxAge))
+			if scope != "" && !revoked && !pastMaxAge && now.Before(end[s.ID]) {
+				t.Fatalf("%+v was revoked by %s and passes at %v, before max age and its own end", s, scope, now)
+			}
+		}
+	})
+}
