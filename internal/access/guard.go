@@ -1,0 +1,69 @@
+package access
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/curfewhq/curfew/internal/problem"
+)
+
+type contextKey struct{}
+
+// KeyFrom returns the key that a guarded request came with.
+func KeyFrom(ctx context.Context) (Key, bool) {
+	k, ok := ctx.Value(contextKey{}).(Key)
+	return k, ok
+}
+
+// WithKey returns a context as Guard makes it, for calls that don't come over HTTP.
+func WithKey(ctx context.Context, k Key) context.Context {
+	return context.WithValue(ctx, contextKey{}, k)
+}
+
+// Guard lets requests with a live key pass that has the scope, and puts the key into their context. onRefuse is told the code of each
+// refusal; it may be nil.
+func (s *Store) Guard(scope Scope, onRefuse func(code string), next http.Handler) http.Handler {
+	refuse := func(w http.ResponseWriter, p problem.Problem) {
+		if onRefuse != nil {
+			onRefuse(p.Code)
+		}
+		p.Write(w)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, ok := bearer(r)
+		if !ok {
+			p := problem.New(http.StatusUnauthorized, "api_key_missing", "Send 'Authorization: Bearer <API key>'; make a key with 'curfew keys create'.")
+			p.Authenticate = `Bearer realm="curfew"`
+			refuse(w, p)
+			return
+		}
+		key, ok := s.Lookup(text)
+		if !ok {
+			p := problem.New(http.StatusUnauthorized, "api_key_invalid", "The API key is unknown or revoked; list the keys with 'curfew keys ls'.")
+			p.Authenticate = `Bearer realm="curfew", error="invalid_token"`
+			refuse(w, p)
+			return
+		}
+		if !key.Has(scope) {
+			p := problem.New(http.StatusForbidden, "api_key_scope", "The API key lacks the scope "+string(scope)+"; make one with 'curfew keys create --scopes "+string(scope)+"'.")
+			p.Authenticate = `Bearer realm="curfew", error="insufficient_scope", scope="` + string(scope) + `"`
+			refuse(w, p)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(WithKey(r.Context(), key)))
+	})
+}
+
+// bearer returns the request's key. Two Authorization headers are none: which one counts would be anybody's guess.
+func bearer(r *http.Request) (Text, bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return Text{}, false
+	}
+	scheme, rest, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return Text{}, false
+	}
+	return ParseText(strings.TrimSpace(rest))
+}

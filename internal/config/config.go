@@ -1,0 +1,216 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config of curfew serve.
+type Config struct {
+	// Listen is the address of the API and the tabs.
+	Listen string `koanf:"listen"`
+	// AdminListen is the address of /healthz, /readyz and /metrics. Empty means none.
+	AdminListen string `koanf:"admin_listen"`
+	// DataDir holds the embedded ledger and the first admin key.
+	DataDir string `koanf:"data_dir"`
+	// Roles are the services that this process runs: publisher, gate, fanout.
+	Roles []string `koanf:"roles"`
+	// TLSCertFile and TLSKeyFile make Listen speak TLS.
+	TLSCertFile string `koanf:"tls_cert_file"`
+	TLSKeyFile  string `koanf:"tls_key_file"`
+	// BehindProxy says that a proxy in front of Listen speaks TLS.
+	BehindProxy bool `koanf:"behind_proxy"`
+
+	NATS   NATS   `koanf:"nats"`
+	Ledger Ledger `koanf:"ledger"`
+	JWT    JWT    `koanf:"jwt"`
+
+	// MaxAge is the absolute age, from auth time, at which every session is over.
+	MaxAge time.Duration `koanf:"max_age"`
+	// StalenessBudget is how old the replica's proof may be.
+	StalenessBudget time.Duration `koanf:"staleness_budget"`
+	// ClockSkew is how far in the future a caller's cutoff may lie.
+	ClockSkew time.Duration `koanf:"clock_skew"`
+	// DangerouslyFailOpen passes undetermined callers of forward-auth.
+	DangerouslyFailOpen bool `koanf:"dangerously_fail_open"`
+	// AllowedOrigins are the origins from which browsers may open conns.
+	AllowedOrigins []string `koanf:"allowed_origins"`
+	// Heartbeat is how often an idle conn is pinged.
+	Heartbeat time.Duration `koanf:"heartbeat"`
+	// MaxConns bounds the open conns of this process.
+	MaxConns int `koanf:"max_conns"`
+	// DrainWindow is over how long conns are closed at shutdown.
+	DrainWindow time.Duration `koanf:"drain_window"`
+
+	LogFormat string `koanf:"log_format"`
+	LogLevel  string `koanf:"log_level"`
+}
+
+// NATS says where the ledger lives.
+type NATS struct {
+	// URL of an external NATS. Empty runs an embedded server.
+	URL       string `koanf:"url"`
+	CredsFile string `koanf:"creds_file"`
+	CAFile    string `koanf:"ca_file"`
+	CertFile  string `koanf:"cert_file"`
+	KeyFile   string `koanf:"key_file"`
+	// Listen opens the embedded server to other processes. Empty keeps it inside this one.
+	Listen string `koanf:"listen"`
+}
+
+// Ledger says how the stream is kept.
+type Ledger struct {
+	// SyncInterval is how often an embedded server writes to the disk. Zero means before each acknowledgement.
+	SyncInterval time.Duration `koanf:"sync_interval"`
+	Replicas     int           `koanf:"replicas"`
+	// Retention is how long events are kept. Zero means max age, 5 minutes and a day.
+	Retention time.Duration `koanf:"retention"`
+	// MaxBytes of the stream. Zero means 4 GiB, or half of the free disk where that is less.
+	MaxBytes int64 `koanf:"max_bytes"`
+	// BeatInterval is how often the beat is written.
+	BeatInterval time.Duration `koanf:"beat_interval"`
+}
+
+// JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
+type JWT struct {
+	Algorithms []string `koanf:"algorithms"`
+	// JWKSURL, JWKSFile or KeyFile: exactly one. KeyFile is a PEM public key, or for HS256 to HS512 a secret of at least 32 bytes.
+	JWKSURL  string `koanf:"jwks_url"`
+	JWKSFile string `koanf:"jwks_file"`
+	KeyFile  string `koanf:"key_file"`
+	Issuer   string `koanf:"issuer"`
+	// Audience is what aud must hold one of.
+	Audience []string `koanf:"audience"`
+	// Cookie is the name of a cookie that holds the token.
+	Cookie string `koanf:"cookie"`
+	Tenant string `koanf:"tenant"`
+	// DangerouslyUseIssuedAt takes iat for the auth time.
+	DangerouslyUseIssuedAt bool   `koanf:"dangerously_use_issued_at"`
+	ClaimSession           string `koanf:"claim_session"`
+	ClaimUser              string `koanf:"claim_user"`
+	ClaimDevice            string `koanf:"claim_device"`
+	ClaimClient            string `koanf:"claim_client"`
+}
+
+// Roles that a process can have.
+const (
+	RolePublisher = "publisher"
+	RoleGate      = "gate"
+	RoleFanout    = "fanout"
+)
+
+// Leeway is how much longer than max age revocations are remembered.
+const Leeway = 5 * time.Minute
+
+// Default returns the defaults.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: []string{RolePublisher, RoleGate, RoleFanout},
+		Ledger: Ledger{BeatInterval: time.Second},
+		JWT:    JWT{Tenant: "default"},
+		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 25 * time.Second,
+		MaxConns: 19_000, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
+	}
+}
+
+// Has reports whether the process has a role.
+func (c Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// Retention returns how long the ledger keeps events.
+func (c Config) Retention() time.Duration {
+	if c.Ledger.Retention != 0 {
+		return c.Ledger.Retention
+	}
+	return c.MaxAge + Leeway + 24*time.Hour
+}
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	errs = append(errs, c.listenFaults()...)
+	for _, role := range c.Roles {
+		fault(role != RolePublisher && role != RoleGate && role != RoleFanout, "roles: %q isn't one of publisher, gate, fanout", role)
+	}
+	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout")
+	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
+	fault(c.NATS.URL != "" && c.NATS.Listen != "", "nats.listen: is for the embedded server only; leave it out with nats.url")
+	fault(c.MaxAge < time.Minute, "max_age: must be at least 1m; it can't be disabled, because without it no revocation could ever be forgotten")
+	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s")
+	fault(c.Ledger.BeatInterval < 250*time.Millisecond || c.Ledger.BeatInterval*3 > c.StalenessBudget,
+		"ledger.beat_interval: must be at least 250ms and at most a third of staleness_budget")
+	fault(c.Retention() < c.MaxAge+Leeway, "ledger.retention: %v is shorter than max_age and leeway (%v): a session could outlive its revocation; lengthen it or leave it out",
+		c.Retention(), c.MaxAge+Leeway)
+	fault(c.ClockSkew < 0 || c.ClockSkew > time.Hour, "clock_skew: must be between 0s and 1h")
+	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
+	fault(c.MaxConns < 1, "max_conns: must be at least 1")
+	fault(c.DrainWindow < 0, "drain_window: can't be negative")
+	for _, o := range c.AllowedOrigins {
+		fault(!isOrigin(o), "allowed_origins: %q isn't an origin: write scheme://host or scheme://host:port, no path, no wildcard", o)
+	}
+	errs = append(errs, c.JWT.faults()...)
+	return errors.Join(errs...)
+}
+
+func (c Config) listenFaults() []error {
+	var errs []error
+	for _, l := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}} {
+		if l.name == "admin_listen" && l.addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(l.addr); err != nil {
+			errs = append(errs, fmt.Errorf("%s: write host:port, such as 127.0.0.1:7080", l.name))
+		}
+	}
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		errs = append(errs, errors.New("tls_cert_file, tls_key_file: give both or neither"))
+	}
+	if !Loopback(c.Listen) && c.TLSCertFile == "" && !c.BehindProxy {
+		errs = append(errs, fmt.Errorf("listen: %s is reachable from other machines, and API keys and tickets would travel in the clear: set tls_cert_file and tls_key_file, or behind_proxy if a proxy in front speaks TLS", c.Listen))
+	}
+	return errs
+}
+
+func (j JWT) faults() []error {
+	sources := 0
+	for _, s := range []string{j.JWKSURL, j.JWKSFile, j.KeyFile} {
+		if s != "" {
+			sources++
+		}
+	}
+	switch {
+	case len(j.Algorithms) == 0 && sources > 0:
+		return []error{errors.New("jwt.algorithms: name the algorithms that tokens may be signed with, such as RS256 or ES256")}
+	case len(j.Algorithms) > 0 && sources != 1:
+		return []error{errors.New("jwt: give exactly one of jwks_url, jwks_file and key_file")}
+	}
+	return nil
+}
+
+// Loopback reports whether an address can be reached from this machine only.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" &&
+		u.User == nil && !strings.Contains(s, "*") && !strings.HasSuffix(s, "#") && !strings.HasSuffix(s, "?")
+}

@@ -1,0 +1,200 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+const envPrefix = "CURFEW_"
+
+// notMembers are environment variables and flags of the command line that aren't members of the configuration.
+var notMembers = []string{"url", "admin_url", "api_key", "api_key_file"}
+
+// Flags adds a flag for every member to set, with the default as its default.
+func Flags(set *pflag.FlagSet) {
+	d := Default()
+	set.String("config", "", "YAML file with the configuration")
+	set.String("listen", d.Listen, "address of the API and the tabs")
+	set.String("admin-listen", d.AdminListen, "address of /healthz, /readyz and /metrics; empty for none")
+	set.String("data-dir", d.DataDir, "folder of the embedded ledger and the first admin key")
+	set.StringSlice("roles", d.Roles, "services to run: publisher, gate, fanout")
+	set.String("tls-cert-file", "", "PEM certificate of listen")
+	set.String("tls-key-file", "", "PEM key of listen")
+	set.Bool("behind-proxy", d.BehindProxy, "a proxy in front of listen speaks TLS")
+	set.String("nats-url", "", "external NATS instead of the embedded one")
+	set.String("nats-creds-file", "", "credentials for the external NATS")
+	set.String("nats-ca-file", "", "PEM certificates that the external NATS is trusted by")
+	set.String("nats-cert-file", "", "PEM certificate to show to the external NATS")
+	set.String("nats-key-file", "", "PEM key to nats-cert-file")
+	set.String("nats-listen", "", "address at which the embedded NATS takes other processes")
+	set.Duration("ledger-sync-interval", d.Ledger.SyncInterval, "how often the embedded ledger is synced to disk; 0 before each acknowledgement")
+	set.Int("ledger-replicas", d.Ledger.Replicas, "copies of the ledger in a NATS cluster")
+	set.Duration("ledger-retention", d.Ledger.Retention, "how long events are kept; 0 for max-age, 5 minutes and a day")
+	set.Int64("ledger-max-bytes", d.Ledger.MaxBytes, "size of the ledger; 0 for 4 GiB or half of the free disk")
+	set.Duration("ledger-beat-interval", d.Ledger.BeatInterval, "how often the beat is written")
+	set.StringSlice("jwt-algorithms", nil, "algorithms that callers' tokens may be signed with; empty turns forward-auth off")
+	set.String("jwt-jwks-url", "", "where the token keys are published")
+	set.String("jwt-jwks-file", "", "file with the token keys as a JWK set")
+	set.String("jwt-key-file", "", "file with the one token key: PEM, or a secret for HS256 to HS512")
+	set.String("jwt-issuer", "", "iss that tokens must have")
+	set.StringSlice("jwt-audience", nil, "aud that tokens must have one of")
+	set.String("jwt-cookie", "", "cookie that holds the token")
+	set.String("jwt-tenant", d.JWT.Tenant, "tenant of the tokens' sessions")
+	set.Bool("jwt-dangerously-use-issued-at", false, "take iat for the auth time; only where tokens are never re-signed")
+	set.String("jwt-claim-session", "", "claim with the session id (default sid)")
+	set.String("jwt-claim-user", "", "claim with the user id (default sub)")
+	set.String("jwt-claim-device", "", "claim with the device id (default device_id)")
+	set.String("jwt-claim-client", "", "claim with the OAuth client (default client_id, then azp)")
+	set.Duration("max-age", d.MaxAge, "age from auth time at which every session is over")
+	set.Duration("staleness-budget", d.StalenessBudget, "how old the replica's proof may be")
+	set.Duration("clock-skew", d.ClockSkew, "how far in the future a caller's cutoff may lie")
+	set.Bool("dangerously-fail-open", false, "pass undetermined callers of forward-auth")
+	set.StringSlice("allowed-origins", nil, "origins from which browsers may open conns")
+	set.Duration("heartbeat", d.Heartbeat, "how often an idle conn is pinged")
+	set.Int("max-conns", d.MaxConns, "most open conns")
+	set.Duration("drain-window", d.DrainWindow, "over how long conns are closed at shutdown")
+	set.String("log-format", d.LogFormat, "auto, json or text")
+	set.String("log-level", d.LogLevel, "error, warning, info or debug")
+}
+
+// Load puts the configuration together. set is a set that Flags was called with, or nil; environ is os.Environ. It doesn't validate.
+func Load(set *pflag.FlagSet, environ []string) (Config, error) {
+	k := koanf.New(".")
+	members := memberNames()
+	fromEnv, envFaults := readEnv(environ, members)
+	path := fromEnv["config"]
+	if set != nil {
+		if f := set.Lookup("config"); f != nil && f.Changed {
+			path = f.Value.String()
+		}
+	}
+	delete(fromEnv, "config")
+	if p, ok := path.(string); ok && p != "" {
+		if err := k.Load(file.Provider(p), yaml.Parser()); err != nil {
+			return Config{}, fmt.Errorf("config file %s: %w", p, err)
+		}
+		for _, name := range k.Keys() {
+			if !slices.Contains(members, name) {
+				envFaults = append(envFaults, fmt.Errorf("config file %s: %s isn't a member of the configuration: see 'curfew serve --help'", p, name))
+			}
+		}
+	}
+	if err := k.Load(confmap.Provider(fromEnv, "."), nil); err != nil {
+		return Config{}, fmt.Errorf("environment: %w", err)
+	}
+	if set != nil {
+		if err := k.Load(confmap.Provider(changedFlags(set, members), "."), nil); err != nil {
+			return Config{}, fmt.Errorf("flags: %w", err)
+		}
+	}
+	if err := errors.Join(envFaults...); err != nil {
+		return Config{}, err
+	}
+	return decode(k)
+}
+
+func decode(k *koanf.Koanf) (Config, error) {
+	c := Default()
+	err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ZeroFields: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+	}})
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	return c, nil
+}
+
+// memberNames returns all members in dotted form, from the defaults.
+func memberNames() []string {
+	var all map[string]any
+	// A struct of plain members always decodes into a map.
+	_ = mapstructureDecode(Default(), &all)
+	k := koanf.New(".")
+	_ = k.Load(confmap.Provider(all, "."), nil)
+	return k.Keys()
+}
+
+func mapstructureDecode(from any, into *map[string]any) error {
+	dec, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: into, TagName: "koanf"})
+	if err != nil {
+		return err
+	}
+	return dec.Decode(from)
+}
+
+// readEnv turns CURFEW_JWT_JWKS_URL into jwt.jwks_url. A variable that is no member is a fault.
+func readEnv(environ, members []string) (map[string]any, []error) {
+	values := map[string]any{}
+	var faults []error
+	provider := env.Provider(".", env.Opt{Prefix: envPrefix, EnvironFunc: func() []string { return environ }, TransformFunc: func(key, v string) (string, any) {
+		name := strings.ToLower(strings.TrimPrefix(key, envPrefix))
+		if member, ok := memberOf(name, members); ok {
+			values[member] = v
+		} else if name == "config" {
+			values[name] = v
+		} else if !slices.Contains(notMembers, name) {
+			faults = append(faults, fmt.Errorf("environment: %s isn't known: see 'curfew serve --help'", key))
+		}
+		return "", nil
+	}})
+	if _, err := provider.Read(); err != nil {
+		faults = append(faults, err)
+	}
+	return values, faults
+}
+
+// memberOf finds the member whose dotted name reads like this with underscores.
+func memberOf(name string, members []string) (string, bool) {
+	i := slices.IndexFunc(members, func(m string) bool { return strings.ReplaceAll(m, ".", "_") == name })
+	if i < 0 {
+		return "", false
+	}
+	return members[i], true
+}
+
+func changedFlags(set *pflag.FlagSet, members []string) map[string]any {
+	values := map[string]any{}
+	set.Visit(func(f *pflag.Flag) {
+		member, ok := memberOf(strings.ReplaceAll(f.Name, "-", "_"), members)
+		if !ok {
+			return
+		}
+		if s, isSlice := f.Value.(pflag.SliceValue); isSlice {
+			values[member] = s.GetSlice()
+			return
+		}
+		values[member] = f.Value.String()
+	})
+	return values
+}
+
+// Describe returns the configuration member by member, for curfew doctor. There are no secrets in it: they live in files.
+func Describe(c Config) []string {
+	var all map[string]any
+	_ = mapstructureDecode(c, &all)
+	k := koanf.New(".")
+	_ = k.Load(confmap.Provider(all, "."), nil)
+	names := k.Keys()
+	slices.Sort(names)
+	lines := make([]string, len(names))
+	for i, n := range names {
+		v := k.Get(n)
+		if d, ok := v.(time.Duration); ok {
+			v = d.String()
+		}
+		lines[i] = fmt.Sprintf("%s = %v", n, v)
+	}
+	return lines
+}

@@ -1,0 +1,126 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/events"
+)
+
+// Reader reads one stream. It is safe for concurrent use.
+type Reader struct {
+	js     jetstream.JetStream
+	stream string
+}
+
+// NewReader returns a reader of the named stream.
+func NewReader(js jetstream.JetStream, stream string) *Reader { return &Reader{js: js, stream: stream} }
+
+// Range says what to read.
+type Range struct {
+	// Topics are wildcards, such as events.TenantTopics; at least one.
+	Topics []string
+	// After starts behind a position. Since starts at a time, if After is 0. Both zero start at the beginning.
+	After uint64
+	Since time.Time
+	// New starts behind the head: only what comes from now on. It excludes After and Since.
+	New bool
+	// Follow goes on behind the head until ctx ends.
+	Follow bool
+}
+
+// Entry is one message of the ledger.
+type Entry struct {
+	Position uint64
+	// Stored is when the stream stored it, by the stream's clock.
+	Stored time.Time
+	// Event is nil if the message holds none that this version knows; Err says why.
+	Event events.Event
+	Err   error
+	// Data is the message as it lies in the stream.
+	Data []byte
+}
+
+// ErrStop ends a reading without an error when fn returns it.
+var ErrStop = errors.New("stop reading")
+
+// Read calls fn for each message of the range, in order. It returns fn's error, or nil for ErrStop and at the end of the range. idle, if not
+// nil, is called while there is nothing to read, at least each 15 s, so that a writer can tell whether its reader is still there.
+func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle func() error) error {
+	cfg := jetstream.ConsumerConfig{
+		FilterSubjects: q.Topics, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
+	}
+	switch {
+	case q.New:
+		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+	case q.After > 0:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
+	case !q.Since.IsZero():
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
+	default:
+		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
+	}
+	cons, err := r.js.CreateConsumer(ctx, r.stream, cfg)
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", r.stream, err)
+	}
+	defer r.forget(ctx, cons.CachedInfo().Name)
+	if cons.CachedInfo().NumPending == 0 && !q.Follow {
+		return nil
+	}
+	messages, err := cons.Messages()
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", r.stream, err)
+	}
+	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Stop)()
+	return r.deliver(ctx, messages, q.Follow, fn, idle)
+}
+
+func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, follow bool, fn func(Entry) error, idle func() error) error {
+	count := uint64(0)
+	for {
+		msg, err := messages.Next(jetstream.NextMaxWait(15 * time.Second))
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, nats.ErrTimeout) && follow:
+			if idle != nil {
+				if err := idle(); err != nil {
+					return err
+				}
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("read stream %s: %w", r.stream, err)
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return fmt.Errorf("metadata of a message: %w", err)
+		}
+		if count++; meta.Sequence.Consumer != count {
+			return fmt.Errorf("read stream %s: a message was lost on the way: read again", r.stream)
+		}
+		entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data()}
+		entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
+		if err := fn(entry); errors.Is(err, ErrStop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if meta.NumPending == 0 && !follow {
+			return nil
+		}
+	}
+}
+
+func (r *Reader) forget(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = r.js.DeleteConsumer(ctx, r.stream, name)
+}

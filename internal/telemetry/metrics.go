@@ -1,0 +1,86 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics are Curfew's metrics. Every label has a fixed, small set of values.
+type Metrics struct {
+	// Published counts revocations by event type and result: stored, duplicate, refused, not_stored, unknown.
+	Published *prometheus.CounterVec
+	// PublishSeconds is the time from the call to the stream's acknowledgement.
+	PublishSeconds prometheus.Histogram
+	// Applied counts events that this process's replica has applied, by type.
+	Applied *prometheus.CounterVec
+	// Skipped counts messages that the replica couldn't read, by cause: unknown_type, unknown_version, malformed, invalid, foreign_topic.
+	Skipped *prometheus.CounterVec
+	// Parked counts messages that were put on the parked stream.
+	Parked prometheus.Counter
+	// FeedLost counts how often the replica lost its feed.
+	FeedLost prometheus.Counter
+	// Beats counts beats written, by result: ok, skipped, failed.
+	Beats *prometheus.CounterVec
+	// Checks counts decisions by state.
+	Checks *prometheus.CounterVec
+	// FailOpen counts requests that passed although the answer was undetermined.
+	FailOpen prometheus.Counter
+	// RequestsEnded counts requests that were ended while they were served.
+	RequestsEnded prometheus.Counter
+	// Refused counts refused API calls by code.
+	Refused *prometheus.CounterVec
+	// Conns is the number of open conns.
+	Conns prometheus.Gauge
+	// ConnsClosed counts closed conns by close code.
+	ConnsClosed *prometheus.CounterVec
+	// Notices counts notices sent, by type.
+	Notices *prometheus.CounterVec
+	// Acks counts acknowledgements of tabs by outcome.
+	Acks *prometheus.CounterVec
+	// Tickets counts tickets by result: issued, used, refused.
+	Tickets *prometheus.CounterVec
+}
+
+// NewRegistry returns a registry with Go's and the process's own metrics.
+func NewRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// NewMetrics registers the metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "curfew", Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "curfew", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		Published: vec("published_total", "Revocations by event type and result.", "type", "result"),
+		PublishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "curfew", Name: "publish_seconds", Help: "Time from a publish to the stream's acknowledgement.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
+		Applied:       vec("applied_total", "Events applied by this process's replica.", "type"),
+		Skipped:       vec("skipped_total", "Messages of the ledger that hold no event known to this version.", "cause"),
+		Parked:        counter("parked_total", "Messages parked with a reason."),
+		FeedLost:      counter("feed_lost_total", "Times the replica lost its feed."),
+		Beats:         vec("beats_total", "Beats by result.", "result"),
+		Checks:        vec("checks_total", "Decisions by state.", "state"),
+		FailOpen:      counter("fail_open_total", "Requests passed although undetermined."),
+		RequestsEnded: counter("requests_ended_total", "Requests ended while being served."),
+		Refused:       vec("refused_total", "Refused API calls by code.", "code"),
+		Conns:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns."}),
+		ConnsClosed:   vec("conns_closed_total", "Closed conns by close code.", "code"),
+		Notices:       vec("notices_total", "Notices sent by type.", "type"),
+		Acks:          vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
+		Tickets:       vec("tickets_total", "Tickets by result.", "result"),
+	}
+	reg.MustRegister(m.PublishSeconds, m.Conns)
+	return m
+}
