@@ -1,0 +1,15 @@
+// Package fanout tells open tabs that their session is over: a WebSocket per tab, speaking the protocol of package events/tab.
+//
+// What it promises:
+//
+//   - A tab that has heard ready hears of every later end of its session, as a notice and close code 4501, or loses its conn and learns it when
+//     it comes back. The order is register, check, ready, so nothing falls between.
+//   - Exactly the conns of ended sessions are told. The tab is who its ticket says; a client names no user and no topic.
+//   - A slow conn is closed alone. Nothing blocks on a conn: its queue holds at most 8 frames, and a conn whose queue is full, or that takes no
+//     byte for 2 s, is closed with 1013.
+//   - A notice holds what its person may see: never reason_admin, and never another session's id.
+//
+// What it doesn't promise: that a tab obeys. Services refuse the session themselves; the notice is for the screen.
+//
+// One goroutine per conn waits in a small read; a second one writes and exists only while there is something to write.
+package fanout

@@ -1,0 +1,13 @@
+// Package gate answers whether sessions are over for those that don't hold a replica of their own: services in other languages, and reverse
+// proxies.
+//
+//	GET  /v1/check         one session; the status code tells: 200 active, 401 revoked, 503 undetermined
+//	POST /v1/check         one session or an array of at most 1,000; always 200, with a state for each
+//	GET  /v1/forward-auth  verifies the caller's own token or cookie, checks its session, and answers 200 with X-User-ID and X-Session-ID, or 401
+//
+// The answers are the replica's, with its three states; a 200 of GET /v1/check and of /v1/forward-auth is given only for a session that a fresh
+// replica knows to be active, unless the deployment has chosen to fail open.
+//
+// X-User-ID and X-Session-ID are worth something only behind a proxy that overwrites whatever its callers send under these names;
+// deploy/nginx shows how.
+package gate

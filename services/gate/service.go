@@ -1,0 +1,106 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationhttp"
+)
+
+// Config of the service. Fields without a note are required.
+type Config struct {
+	Replica *revocation.Replica
+	Keys    *access.Store
+	// JWT reads the callers' tokens for forward-auth; nil leaves that call out, and it answers 503 with the reason.
+	JWT *revocationhttp.JWT
+	// DangerouslyFailOpen passes callers of forward-auth whose session is undetermined because the replica is stale.
+	DangerouslyFailOpen bool
+	Metrics             *telemetry.Metrics
+	Log                 logrus.FieldLogger
+}
+
+// Service is the gate. Make it with New and close it.
+type Service struct {
+	cfg     Config
+	forward *revocationhttp.Middleware
+}
+
+// New returns a service. It reports every missing part at once.
+func New(cfg Config) (*Service, error) {
+	var errs []error
+	missing := func(absent bool, name string) {
+		if absent {
+			errs = append(errs, errors.New("gate config: "+name+" is required"))
+		}
+	}
+	missing(cfg.Replica == nil, "Replica")
+	missing(cfg.Keys == nil, "Keys")
+	missing(cfg.Metrics == nil, "Metrics")
+	missing(cfg.Log == nil, "Log")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg}
+	if cfg.JWT == nil {
+		return s, nil
+	}
+	var err error
+	s.forward, err = revocationhttp.New(revocationhttp.Config{
+		Replica: cfg.Replica, Session: cfg.JWT.Session, DangerouslyFailOpen: cfg.DangerouslyFailOpen,
+		OnDecision: func(_ *http.Request, d revocation.Decision) { s.count(d) },
+		OnFailOpen: func(_ *http.Request, d revocation.Decision) {
+			cfg.Metrics.FailOpen.Inc()
+			cfg.Log.WithError(d.Cause).Warn("a request passed although its session is undetermined")
+		},
+	})
+	return s, err
+}
+
+// Close ends what New started. It may be called more than once.
+func (s *Service) Close() error {
+	if s.forward == nil {
+		return nil
+	}
+	return s.forward.Close()
+}
+
+// Routes adds the service's calls to mux.
+func (s *Service) Routes(mux *http.ServeMux) {
+	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
+	guard := func(h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(access.ScopeCheck, refused, h) }
+	mux.Handle("GET /v1/check", guard(s.handleCheckOne))
+	mux.Handle("POST /v1/check", guard(s.handleCheck))
+	if s.forward == nil {
+		mux.HandleFunc("GET /v1/forward-auth", func(w http.ResponseWriter, _ *http.Request) {
+			s.refuse(w, problem.Unavailable("forward_auth_not_configured", "This server can't verify tokens: set jwt.algorithms and jwt.jwks_url (or jwt.key_file).", time.Minute))
+		})
+		return
+	}
+	mux.Handle("GET /v1/forward-auth", s.forward.Handler(http.HandlerFunc(forwarded)))
+}
+
+// forwarded answers a caller whose session is active, or was passed by choice.
+func forwarded(w http.ResponseWriter, r *http.Request) {
+	session, _ := revocationhttp.SessionFrom(r.Context())
+	h := w.Header()
+	h.Set("X-User-ID", session.User)
+	h.Set("X-Session-ID", session.ID)
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func (s *Service) count(d revocation.Decision) {
+	s.cfg.Metrics.Checks.WithLabelValues(d.State.String()).Inc()
+}
+
+func (s *Service) refuse(w http.ResponseWriter, p problem.Problem) {
+	s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
+	p.Write(w)
+}

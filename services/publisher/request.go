@@ -1,0 +1,190 @@
+package publisher
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+)
+
+// Revocation is one revocation as a caller asks for it.
+type Revocation struct {
+	// Scope is session, user, device, client or tenant.
+	Scope   events.Kind `json:"scope"`
+	Session string      `json:"session,omitempty"`
+	User    string      `json:"user,omitempty"`
+	Device  string      `json:"device,omitempty"`
+	Client  string      `json:"client,omitempty"`
+	// Cutoff is the present time if it is left out. Not for scope session.
+	Cutoff *time.Time `json:"cutoff,omitempty"`
+	// Except and KnownSessions are for scope user.
+	Except        []string `json:"except,omitempty"`
+	KnownSessions []string `json:"known_sessions,omitempty"`
+	// AuthTime and SessionExpiresAt are for scope session.
+	AuthTime         *time.Time `json:"auth_time,omitempty"`
+	SessionExpiresAt *time.Time `json:"session_expires_at,omitempty"`
+	// Reason is admin if it is left out.
+	Reason      events.Reason     `json:"reason,omitempty"`
+	ReasonAdmin string            `json:"reason_admin,omitempty"`
+	ReasonUser  string            `json:"reason_user,omitempty"`
+	Initiator   *events.Initiator `json:"initiator,omitempty"`
+	ExpiresAt   *time.Time        `json:"expires_at,omitempty"`
+}
+
+// foreign returns the members that don't apply to the scope. Ignoring them would do something else than the caller meant.
+func (q Revocation) foreign() []string {
+	allowed := strings.Fields(map[events.Kind]string{
+		events.KindSession: "session user device client auth_time session_expires_at",
+		events.KindUser:    "user cutoff except known_sessions",
+		events.KindDevice:  "device user cutoff",
+		events.KindClient:  "client cutoff",
+		events.KindTenant:  "cutoff",
+	}[q.Scope])
+	given := []struct {
+		name string
+		set  bool
+	}{
+		{"session", q.Session != ""}, {"user", q.User != ""}, {"device", q.Device != ""}, {"client", q.Client != ""},
+		{"cutoff", q.Cutoff != nil}, {"except", q.Except != nil}, {"known_sessions", q.KnownSessions != nil},
+		{"auth_time", q.AuthTime != nil}, {"session_expires_at", q.SessionExpiresAt != nil},
+	}
+	var out []string
+	for _, g := range given {
+		if g.set && !slices.Contains(allowed, g.name) {
+			out = append(out, g.name)
+		}
+	}
+	return out
+}
+
+// stamp is what the publisher adds to every event of one call.
+type stamp struct {
+	now         time.Time
+	key         access.Key
+	traceParent string
+	maxAge      time.Duration
+	leeway      time.Duration
+	clockSkew   time.Duration
+}
+
+func (s *Service) stamp(r *http.Request, key access.Key) stamp {
+	return stamp{
+		now: events.Floor(time.Now()), key: key, traceParent: r.Header.Get("traceparent"),
+		maxAge: s.cfg.MaxAge, leeway: s.cfg.Leeway, clockSkew: s.cfg.ClockSkew,
+	}
+}
+
+// event turns a request into a stamped event. The faults of the request are returned as an *events.InvalidError.
+func (st stamp) event(q Revocation) (events.Event, error) {
+	var faults []events.FieldFault
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, events.FieldFault{Field: field, Remedy: fmt.Sprintf(format, args...)})
+	}
+	common, err := st.common(q)
+	if err != nil {
+		return nil, err
+	}
+	cutoff := st.now
+	if q.Cutoff != nil {
+		cutoff = events.Floor(*q.Cutoff)
+		if cutoff.After(st.now.Add(st.clockSkew)) {
+			fault("cutoff", "lies more than %v in the future and would lock people out: leave it out for now", st.clockSkew)
+		}
+	}
+	if q.ExpiresAt == nil {
+		common.ExpiresAt = st.expiry(q, cutoff)
+	} else {
+		common.ExpiresAt = events.Floor(*q.ExpiresAt)
+	}
+	for _, name := range q.foreign() {
+		fault(name, "doesn't apply to scope %s: leave it out", q.Scope)
+	}
+	var e events.Event
+	switch q.Scope {
+	case events.KindSession:
+		e = &events.SessionRevoked{
+			Common: common, Session: q.Session, User: q.User, Device: q.Device, Client: q.Client,
+			AuthTime: floored(q.AuthTime), SessionExpiresAt: floored(q.SessionExpiresAt),
+		}
+	case events.KindUser:
+		e = &events.UserLoggedOutEverywhere{Common: common, User: q.User, Cutoff: cutoff, Except: q.Except, KnownSessions: q.KnownSessions}
+	case events.KindDevice:
+		e = &events.DeviceLoggedOut{Common: common, Device: q.Device, User: q.User, Cutoff: cutoff}
+	case events.KindClient:
+		e = &events.ClientLoggedOut{Common: common, Client: q.Client, Cutoff: cutoff}
+	case events.KindTenant:
+		e = &events.TenantLoggedOut{Common: common, Cutoff: cutoff}
+	default:
+		fault("scope", "must be one of session, user, device, client, tenant")
+		return nil, &events.InvalidError{Faults: faults}
+	}
+	if err := e.Validate(); err != nil {
+		faults = append(faults, faultsOf(err)...)
+	}
+	if len(faults) > 0 {
+		return nil, &events.InvalidError{Faults: faults}
+	}
+	return e, nil
+}
+
+func (st stamp) common(q Revocation) (events.Common, error) {
+	id, err := events.NewID()
+	if err != nil {
+		return events.Common{}, fmt.Errorf("make an event id: %w", err)
+	}
+	reason := q.Reason
+	if reason == "" {
+		reason = events.ReasonAdmin
+	}
+	initiator := events.Initiator{Type: events.InitiatorSystem}
+	if q.Initiator != nil {
+		initiator = *q.Initiator
+	}
+	return events.Common{
+		ID: id, Time: st.now, Source: "curfew/publisher?key=" + st.key.ID, Tenant: st.key.Tenant, Reason: reason,
+		ReasonAdmin: q.ReasonAdmin, ReasonUser: q.ReasonUser, Initiator: initiator, TraceParent: validTraceParent(st.traceParent),
+	}, nil
+}
+
+// expiry is the contract's: the session's own end if known, else auth time + max age, else now + max age, and leeway.
+func (st stamp) expiry(q Revocation, cutoff time.Time) time.Time {
+	end := cutoff.Add(st.maxAge)
+	switch {
+	case q.Scope == events.KindSession && q.SessionExpiresAt != nil:
+		end = *q.SessionExpiresAt
+	case q.Scope == events.KindSession && q.AuthTime != nil:
+		end = q.AuthTime.Add(st.maxAge)
+	}
+	return events.Floor(end.Add(st.leeway))
+}
+
+func floored(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return events.Floor(*t)
+}
+
+// validTraceParent drops a header that isn't of W3C Trace Context's form, as the specification asks (section 3.2.2.3); a caller's broken
+// tracing must not keep a session alive.
+func validTraceParent(h string) string {
+	const form = "00-00000000000000000000000000000000-0000000000000000-00"
+	if len(h) != len(form) {
+		return ""
+	}
+	for i := range len(h) {
+		c := h[i]
+		if form[i] == '-' {
+			if c != '-' {
+				return ""
+			}
+		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return ""
+		}
+	}
+	return h
+}

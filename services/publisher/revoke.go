@@ -1,0 +1,180 @@
+package publisher
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/problem"
+)
+
+// MaxBatch is how many revocations one call may carry.
+const MaxBatch = 1000
+
+// Receipt tells a caller what became of one revocation.
+type Receipt struct {
+	ID       string      `json:"id"`
+	Scope    events.Kind `json:"scope"`
+	Position uint64      `json:"position"`
+	// Time is when the publisher accepted it.
+	Time      time.Time `json:"time"`
+	Cutoff    time.Time `json:"cutoff,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Duplicate is true when an earlier call with the same Idempotency-Key stored it.
+	Duplicate bool `json:"duplicate"`
+}
+
+func receiptOf(e events.Event, position uint64, duplicate bool) Receipt {
+	c := e.Meta()
+	cutoff, _ := events.Cutoff(e)
+	return Receipt{ID: c.ID, Scope: e.Kind(), Position: position, Time: c.Time, Cutoff: cutoff, ExpiresAt: c.ExpiresAt, Duplicate: duplicate}
+}
+
+func (s *Service) handleRevoke(w http.ResponseWriter, r *http.Request) {
+	key, _ := access.KeyFrom(r.Context())
+	body, p := problem.ReadBody(w, r)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	var batch []Revocation
+	array := bytes.HasPrefix(bytes.TrimSpace(body), []byte("["))
+	var err error
+	if array {
+		err = problem.DecodeStrict(body, &batch)
+	} else {
+		batch = make([]Revocation, 1)
+		err = problem.DecodeStrict(body, &batch[0])
+	}
+	switch {
+	case err != nil:
+		s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
+		return
+	case len(batch) == 0:
+		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", "The array is empty: send at least one revocation."))
+		return
+	case len(batch) > MaxBatch:
+		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("The array holds more than %d revocations: send them in several calls.", MaxBatch)))
+		return
+	}
+	receipts, p := s.revoke(r, key, batch, array)
+	switch {
+	case p.Status != 0:
+		s.refuse(w, p)
+	case array:
+		problem.JSON(w, http.StatusOK, map[string]any{"revocations": receipts, "position": lastPosition(receipts)})
+	default:
+		problem.JSON(w, http.StatusOK, receipts[0])
+	}
+}
+
+func lastPosition(receipts []Receipt) uint64 {
+	var last uint64
+	for _, r := range receipts {
+		last = max(last, r.Position)
+	}
+	return last
+}
+
+// revoke validates all, then publishes all. The problem has status 0 when every revocation is stored.
+func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) ([]Receipt, problem.Problem) {
+	call, p := s.parseCall(r)
+	if p.Status != 0 {
+		return nil, p
+	}
+	st := s.stamp(r, key)
+	evs := make([]events.Event, len(batch))
+	var faults []problem.Fault
+	for i, q := range batch {
+		if q.Scope == events.KindTenant && !key.Has(access.ScopeAdmin) {
+			return nil, problem.New(http.StatusForbidden, "api_key_scope", "Logging out a whole tenant takes an API key with the scope admin.")
+		}
+		e, err := st.event(q)
+		if err != nil {
+			for _, f := range faultsOf(err) {
+				fault := problem.Fault{Field: f.Field, Detail: f.Remedy}
+				if array {
+					fault.Index = &i
+				}
+				faults = append(faults, fault)
+			}
+			continue
+		}
+		evs[i] = e
+	}
+	if len(faults) > 0 {
+		return nil, problem.Invalid(faults...)
+	}
+	return s.store(r, key, call, batch, evs)
+}
+
+// faultsOf returns the faults of an invalid event; any other error becomes one fault without a field.
+func faultsOf(err error) []events.FieldFault {
+	var invalid *events.InvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Faults
+	}
+	return []events.FieldFault{{Remedy: err.Error()}}
+}
+
+func (s *Service) refuse(w http.ResponseWriter, p problem.Problem) {
+	s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
+	p.Write(w)
+}
+
+// call holds the options of one call.
+type call struct {
+	idempotencyKey string
+	timeout        time.Duration
+}
+
+func (s *Service) parseCall(r *http.Request) (call, problem.Problem) {
+	c := call{timeout: 5 * time.Second}
+	keys := r.Header.Values("Idempotency-Key")
+	if len(keys) > 1 || len(keys) == 1 && !validIdempotencyKey(keys[0]) {
+		return c, problem.New(http.StatusBadRequest, "invalid_idempotency_key", "Idempotency-Key must be given once, as 1 to 255 visible ASCII characters.")
+	}
+	if len(keys) == 1 {
+		c.idempotencyKey = keys[0]
+	}
+	query := r.URL.Query()
+	for name := range query {
+		if name != "wait" && name != "timeout" {
+			return c, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters wait and timeout.")
+		}
+	}
+	if wait := query.Get("wait"); wait != "" && wait != "stored" {
+		return c, problem.New(http.StatusUnprocessableEntity, "unsupported_wait", "wait must be stored: every 200 means stored; pass the answer's position to Curfew-Position to wait for a replica.")
+	}
+	if t := query.Get("timeout"); t != "" {
+		d, err := time.ParseDuration(t)
+		if err != nil || d < time.Millisecond || d > 30*time.Second {
+			return c, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 1ms and 30s, such as 2s.")
+		}
+		c.timeout = d
+	}
+	return c, problem.Problem{}
+}
+
+func validIdempotencyKey(k string) bool {
+	if len(k) == 0 || len(k) > 255 {
+		return false
+	}
+	for i := range len(k) {
+		if k[i] < 0x21 || k[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// canonical is a request in one spelling. A struct of strings and times can't fail to marshal.
+func canonical(q Revocation) []byte {
+	b, _ := json.Marshal(q)
+	return b
+}

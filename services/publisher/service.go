@@ -1,0 +1,76 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/telemetry"
+)
+
+// Stream is what the service publishes to; *bus.Publisher is one. It is a Watermill publisher that also gives the stream's acknowledgement.
+type Stream interface {
+	message.Publisher
+	PublishAck(ctx context.Context, topic string, msg *message.Message) (bus.Ack, error)
+	PublishAll(ctx context.Context, topics []string, msgs []*message.Message) ([]bus.Ack, []error)
+}
+
+// Config of the service. Fields without a note are required.
+type Config struct {
+	Stream Stream
+	// EventAt returns the stored message at a position.
+	EventAt func(ctx context.Context, position uint64) (*jetstream.RawStreamMsg, error)
+	Ledger  *ledger.Reader
+	Keys    *access.Store
+	// MessageKey keys the ids by which the stream recognises a repeated call, so that nobody can guess another's.
+	MessageKey []byte
+	// MaxAge and Leeway say how long a revocation must be remembered; they are those of the replicas.
+	MaxAge, Leeway time.Duration
+	// ClockSkew is how far in the future a caller's cutoff may lie. Zero means 5 s.
+	ClockSkew time.Duration
+	Metrics   *telemetry.Metrics
+	Hasher    telemetry.Hasher
+	Log       logrus.FieldLogger
+}
+
+// Service is the logout publisher. It holds no state of its own; make one with New.
+type Service struct{ cfg Config }
+
+// New returns a service. It reports every missing part at once.
+func New(cfg Config) (*Service, error) {
+	var errs []error
+	missing := func(absent bool, name string) {
+		if absent {
+			errs = append(errs, errors.New("publisher config: "+name+" is required"))
+		}
+	}
+	missing(cfg.Stream == nil, "Stream")
+	missing(cfg.EventAt == nil, "EventAt")
+	missing(cfg.Ledger == nil, "Ledger")
+	missing(cfg.Keys == nil, "Keys")
+	missing(len(cfg.MessageKey) == 0, "MessageKey")
+	missing(cfg.MaxAge <= 0, "MaxAge")
+	missing(cfg.Metrics == nil, "Metrics")
+	missing(cfg.Log == nil, "Log")
+	if cfg.ClockSkew == 0 {
+		cfg.ClockSkew = 5 * time.Second
+	}
+	return &Service{cfg: cfg}, errors.Join(errs...)
+}
+
+// Routes adds the service's calls to mux.
+func (s *Service) Routes(mux *http.ServeMux) {
+	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
+	guard := func(scope access.Scope, h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(scope, refused, h) }
+	mux.Handle("POST /v1/revocations", guard(access.ScopePublish, s.handleRevoke))
+	mux.Handle("POST /v1/users/{user}/logout", guard(access.ScopePublish, s.handleLogout))
+	mux.Handle("GET /v1/revocations", guard(access.ScopeRead, s.handleHistory))
+}
