@@ -33,6 +33,10 @@ type conn struct {
 	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is.
 	writing, closing bool
 	code             tab.CloseCode
+	// over is the id of the logout notice that was queued, after which only the close frame is; grace then ends the wait for its
+	// acknowledgement.
+	over  string
+	grace *time.Timer
 	// entry is the conn's place in the hub; nil before hello.
 	entry *revocation.LiveEntry[*conn]
 }
@@ -59,7 +63,7 @@ func (c *conn) serve(ctx context.Context) {
 		case err != nil:
 			c.end(tab.CloseInvalidData, "not a frame of "+tab.Subprotocol)
 		case known:
-			c.svc.acked(c, ack)
+			c.acked(ack)
 			continue
 		default:
 			continue
@@ -102,6 +106,9 @@ func (c *conn) leave() {
 	c.mu.Lock()
 	c.closing = true
 	entry, code := c.entry, c.code
+	if c.grace != nil {
+		c.grace.Stop()
+	}
 	c.mu.Unlock()
 	if entry != nil {
 		c.svc.hub.Remove(entry)
@@ -139,7 +146,7 @@ func (c *conn) hello(ctx context.Context, r *reader) bool {
 	return c.admit(ctx, t.session())
 }
 
-// admit does register, check, ready, in this order. The other way round:
+// admit does register, check, ready, in this order, and reports whether to read on. The other way round:
 //
 //  1. the check says active;
 //  2. the session is revoked, and the hub doesn't know the conn;
@@ -153,7 +160,7 @@ func (c *conn) admit(ctx context.Context, s revocation.Session) bool {
 	switch d.State {
 	case revocation.Revoked:
 		c.svc.signOut(c, d, c.svc.messageOf(ctx, d))
-		return false
+		return true
 	case revocation.Undetermined:
 		c.end(tab.CloseOverloaded, "can't tell now")
 		return false
@@ -165,6 +172,17 @@ func (c *conn) admit(ctx context.Context, s revocation.Session) bool {
 	}
 	c.send(text(frame))
 	return true
+}
+
+// acked takes an acknowledgement. That of the logout notice is the last that is wanted from the tab.
+func (c *conn) acked(a tab.Ack) {
+	c.mu.Lock()
+	last := c.over != "" && c.over == a.ID
+	c.mu.Unlock()
+	c.svc.acked(a)
+	if last {
+		c.end(tab.CloseSignedOut, "signed out")
+	}
 }
 
 func (c *conn) touch() { c.heard.Store(time.Now().UnixMilli()) }

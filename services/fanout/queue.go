@@ -14,6 +14,8 @@ const (
 	maxQueued = 8
 	// writeTimeout bounds each write. It is set before every one: a deadline that is left over would end a healthy conn later.
 	writeTimeout = 2 * time.Second
+	// ackTimeout is how long a tab may take to acknowledge a logout notice: it asks its own application first.
+	ackTimeout = 2 * time.Second
 	// closeTimeout is how long the peer may take to answer a close frame.
 	closeTimeout = 2 * time.Second
 )
@@ -23,7 +25,7 @@ const (
 func (c *conn) send(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	if c.closing || c.over != "" {
 		return
 	}
 	if len(c.queue) >= maxQueued {
@@ -34,6 +36,21 @@ func (c *conn) send(frame []byte) {
 	}
 	c.queue = append(c.queue, frame)
 	c.startWriterLocked()
+}
+
+// signOut queues the logout notice with its id. The conn is closed with 4501 once the tab has acknowledged it, or hasn't for ackTimeout. It
+// reports whether this was the conn's first notice of the kind; later ones have no effect.
+func (c *conn) signOut(id string, frame []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.over != "" {
+		return false
+	}
+	c.over = id
+	c.queue = append(c.queue, frame)
+	c.grace = time.AfterFunc(ackTimeout, func() { c.end(tab.CloseSignedOut, "signed out") })
+	c.startWriterLocked()
+	return true
 }
 
 // end queues last frames and then the close frame. Only the first call has an effect.

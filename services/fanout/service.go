@@ -148,7 +148,7 @@ func (s *Service) changed(tenant, user string) {
 	}
 }
 
-// signOut sends the notice and closes with 4501.
+// signOut tells a conn that its session is over.
 func (s *Service) signOut(c *conn, d revocation.Decision, message string) {
 	id := d.Event
 	if id == "" {
@@ -161,8 +161,9 @@ func (s *Service) signOut(c *conn, d revocation.Decision, message string) {
 		c.end(tab.CloseSignedOut, "signed out")
 		return
 	}
-	c.end(tab.CloseSignedOut, "signed out", text(frame))
-	s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
+	if c.signOut(id, text(frame)) {
+		s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
+	}
 }
 
 // messageOf returns what the person may be told about a session that ended earlier.
@@ -192,7 +193,7 @@ func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, erro
 	return t, nil
 }
 
-func (s *Service) acked(_ *conn, a tab.Ack) {
+func (s *Service) acked(a tab.Ack) {
 	s.cfg.Metrics.Acks.WithLabelValues(string(a.Outcome)).Inc()
 	if s.cfg.OnShown != nil {
 		s.cfg.OnShown(a.ID, a.Outcome)

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/curfewhq/curfew/services/gate"
+)
+
+func newCheck(r *remote) *cobra.Command {
+	var q gate.Question
+	var authTime string
+	cmd := &cobra.Command{
+		Use:   "check --session SID --user USER --auth-time TIME",
+		Short: "Ask whether a session is over",
+		Long:  "Ask whether a session is over. Exit code 0 means active, 4 revoked, 5 undetermined.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if authTime != "" {
+				t, err := time.Parse(time.RFC3339, authTime)
+				if err != nil {
+					return usageError{fmt.Errorf("--auth-time must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z")}
+				}
+				q.AuthTime = &t
+			}
+			return check(cmd, r, q)
+		},
+	}
+	r.addDataDir(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.Session, "session", "", "session id")
+	f.StringVar(&q.User, "user", "", "user id")
+	f.StringVar(&q.Device, "device", "", "device id")
+	f.StringVar(&q.Client, "client", "", "application")
+	f.StringVar(&authTime, "auth-time", "", "when the user signed in, RFC 3339, best with milliseconds")
+	f.Uint64Var(&q.Position, "position", 0, "answer only when the replica has got there")
+	f.StringSliceVar(&q.AllowMissing, "allow-missing", nil, "what may be missing: session, user, auth_time")
+	return cmd
+}
+
+func check(cmd *cobra.Command, r *remote, q gate.Question) error {
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var v gate.Verdict
+	if err := c.Call(cmd.Context(), http.MethodPost, "/v1/check", nil, q, &v); err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if r.json {
+		if err := printJSON(out, v); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(out, v.State)
+		switch v.State {
+		case "revoked":
+			fmt.Fprintf(out, ": by %s (%s), event %s, at %s", v.Scope, v.Reason, v.Event, v.At.Format(time.RFC3339Nano))
+		case "undetermined":
+			fmt.Fprintf(out, ": %s", v.Cause)
+		}
+		fmt.Fprintf(out, " [position %d, proof %.1f s old]\n", v.Position, v.StalenessMS/1000)
+	}
+	switch v.State {
+	case "active":
+		return nil
+	case "revoked":
+		return coded(exitRevoked)
+	}
+	return coded(exitUndetermined)
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/cmd/curfew/latency"
+	"github.com/curfewhq/curfew/cmd/curfew/sampleapp"
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/telemetry"
+)
+
+type demoOptions struct {
+	listen string
+	bench  bool
+	rounds int
+}
+
+func newDemo(r *remote) *cobra.Command {
+	o := demoOptions{}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Start everything on loopback, with a page to sign in and out on",
+		Long: `Start the services on loopback over a ledger in a temporary folder, and a small application: sign in as a sample user in several tabs, log out here,
+on the other devices or everywhere, and watch the tabs sign out. Prints one line per event with its measured latencies.
+
+With --bench it opens no page but measures publish → acknowledged, → applied by a replica, → shown to a tab, next to a bare publish to JetStream.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd, r, o) },
+	}
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:7090", "address of the page; loopback only")
+	cmd.Flags().BoolVar(&o.bench, "bench", false, "measure latencies and exit")
+	cmd.Flags().IntVar(&o.rounds, "rounds", 2000, "how many revocations --bench measures")
+	return cmd
+}
+
+func demo(cmd *cobra.Command, r *remote, o demoOptions) (err error) {
+	if !config.Loopback(o.listen) {
+		return usageError{errors.New("--listen must be a loopback address: the demonstration asks for no password")}
+	}
+	dir, err := os.MkdirTemp("", "curfew-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(dir, "data")
+	cfg.DrainWindow = 200 * time.Millisecond
+	if o.bench {
+		return bench(cmd, r, cfg, o.rounds)
+	}
+	return demoPage(cmd, cfg, o.listen)
+}
+
+// demoPage runs the services and the page until the command's context ends.
+func demoPage(cmd *cobra.Command, cfg config.Config, listen string) error {
+	out := cmd.OutOrStdout()
+	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "auto", "warning")
+	if err != nil {
+		return err
+	}
+	// The page's address is part of the server's configuration, so it is chosen first.
+	listen, err = settlePort(listen)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg.AllowedOrigins = []string{"http://" + listen, "http://localhost:" + port}
+	latencies := sampleapp.NewLatencies(out)
+	defer latencies.Close()
+	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, OnShown: latencies.Shown})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	defer s.Replica().Watch(latencies.Applied)()
+
+	client, err := demoClient(cmd.Context(), s)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	page, err := sampleapp.New(sampleapp.Config{
+		API: client, APIURL: s.URL(), Replica: s.Replica(), Tabs: s.Fanout().Tabs, OnPublish: latencies.Published,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = page.Close() }()
+	listener, err := app.ListenHTTP(app.HTTPConfig{Addr: listen, Handler: page.Handler(), Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = listener.Stop(ctx)
+	}()
+	printWelcome(out, listen, s, cfg)
+	select {
+	case <-cmd.Context().Done():
+		return nil
+	case err := <-s.Failed():
+		return err
+	case err := <-listener.Failed():
+		return err
+	}
+}
+
+func printWelcome(out io.Writer, listen string, s *server.Server, cfg config.Config) {
+	fmt.Fprintf(out, `Open http://%s in several tabs, and once more in a private window, sign in, and log out in one of them.
+
+API      %s
+health   %s/readyz
+command  curfew tail --url %s --data-dir %s
+
+`, listen, s.URL(), s.AdminURL(), s.URL(), cfg.DataDir)
+}
+
+// settlePort turns port 0 into a free port.
+func settlePort(addr string) (string, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", hinted{fmt.Errorf("listen on %s: %w", addr, err), "choose another address with --listen, such as 127.0.0.1:0"}
+	}
+	settled := l.Addr().String()
+	return settled, l.Close()
+}
+
+// startDemo starts the services; stop takes them down again.
+func startDemo(ctx context.Context, cfg config.Config, opts server.Options) (*server.Server, func(), error) {
+	starting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	s, err := server.Start(starting, cfg, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := s.Stop(stopping); err != nil {
+			opts.Log.WithError(err).Warn("not everything stopped")
+		}
+	}, nil
+}
+
+// demoClient returns a client with a key that may do no more than an application needs.
+func demoClient(ctx context.Context, s *server.Server) (*apiclient.Client, error) {
+	_, text, err := s.Keys().Create(ctx, access.Request{Name: "sample application", Tenant: "default", Scopes: []access.Scope{access.ScopePublish}})
+	if err != nil {
+		return nil, err
+	}
+	return apiclient.New(s.URL(), text.Reveal())
+}
+
+func bench(cmd *cobra.Command, r *remote, cfg config.Config, rounds int) error {
+	log := logrus.New()
+	log.SetOutput(cmd.ErrOrStderr())
+	log.SetLevel(logrus.WarnLevel)
+	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	client, err := demoClient(cmd.Context(), s)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	report, err := latency.Measure(cmd.Context(), latency.Config{Server: s, API: client, Rounds: rounds})
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(cmd.OutOrStdout(), report)
+	}
+	return report.Print(cmd.OutOrStdout())
+}

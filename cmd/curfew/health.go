@@ -1,0 +1,41 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+)
+
+func newHealth() *cobra.Command {
+	var admin string
+	cmd := &cobra.Command{
+		Use: "health", Short: "Ask a running server whether it is ready (for container health checks)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := apiclient.New(admin, "")
+			if err != nil {
+				return usageError{err}
+			}
+			defer c.Close()
+			var ready server.Readiness
+			ctx, cancel := timeoutOf(cmd, 3*time.Second)
+			defer cancel()
+			if err := c.Call(ctx, http.MethodGet, "/readyz", nil, nil, &ready); err != nil {
+				var refused *apiclient.Error
+				if errors.As(err, &refused) {
+					return hinted{fmt.Errorf("not ready"), "'curfew doctor' tells why"}
+				}
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "ready")
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&admin, "admin-url", envOr("CURFEW_ADMIN_URL", "http://127.0.0.1:7081"), "the server's admin listener (CURFEW_ADMIN_URL)")
+	return cmd
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/services/publisher"
+)
+
+// revokeOptions are the flags of curfew revoke.
+type revokeOptions struct {
+	remote         *remote
+	what           publisher.Revocation
+	authTime       string
+	sessionExpires string
+	cutoff         string
+	reason         string
+	idempotencyKey string
+	timeout        time.Duration
+	yes            bool
+}
+
+func newRevoke(r *remote) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke",
+		Short: "End a session, or every session of a user, device, client or tenant",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	scopes := []struct {
+		kind  events.Kind
+		use   string
+		short string
+	}{
+		{events.KindSession, "session SID", "End exactly one session"},
+		{events.KindUser, "user USER", "Log a user out everywhere, but for --except"},
+		{events.KindDevice, "device DEVICE", "End every session of a device"},
+		{events.KindClient, "client CLIENT", "End every session of an application"},
+		{events.KindTenant, "tenant", "Log everybody out of the API key's tenant"},
+	}
+	for _, s := range scopes {
+		cmd.AddCommand(newRevokeScope(r, s.kind, s.use, s.short))
+	}
+	return cmd
+}
+
+func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Command {
+	o := &revokeOptions{remote: r}
+	o.what.Scope = kind
+	args := cobra.ExactArgs(1)
+	if kind == events.KindTenant {
+		args = cobra.NoArgs
+	}
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, a []string) error {
+			if err := args(cmd, a); err != nil {
+				return usageError{fmt.Errorf("usage: %s", cmd.UseLine())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, a []string) error { return o.run(cmd, a) },
+	}
+	f := cmd.Flags()
+	r.addDataDir(cmd)
+	switch kind {
+	case events.KindSession:
+		f.StringVar(&o.what.User, "user", "", "the session's user, so that more of its tabs can be told")
+		f.StringVar(&o.what.Device, "device", "", "the session's device")
+		f.StringVar(&o.what.Client, "client", "", "the session's application")
+		f.StringVar(&o.authTime, "auth-time", "", "when the session began, RFC 3339")
+		f.StringVar(&o.sessionExpires, "session-expires-at", "", "the session's own end, RFC 3339")
+	case events.KindUser:
+		f.StringSliceVar(&o.what.Except, "except", nil, "session to keep (at most 16)")
+		f.StringSliceVar(&o.what.KnownSessions, "known-session", nil, "session to end by name")
+	case events.KindDevice:
+		f.StringVar(&o.what.User, "user", "", "the device's user")
+	}
+	if kind != events.KindSession {
+		f.StringVar(&o.cutoff, "cutoff", "", "sessions begun up to then are over, RFC 3339 (default now)")
+	}
+	if kind == events.KindClient || kind == events.KindTenant {
+		f.BoolVar(&o.yes, "yes", false, "yes, everybody's")
+	}
+	f.StringVar(&o.reason, "reason", "admin", "why, for machines")
+	f.StringVar(&o.what.ReasonAdmin, "reason-admin", "", "why, for operators")
+	f.StringVar(&o.what.ReasonUser, "reason-user", "", "why, for the person")
+	f.StringVar(&o.idempotencyKey, "idempotency-key", "", "makes a repeated call harmless")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for the ledger")
+	return cmd
+}
+
+func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
+	if (o.what.Scope == events.KindTenant || o.what.Scope == events.KindClient) && !o.yes {
+		return hinted{usageError{fmt.Errorf("this ends the sessions of everybody in the %s; nothing was done", o.what.Scope)}, "add --yes"}
+	}
+	switch o.what.Scope {
+	case events.KindSession:
+		o.what.Session = args[0]
+	case events.KindUser:
+		o.what.User = args[0]
+	case events.KindDevice:
+		o.what.Device = args[0]
+	case events.KindClient:
+		o.what.Client = args[0]
+	}
+	if err := o.parseTimes(); err != nil {
+		return usageError{err}
+	}
+	o.what.Reason = events.Reason(o.reason)
+	o.what.Initiator = &events.Initiator{Type: events.InitiatorAdmin}
+	c, err := o.remote.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	header := http.Header{}
+	if o.idempotencyKey != "" {
+		header.Set("Idempotency-Key", o.idempotencyKey)
+	}
+	var receipt publisher.Receipt
+	began := time.Now()
+	path := "/v1/revocations?wait=stored&timeout=" + url.QueryEscape(o.timeout.String())
+	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &receipt); err != nil {
+		return err
+	}
+	if o.remote.json {
+		return printJSON(cmd.OutOrStdout(), receipt)
+	}
+	note := ""
+	if receipt.Duplicate {
+		note = ", by an earlier call"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (%.1f ms)\n", note, receipt.Scope, receipt.ID, receipt.Position,
+		float64(time.Since(began).Microseconds())/1000)
+	return nil
+}
+
+func (o *revokeOptions) parseTimes() error {
+	for _, t := range []struct {
+		flag, value string
+		into        **time.Time
+	}{
+		{"--auth-time", o.authTime, &o.what.AuthTime}, {"--session-expires-at", o.sessionExpires, &o.what.SessionExpiresAt}, {"--cutoff", o.cutoff, &o.what.Cutoff},
+	} {
+		if t.value == "" {
+			continue
+		}
+		parsed, err := time.Parse(time.RFC3339, t.value)
+		if err != nil {
+			return fmt.Errorf("%s must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z", t.flag)
+		}
+		*t.into = &parsed
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/internal/config"
+)
+
+// run executes one command line and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	return report(stderr, err)
+}
+
+// remote says which server a verb speaks to and how its answer is printed.
+type remote struct {
+	url, keyFile, dataDir string
+	json                  bool
+}
+
+func newRoot() *cobra.Command {
+	r := &remote{}
+	root := &cobra.Command{
+		Use:   "curfew",
+		Short: "End sessions: durably, everywhere, within milliseconds",
+		Long: `Curfew ends sessions. An application, an identity provider or an operator says that a session, or everything of a user, is over; Curfew
+writes that down once, every service refuses the session from its own memory, and every open tab signs itself out.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 server unreachable, or try again; 4 session revoked; 5 session undetermined;
+6 refused by the server.`,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := root.PersistentFlags()
+	f.StringVar(&r.url, "url", envOr("CURFEW_URL", "http://127.0.0.1:7080"), "server to speak to (CURFEW_URL)")
+	f.StringVar(&r.keyFile, "api-key-file", os.Getenv("CURFEW_API_KEY_FILE"), "file with the API key (CURFEW_API_KEY_FILE, or the key itself in CURFEW_API_KEY); default <data-dir>/admin.key")
+	f.BoolVar(&r.json, "json", false, "print JSON")
+	root.AddCommand(newServe(), newRevoke(r), newCheck(r), newTail(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(), newVersion(r))
+	return root
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// addDataDir gives a verb the flag by which it finds the admin key.
+func (r *remote) addDataDir(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.dataDir, "data-dir", envOr("CURFEW_DATA_DIR", config.Default().DataDir), "where curfew serve keeps the first admin key (CURFEW_DATA_DIR)")
+}
+
+// client returns a client with the key from CURFEW_API_KEY, --api-key-file or the data folder.
+func (r *remote) client() (*apiclient.Client, error) {
+	key := os.Getenv("CURFEW_API_KEY")
+	path := r.keyFile
+	if path == "" {
+		path = server.AdminKeyPath(r.dataDir)
+	}
+	if key == "" || r.keyFile != "" {
+		var err error
+		if key, err = apiclient.ReadKeyFile(path); err != nil {
+			return nil, hinted{fmt.Errorf("%w: %w", apiclient.ErrNoKey, err), "give --api-key-file, or CURFEW_API_KEY, or the --data-dir of curfew serve"}
+		}
+	}
+	c, err := apiclient.New(r.url, key)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// printJSON writes one line of JSON.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// isTerminal reports whether w is a terminal that a person looks at.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,135 @@
+// One tab of the sample application. A notice is a hint: the tab asks its own application before it clears anything.
+
+const $ = (id) => document.getElementById(id);
+let socket = null;
+let attempt = 0;
+let timer = 0;
+let signedIn = false;
+
+async function call(method, path, body) {
+  const res = await fetch(path, {
+    method,
+    headers: body ? { "Content-Type": "application/json" } : {},
+    body: body ? JSON.stringify(body) : undefined,
+    cache: "no-store",
+  });
+  const text = await res.text();
+  return { status: res.status, body: text ? JSON.parse(text) : null };
+}
+
+function showSignedOut(message) {
+  signedIn = false;
+  clearTimeout(timer);
+  document.title = "Signed out · Curfew demo";
+  $("signed-in").hidden = true;
+  $("signed-out").hidden = false;
+  $("notice").hidden = !message;
+  $("notice").textContent = message || "";
+}
+
+async function refresh() {
+  const me = await call("GET", "/me");
+  if (me.status === 401) {
+    showSignedOut(signedIn ? "Your session is over." : "");
+    return false;
+  }
+  if (me.status !== 200) return signedIn;
+  signedIn = true;
+  document.title = me.body.user + " · Curfew demo";
+  $("signed-out").hidden = true;
+  $("signed-in").hidden = false;
+  $("user").textContent = me.body.user;
+  $("session").textContent = me.body.session;
+  const bySession = new Map();
+  for (const t of me.body.tabs) {
+    const s = bySession.get(t.session) ?? { count: 0, since: t.since };
+    s.count++;
+    bySession.set(t.session, s);
+  }
+  $("tabs").replaceChildren(...[...bySession].map(([session, s]) => {
+    const row = document.createElement("tr");
+    row.className = session === me.body.session ? "mine" : "";
+    for (const text of [session + (session === me.body.session ? " (this one)" : ""), String(s.count), new Date(s.since).toLocaleTimeString()]) {
+      row.append(Object.assign(document.createElement("td"), { textContent: text }));
+    }
+    return row;
+  }));
+  clearTimeout(timer);
+  timer = setTimeout(refresh, 2000);
+  return true;
+}
+
+function state(text, live) {
+  $("conn").textContent = text;
+  $("conn").classList.toggle("live", live);
+}
+
+async function connect() {
+  if (!signedIn || socket) return;
+  const t = await call("POST", "/ticket", {});
+  if (t.status === 401) return showSignedOut("Your session is over.");
+  if (t.status !== 200) return retry();
+  const ws = new WebSocket(t.body.url, "curfew.v1");
+  socket = ws;
+  ws.onopen = () => ws.send(JSON.stringify({ type: "hello", ticket: t.body.ticket }));
+  ws.onmessage = (m) => onFrame(ws, JSON.parse(m.data));
+  ws.onclose = (e) => {
+    socket = null;
+    state("closed " + e.code, false);
+    if (e.code === 4503) return retry();
+    if (e.code >= 4500 && e.code <= 4999) return refresh();
+    retry(e.code === 1012 ? JSON.parse(e.reason || "{}").retry_ms : undefined);
+  };
+}
+
+// Full jitter from half a second up to thirty, unless the server says when.
+function retry(ms) {
+  if (!signedIn) return;
+  attempt++;
+  setTimeout(connect, ms ?? Math.random() * Math.min(30000, 500 * 2 ** attempt));
+}
+
+async function onFrame(ws, frame) {
+  switch (frame.type) {
+    case "ready":
+      attempt = 0;
+      state("live", true);
+      refresh();
+      break;
+    case "sessions_changed":
+      refresh();
+      break;
+    case "logout": {
+      const over = !(await refresh());
+      if (over) showSignedOut(frame.message || "Your session is over.");
+      if (ws.readyState === WebSocket.OPEN) {
+        ws.send(JSON.stringify({ type: "ack", id: frame.id, outcome: over ? "signed_out" : "ignored" }));
+      }
+      break;
+    }
+  }
+}
+
+for (const b of document.querySelectorAll("[data-user]")) {
+  b.onclick = async () => {
+    $("notice").hidden = true;
+    await call("POST", "/sign-in", { user: b.dataset.user });
+    if (await refresh()) connect();
+  };
+}
+
+for (const b of document.querySelectorAll("[data-scope]")) {
+  b.onclick = async () => {
+    const res = await call("POST", "/log-out", { scope: b.dataset.scope });
+    if (res.status === 200) $("result").textContent = `stored in ${res.body.stored_ms} ms, event ${res.body.id}`;
+    else $("result").textContent = res.body?.detail ?? "failed";
+    if (b.dataset.scope !== "others") showSignedOut("You signed out.");
+    else refresh();
+  };
+}
+
+// A page from the back-forward cache, or one that slept, asks again before anybody reads it.
+addEventListener("pageshow", (e) => { if (e.persisted) refresh(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && signedIn) refresh(); });
+
+if (await refresh()) connect();

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// health is what the admin listener tells, from before the replica is there until after the API is gone.
+type health struct {
+	started, stopping atomic.Bool
+	replica           atomic.Pointer[revocation.Replica]
+}
+
+// Readiness is the answer of /readyz.
+type Readiness struct {
+	Ready bool `json:"ready"`
+	// Checks: name → "ok", or what is wrong.
+	Checks      map[string]string `json:"checks"`
+	Position    uint64            `json:"position"`
+	StalenessMS int64             `json:"staleness_ms"`
+}
+
+// readiness asks every part. The process is ready when its replica is fresh and the ledger takes writes.
+func (s *Server) readiness() Readiness {
+	r := Readiness{Ready: true, Checks: map[string]string{}, StalenessMS: -1}
+	check := func(name string, err error) {
+		if err != nil {
+			r.Ready, r.Checks[name] = false, err.Error()
+			return
+		}
+		r.Checks[name] = "ok"
+	}
+	var lifecycle, synced error
+	switch {
+	case s.health.stopping.Load():
+		lifecycle = errors.New("shutting down")
+	case !s.health.started.Load():
+		lifecycle = errors.New("starting")
+	}
+	check("lifecycle", lifecycle)
+	replica := s.health.replica.Load()
+	if replica == nil {
+		synced = revocation.ErrNotSynced
+	} else {
+		st := replica.Status()
+		r.Position, r.StalenessMS = st.Position, st.Staleness.Milliseconds()
+		switch {
+		case !st.Synced:
+			synced = revocation.ErrNotSynced
+		case !st.Fresh:
+			synced = revocation.ErrStale
+		}
+	}
+	check("replica", synced)
+	var write error
+	if p := s.beatErr.Load(); p != nil && *p != nil {
+		write = errors.New("the last beat couldn't be written: the log tells why")
+	}
+	check("ledger_write", write)
+	return r
+}
+
+// startAdmin binds the admin listener before everything else, so that an orchestrator sees the process start.
+func (s *Server) startAdmin(context.Context) error {
+	if s.cfg.AdminListen == "" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		problem.JSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		r := s.readiness()
+		status := http.StatusOK
+		if !r.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		problem.JSON(w, status, r)
+	})
+	mux.HandleFunc("GET /doctor", s.handleDoctor)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.reg, promhttp.HandlerOpts{}))
+	var err error
+	if s.admin, err = app.ListenHTTP(app.HTTPConfig{Addr: s.cfg.AdminListen, Handler: app.API(mux), Log: s.log}); err != nil {
+		return err
+	}
+	s.parts.Push("admin listener", s.admin.Stop)
+	return nil
+}
+
+// registerReplicaMetrics adds what the replica knows of itself.
+func registerReplicaMetrics(reg prometheus.Registerer, replica *revocation.Replica) {
+	gauge := func(name, help string, value func(revocation.Status) float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "curfew", Subsystem: "replica", Name: name, Help: help},
+			func() float64 { return value(replica.Status()) }))
+	}
+	gauge("position", "Up to where the stream has been applied.", func(s revocation.Status) float64 { return float64(s.Position) })
+	gauge("staleness_seconds", "Age of the proof of having applied everything; negative when there is none.", func(s revocation.Status) float64 {
+		return s.Staleness.Seconds()
+	})
+	gauge("fresh", "1 if the replica is fresh.", func(s revocation.Status) float64 {
+		if s.Fresh {
+			return 1
+		}
+		return 0
+	})
+	gauge("sessions", "Live revocations of sessions.", func(s revocation.Status) float64 { return float64(s.Sessions) })
+	gauge("cutoffs", "Live cutoffs.", func(s revocation.Status) float64 { return float64(s.Cutoffs) })
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+	"github.com/curfewhq/curfew/services/fanout"
+)
+
+// Options are what a caller may add to the configuration.
+type Options struct {
+	// Log is required.
+	Log logrus.FieldLogger
+	// OnShown is told of every notice that a tab has acknowledged. It may be nil and must not block.
+	OnShown func(event string, outcome tab.Outcome)
+	// Routes adds routes of the caller to the API's listener. It may be nil.
+	Routes func(*http.ServeMux)
+}
+
+// Server is a running process. Its exported methods may be called from Start's return until Stop.
+type Server struct {
+	cfg     config.Config
+	opts    Options
+	log     logrus.FieldLogger
+	metrics *telemetry.Metrics
+	reg     *prometheus.Registry
+	parts   app.Stack
+
+	bus     *bus.Bus
+	keys    *access.Store
+	hasher  telemetry.Hasher
+	replica *revocation.Replica
+	fanout  *fanout.Service
+	mux     *http.ServeMux
+	api     *app.HTTP
+	admin   *app.HTTP
+
+	health health
+	// adminKeyFile is set when this start made the first admin key.
+	adminKeyFile string
+	// beatErr holds the outcome of the last beat that this process wrote.
+	beatErr atomic.Pointer[error]
+}
+
+// Start validates the configuration and starts everything. If it returns an error, nothing is left running. ctx bounds the start.
+func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	reg := telemetry.NewRegistry()
+	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux()}
+	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startServices, s.startAPI} {
+		if err := step(ctx); err != nil {
+			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			return nil, errors.Join(err, s.parts.Stop(bound))
+		}
+	}
+	s.health.started.Store(true)
+	return s, nil
+}
+
+// Stop drains the conns and stops everything, within ctx.
+func (s *Server) Stop(ctx context.Context) error {
+	s.health.stopping.Store(true)
+	return s.parts.Stop(ctx)
+}
+
+// URL is the address of the API, such as http://127.0.0.1:7080.
+func (s *Server) URL() string { return s.scheme() + "://" + s.api.Addr() }
+
+func (s *Server) scheme() string {
+	if s.cfg.TLSCertFile != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// AdminURL is the address of health and metrics; empty if there is none.
+func (s *Server) AdminURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return "http://" + s.admin.Addr()
+}
+
+// AdminKeyFile is where this start has written the first admin key; empty if there were keys already.
+func (s *Server) AdminKeyFile() string { return s.adminKeyFile }
+
+// Replica is the process's replica. It is the server's: don't close it.
+func (s *Server) Replica() *revocation.Replica { return s.replica }
+
+// Bus is the process's bus. It is the server's: don't close it.
+func (s *Server) Bus() *bus.Bus { return s.bus }
+
+// Keys are the API keys. They are the server's: don't close them.
+func (s *Server) Keys() *access.Store { return s.keys }
+
+// Fanout is the gateway; nil without its role.
+func (s *Server) Fanout() *fanout.Service { return s.fanout }
+
+// Failed is sent an error when a listener ends by itself.
+func (s *Server) Failed() <-chan error { return s.api.Failed() }
+
+func (s *Server) startBus(ctx context.Context) error {
+	n, l := s.cfg.NATS, s.cfg.Ledger
+	b, err := bus.Open(ctx, bus.Config{
+		URL: n.URL, CredsFile: n.CredsFile, CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Name: "curfew",
+		Embedded: bus.Embedded{Dir: filepath.Join(s.cfg.DataDir, "ledger"), ListenAddr: n.Listen, SyncInterval: l.SyncInterval},
+		Replicas: l.Replicas, Retention: s.cfg.Retention(), MaxBytes: l.MaxBytes,
+		Log: s.log.WithField(telemetry.FieldComponent, "bus"),
+	})
+	if err != nil {
+		return err
+	}
+	s.bus = b
+	s.parts.Push("bus", func(context.Context) error { return b.Close() })
+	if err := b.EnsureStreams(ctx); err != nil {
+		return err
+	}
+	if n.URL == "" || s.cfg.Has(config.RolePublisher) {
+		s.parts.Go("beat", func(ctx context.Context) error {
+			return b.Beat(ctx, bus.BeaterConfig{Interval: l.BeatInterval, Source: "curfew", OnResult: s.beaten})
+		})
+	}
+	return nil
+}
+
+// beaten takes the outcome of a beat, which is also the probe of whether the ledger can be written.
+func (s *Server) beaten(err error) {
+	before := s.beatErr.Swap(&err)
+	if err != nil {
+		s.metrics.Beats.WithLabelValues("failed").Inc()
+		if before == nil || *before == nil {
+			s.log.WithError(err).Error("the beat can't be written: replicas will go stale and fail closed")
+		}
+		return
+	}
+	s.metrics.Beats.WithLabelValues("ok").Inc()
+	if before != nil && *before != nil {
+		s.log.Info("the beat is written again")
+	}
+}
+
+func (s *Server) startReplica(ctx context.Context) error {
+	log := s.log.WithField(telemetry.FieldComponent, "replica")
+	feed := revocationnats.NewFeed(s.bus.JetStream(), revocationnats.Config{Stream: bus.LedgerStream, BeatTimeout: 3 * s.cfg.Ledger.BeatInterval})
+	replica, err := revocation.Open(ctx, revocation.Config{
+		Feed: feed, MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, StalenessBudget: s.cfg.StalenessBudget,
+		Hooks: revocation.Hooks{
+			Skipped: func(position uint64, err error) {
+				s.metrics.Skipped.WithLabelValues(skipCause(err)).Inc()
+				log.WithField(telemetry.FieldPosition, position).WithError(err).Error("a message of the ledger wasn't applied: it may be a revocation from a newer version")
+			},
+			FeedLost: func(err error, retryIn time.Duration) {
+				s.metrics.FeedLost.Inc()
+				log.WithError(err).WithField("retry_ms", retryIn.Milliseconds()).Warn("the feed was lost, and is followed again")
+			},
+			Synced: func(position uint64) { log.WithField(telemetry.FieldPosition, position).Info("replica is synced") },
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open the replica: %w", err)
+	}
+	s.replica = replica
+	s.health.replica.Store(replica)
+	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
+	s.parts.Push("watch", stopper(replica.Watch(func(a revocation.Applied) {
+		s.metrics.Applied.WithLabelValues(events.Name(a.Event)).Inc()
+	})))
+	registerReplicaMetrics(s.reg, replica)
+	return nil
+}
+
+func stopper(stop func()) func(context.Context) error {
+	return func(context.Context) error { stop(); return nil }
+}
+
+// skipCause is the metric's label for why a message wasn't applied.
+func skipCause(err error) string {
+	var invalid *events.InvalidError
+	switch {
+	case errors.Is(err, events.ErrUnknownVersion):
+		return "unknown_version"
+	case errors.Is(err, events.ErrUnknownType):
+		return "unknown_type"
+	case errors.Is(err, events.ErrForeignTopic):
+		return "foreign_topic"
+	case errors.As(err, &invalid):
+		return "invalid"
+	}
+	return "malformed"
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/services/gate"
+	"github.com/curfewhq/curfew/services/publisher"
+)
+
+// startServices makes the services of this process's roles and gives them their routes.
+func (s *Server) startServices(ctx context.Context) error {
+	secret, err := s.startAccess(ctx)
+	if err != nil {
+		return err
+	}
+	roles := []struct {
+		role  string
+		start func(context.Context, access.Secret) error
+	}{
+		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout},
+	}
+	for _, r := range roles {
+		if !s.cfg.Has(r.role) {
+			continue
+		}
+		if err := r.start(ctx, secret); err != nil {
+			return err
+		}
+	}
+	if s.opts.Routes != nil {
+		s.opts.Routes(s.mux)
+	}
+	return nil
+}
+
+// startAccess opens the API keys and the deployment's secret.
+func (s *Server) startAccess(ctx context.Context) (access.Secret, error) {
+	keysKV, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_KEYS", History: 5, Description: "API keys, hashed"})
+	if err != nil {
+		return access.Secret{}, err
+	}
+	if s.keys, err = access.Open(ctx, keysKV); err != nil {
+		return access.Secret{}, err
+	}
+	s.parts.Push("api keys", func(context.Context) error { return s.keys.Close() })
+	if err := s.firstKey(ctx); err != nil {
+		return access.Secret{}, err
+	}
+	secretKV, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret"})
+	if err != nil {
+		return access.Secret{}, err
+	}
+	secret, err := access.LoadSecret(ctx, secretKV)
+	if err != nil {
+		return access.Secret{}, err
+	}
+	s.hasher = telemetry.NewHasher(secret.Derive("log-hash"))
+	s.keys.Routes(s.mux, s.refused)
+	return secret, nil
+}
+
+func (s *Server) refused(code string) { s.metrics.Refused.WithLabelValues(code).Inc() }
+
+func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
+	stream := s.bus.Publisher()
+	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
+	svc, err := publisher.New(publisher.Config{
+		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys,
+		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
+		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
+	})
+	if err != nil {
+		return err
+	}
+	svc.Routes(s.mux)
+	return nil
+}
+
+func (s *Server) startGate(context.Context, access.Secret) error {
+	jwt, err := newJWT(s.cfg.JWT)
+	if err != nil {
+		return err
+	}
+	if jwt != nil {
+		s.parts.Push("token keys", func(context.Context) error { return jwt.Close() })
+	}
+	svc, err := gate.New(gate.Config{
+		Replica: s.replica, Keys: s.keys, JWT: jwt, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen,
+		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.Push("gate", func(context.Context) error { return svc.Close() })
+	svc.Routes(s.mux)
+	return nil
+}
+
+func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
+	used, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_TICKETS", TTL: 2 * fanout.TicketLifetime, Description: "ids of used tickets"})
+	if err != nil {
+		return err
+	}
+	s.fanout, err = fanout.New(fanout.Config{
+		Replica: s.replica, Keys: s.keys, UsedTickets: used, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
+		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, DrainWindow: s.cfg.DrainWindow,
+		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.Go("fanout", s.fanout.Run)
+	s.fanout.Routes(s.mux)
+	return nil
+}
+
+func (s *Server) eventAt(ctx context.Context, position uint64) (events.Event, error) {
+	msg, err := s.bus.EventAt(ctx, position)
+	if err != nil {
+		return nil, err
+	}
+	return events.DecodeMessage(msg.Subject, msg.Data)
+}
+
+// startAPI binds the API. At Stop it stops first, so that nothing new comes while conns are drained.
+func (s *Server) startAPI(context.Context) error {
+	if s.fanout != nil {
+		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
+	}
+	var err error
+	s.api, err = app.ListenHTTP(app.HTTPConfig{
+		Addr: s.cfg.Listen, CertFile: s.cfg.TLSCertFile, KeyFile: s.cfg.TLSKeyFile, Handler: app.API(s.mux), Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.Push("api", s.api.Stop)
+	s.log.WithField("url", s.URL()).Info("curfew serves")
+	return nil
+}
