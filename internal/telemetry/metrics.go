@@ -15,8 +15,6 @@ type Metrics struct {
 	Applied *prometheus.CounterVec
 	// Skipped counts messages that the replica couldn't read, by cause: unknown_type, unknown_version, malformed, invalid, foreign_topic.
 	Skipped *prometheus.CounterVec
-	// Parked counts messages that were put on the parked stream.
-	Parked prometheus.Counter
 	// FeedLost counts how often the replica lost its feed.
 	FeedLost prometheus.Counter
 	// Beats counts beats written, by result: ok, skipped, failed.
@@ -68,7 +66,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		Applied:       vec("applied_total", "Events applied by this process's replica.", "type"),
 		Skipped:       vec("skipped_total", "Messages of the ledger that hold no event known to this version.", "cause"),
-		Parked:        counter("parked_total", "Messages parked with a reason."),
 		FeedLost:      counter("feed_lost_total", "Times the replica lost its feed."),
 		Beats:         vec("beats_total", "Beats by result.", "result"),
 		Checks:        vec("checks_total", "Decisions by state.", "state"),

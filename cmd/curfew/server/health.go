@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -114,4 +115,18 @@ func registerReplicaMetrics(reg prometheus.Registerer, replica *revocation.Repli
 	})
 	gauge("sessions", "Live revocations of sessions.", func(s revocation.Status) float64 { return float64(s.Sessions) })
 	gauge("cutoffs", "Live cutoffs.", func(s revocation.Status) float64 { return float64(s.Cutoffs) })
+}
+
+// registerBusMetrics adds what the bus has counted.
+func registerBusMetrics(reg prometheus.Registerer, b *bus.Bus) {
+	counter := func(name, help string, value func(bus.Stats) uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "bus", Name: name, Help: help},
+			func() float64 { return float64(value(b.Stats())) }))
+	}
+	counter("disconnects_total", "Times the connection to NATS was lost.", func(s bus.Stats) uint64 { return s.Disconnects })
+	counter("reconnects_total", "Times the connection to NATS came back.", func(s bus.Stats) uint64 { return s.Reconnects })
+	counter("async_errors_total", "Errors that NATS reported on its own.", func(s bus.Stats) uint64 { return s.AsyncErrors })
+	counter("full_total", "Publishes that failed for lack of room.", func(s bus.Stats) uint64 { return s.Full })
+	counter("parked_total", "Poison messages put aside with their reason.", func(s bus.Stats) uint64 { return s.Parked })
+	counter("park_failures_total", "Attempts to put a poison message aside that failed.", func(s bus.Stats) uint64 { return s.ParkFailures })
 }

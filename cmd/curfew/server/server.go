@@ -131,6 +131,7 @@ func (s *Server) startBus(ctx context.Context) error {
 		return err
 	}
 	s.bus = b
+	registerBusMetrics(s.reg, b)
 	s.parts.Push("bus", func(context.Context) error { return b.Close() })
 	if err := b.EnsureStreams(ctx); err != nil {
 		return err
