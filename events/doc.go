@@ -14,11 +14,13 @@
 //   - Encode refuses what Validate refuses, so an event that was written is a valid one.
 //   - Decode ignores members it doesn't know, and answers a type or version it doesn't know with an [*UnsupportedError],
 //     so that an older reader meets a newer writer without harm.
+//   - Decode refuses what two readers could read differently: a member that stands there twice, half a surrogate pair,
+//     invalid UTF-8. Names of members match exactly.
 //   - Times have millisecond precision in UTC. Encode floors; it never rounds up.
 //
 // What it doesn't promise: that an event is authentic (that is the stream's permissions and the publisher's API keys), or
 // that ids are unique; applying the same event twice is harmless by design.
 //
-// The package imports the standard library and google/uuid only, so that anything can afford it. The JSON Schemas and the
-// AsyncAPI document in this folder describe the same bytes for other languages; tests hold them to the golden files.
+// The package imports the standard library and google/uuid only, so that anything can afford it. The JSON Schemas ([Schemas])
+// and the AsyncAPI document in this folder describe the same bytes for other languages; tests hold them to the golden files.
 package events

@@ -14,7 +14,8 @@ var (
 	ErrUnknownVersion = errors.New("unknown event version")
 )
 
-// ErrMalformed is returned when the bytes aren't a CloudEvents 1.0 envelope with a data object of the event's form.
+// ErrMalformed is returned when the bytes aren't a CloudEvents 1.0 envelope with a data object of the event's form, or when two
+// readers could read them differently.
 var ErrMalformed = errors.New("malformed event")
 
 // ErrForeignTopic is returned by DecodeMessage for an event that doesn't belong on the topic that it came by.

@@ -29,7 +29,7 @@ const (
 	ReasonUserLogout        Reason = "user_logout"
 	ReasonAdmin             Reason = "admin"
 	ReasonPasswordChanged   Reason = "password_changed"
-	ReasonCredentialChanged Reason = "credential_changed"
+	ReasonCredentialChanged Reason = "credential_changed" //nolint:gosec // the name of a reason
 	ReasonAccountDisabled   Reason = "account_disabled"
 	ReasonAccountDeleted    Reason = "account_deleted"
 	ReasonCompromised       Reason = "compromised"

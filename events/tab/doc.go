@@ -1,5 +1,6 @@
 // Package tab is the protocol between a tab and the fan-out, version curfew.v1: every frame, close code and limit stands in
-// this file, and clients in other languages are generated from it and its golden files.
+// tab.go. Clients in other languages are generated from events/schema/tab.schema.json and testdata/close_codes.json and read
+// testdata/golden; tests hold all of them to the code.
 //
 // # Flow
 //
