@@ -17,7 +17,7 @@ func newCheck(r *remote) *cobra.Command {
 		Use:   "check --session SID --user USER --auth-time TIME",
 		Short: "Ask whether a session is over",
 		Long:  "Ask whether a session is over. Exit code 0 means active, 4 revoked, 5 undetermined.",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if authTime != "" {
 				t, err := time.Parse(time.RFC3339, authTime)

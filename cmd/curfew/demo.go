@@ -38,7 +38,7 @@ func newDemo(r *remote) *cobra.Command {
 on the other devices or everywhere, and watch the tabs sign out. Prints one line per event with its measured latencies.
 
 With --bench it opens no page but measures publish → acknowledged, → applied by a replica, → shown to a tab, next to a bare publish to JetStream.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd, r, o) },
 	}
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:7090", "address of the page; loopback only")

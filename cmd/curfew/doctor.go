@@ -23,7 +23,7 @@ func newDoctor(r *remote) *cobra.Command {
 		Short: "Look for what is wrong with a deployment, and say what to do",
 		Long: `Look at the configuration (the environment, and the file of CURFEW_CONFIG), the API key, the running server, its replica and its streams.
 Exit code 0 if nothing fails.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := timeoutOf(cmd, 15*time.Second)
 			defer cancel()

@@ -15,7 +15,7 @@ import (
 func newHealth() *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
-		Use: "health", Short: "Ask a running server whether it is ready (for container health checks)", Args: cobra.NoArgs,
+		Use: "health", Short: "Ask a running server whether it is ready (for container health checks)", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := apiclient.New(admin, "")
 			if err != nil {

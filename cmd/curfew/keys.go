@@ -15,7 +15,7 @@ import (
 
 func newKeys(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keys", Short: "Make, list and revoke API keys", Args: cobra.NoArgs,
+		Use: "keys", Short: "Make, list and revoke API keys", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKeysCreate(r), newKeysList(r), newKeysRevoke(r))
@@ -26,7 +26,7 @@ func newKeysCreate(r *remote) *cobra.Command {
 	var q access.Request
 	var scopes []string
 	cmd := &cobra.Command{
-		Use: "create --scopes publish,check --tenant acme", Short: "Make a key and show it, once", Args: cobra.NoArgs,
+		Use: "create --scopes publish,check --tenant acme", Short: "Make a key and show it, once", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, s := range scopes {
 				q.Scopes = append(q.Scopes, access.Scope(s))
@@ -61,7 +61,7 @@ func newKeysCreate(r *remote) *cobra.Command {
 
 func newKeysList(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "ls", Short: "List the keys", Args: cobra.NoArgs,
+		Use: "ls", Short: "List the keys", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := r.client()
 			if err != nil {

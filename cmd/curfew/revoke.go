@@ -29,7 +29,7 @@ func newRevoke(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke",
 		Short: "End a session, or every session of a user, device, client or tenant",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	scopes := []struct {
@@ -54,7 +54,7 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 	o.what.Scope = kind
 	args := cobra.ExactArgs(1)
 	if kind == events.KindTenant {
-		args = cobra.NoArgs
+		args = noArgs
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short,

@@ -22,7 +22,7 @@ func newServe() *cobra.Command {
 
 Every flag can also be given as CURFEW_<FLAG> in the environment, with underscores, or in the YAML file of --config; flags go before the
 environment, the environment before the file.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {

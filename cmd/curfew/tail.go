@@ -18,7 +18,7 @@ func newTail(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Follow the events of the ledger",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := url.Values{"follow": {"true"}}
 			for name, value := range filters {
