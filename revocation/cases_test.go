@@ -182,3 +182,17 @@ func TestExpiryKeepsWhatOthersStillRead(t *testing.T) {
 		t.Errorf("%d cutoffs are left, want 1", got)
 	}
 }
+
+// Two revocations of one session: the earlier names the reason, and the entry lives as long as the one that is kept longer.
+func TestRepeatedRevocationLivesLonger(t *testing.T) {
+	short, long := sessionOut(1, "s", epoch), sessionOut(2, "s", epoch.Add(time.Second))
+	short.SessionExpiresAt = epoch.Add(time.Hour)
+	long.SessionExpiresAt = epoch.Add(2 * time.Hour)
+	for _, order := range [][]events.Event{{short, long}, {long, short}} {
+		set := setOf(order...)
+		set.expire(epoch.Add(2 * time.Hour))
+		if by, ok := set.lookup(Session{ID: "s"}); !ok || by.event != short.ID {
+			t.Errorf("ended by %+v, %t; want the first event, for as long as the second", by, ok)
+		}
+	}
+}

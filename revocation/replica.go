@@ -139,8 +139,7 @@ func (r *Replica) lost(err error, pause time.Duration) {
 	}
 }
 
-// sweep forgets expired entries. Its clock is the earlier of ours and the stream's, so that one clock that jumps ahead can't make the
-// replica forget (invariant: wall-clock jumps change nothing).
+// sweep forgets expired entries now and then.
 func (r *Replica) sweep(ctx context.Context) {
 	tick := time.NewTicker(r.cfg.SweepInterval)
 	defer tick.Stop()
@@ -149,21 +148,26 @@ func (r *Replica) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			r.forget(time.Now())
 		}
-		r.mu.Lock()
-		now := r.newest
-		r.mu.Unlock()
-		if wall := time.Now(); wall.Before(now) {
-			now = wall
-		}
-		if ms := millis(now); ms > r.swept.Load() {
-			// Before the entries go, so that no Check misses both.
-			r.swept.Store(ms)
-		}
-		n := r.set.expire(now)
-		if n > 0 && r.cfg.Hooks.Expired != nil {
-			r.cfg.Hooks.Expired(n)
-		}
+	}
+}
+
+// forget forgets what has expired. Its clock is the earlier of ours and the stream's, so that one clock that jumps ahead can't make the
+// replica forget (invariant: wall-clock jumps change nothing). Without a beat nothing is forgotten.
+func (r *Replica) forget(wall time.Time) {
+	r.mu.Lock()
+	now := r.newest
+	r.mu.Unlock()
+	if wall.Before(now) {
+		now = wall
+	}
+	if ms := millis(now); ms > r.swept.Load() {
+		// Before the entries go, so that no Check misses both.
+		r.swept.Store(ms)
+	}
+	if n := r.set.expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
+		r.cfg.Hooks.Expired(n)
 	}
 }
 

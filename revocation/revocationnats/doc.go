@@ -19,6 +19,12 @@
 // then the feed asks the stream's leader for its time, and so knows which reading of its own clock that was, at the earliest. No clocks
 // need to agree.
 //
+// # Permissions
+//
+// The connection needs to read the stream's info, to create and delete consumers of it and pull from them, and to get messages
+// ($JS.API.STREAM.MSG.GET). The last is used only when the stream's end was removed and no beat follows; without the right to it, a replica
+// that starts then waits for the next beat.
+//
 // # What it doesn't do
 //
 // It doesn't own the connection and never closes it. It doesn't create the stream: curfew serve does.

@@ -18,10 +18,7 @@ import (
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
-func TestMain(m *testing.M) {
-	// The embedded server leaves behind one goroutine for the whole process, which paces its random sources.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*Account).sl.func1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
 const patience = 20 * time.Second

@@ -1,6 +1,7 @@
 package revocationnats
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -27,12 +28,14 @@ func (p *positions) Reach(position uint64)                { p.reached = append(p
 type lagging struct {
 	jetstream.Msg
 	position uint64
+	// before is how many messages the consumer has delivered before this one.
+	before uint64
 }
 
 func (lagging) Subject() string { return events.TopicBeat }
 
 func (m lagging) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: 1, Stream: m.position}, Timestamp: time.Now()}, nil
+	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: m.before + 1, Stream: m.position}, Timestamp: time.Now()}, nil
 }
 
 // ledgerOf returns a feed of a stream with n beats, of which those at gone are removed.
@@ -140,5 +143,22 @@ func TestLaggingConsumerReachesNothing(t *testing.T) {
 				t.Errorf("beats %v, reached %v; want 3 and %v", sink.beats, sink.reached, tt.want)
 			}
 		})
+	}
+}
+
+// Trap 11: a hole in the consumer's own count is a message that was lost on the way.
+func TestHoleInTheCountIsAGap(t *testing.T) {
+	sink := &positions{}
+	d := newDelivery(sink, 0, reading{})
+	for i, m := range []lagging{{position: 3}, {position: 7, before: 1}} {
+		if err := d.take(m); err != nil {
+			t.Fatalf("message %d: %v, want nil: positions may have holes", i, err)
+		}
+	}
+	if err := d.take(lagging{position: 8, before: 3}); !errors.Is(err, ErrGap) {
+		t.Errorf("take = %v, want ErrGap", err)
+	}
+	if !slices.Equal(sink.beats, []uint64{3, 7}) {
+		t.Errorf("delivered %v, want nothing after the gap", sink.beats)
 	}
 }

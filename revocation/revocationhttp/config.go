@@ -1,0 +1,100 @@
+package revocationhttp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// PositionHeader is the request header that makes a request wait until the replica knows of a publish: the position that the publish was
+// answered with, in decimal ("read your logout").
+const PositionHeader = "Curfew-Position"
+
+// DefaultPositionTimeout is how long a request with a position waits.
+const DefaultPositionTimeout = time.Second
+
+// Checker is what the middleware asks; a [*revocation.Replica] is one.
+type Checker interface {
+	CheckWith(revocation.Session, revocation.Require) revocation.Decision
+	WaitFor(ctx context.Context, position uint64) error
+	Watch(fn func(revocation.Applied)) (stop func())
+}
+
+var _ Checker = (*revocation.Replica)(nil)
+
+// Config is what New needs. Replica and Session are required; the zero value of everything else fails closed.
+type Config struct {
+	// Replica answers. The middleware borrows it: who opened it closes it, after the middleware.
+	Replica Checker
+	// Session says which session a request belongs to, from claims that it has verified: [JWT.Session], or a function of your own.
+	// It returns ErrNoSession for a request without a token, and an error that wraps ErrInvalidToken for a bad one; any other error
+	// is answered with 503. It is called from many goroutines at once.
+	Session func(*http.Request) (revocation.Session, error)
+	// Require is what every request must meet: the staleness budget, claims that may be missing, a position.
+	Require revocation.Require
+	// DangerouslyFailOpen passes sessions of which the replica doesn't know whether they are over, because it isn't synced, is stale or
+	// is behind the required position. Sessions that are known to be over are refused all the same, and so are missing claims, a bad
+	// token, and a replica that has been closed. Each pass is told to OnFailOpen.
+	DangerouslyFailOpen bool
+	// AllowAnonymous passes requests without a token; SessionFrom then returns false. A bad token is refused all the same.
+	AllowAnonymous bool
+	// EndConn also ends reading and writing of a request whose session is revoked while it is served, so that a handler which is blocked
+	// in either returns. The connection (HTTP/2: the stream) is of no use afterwards. It needs a ResponseWriter that supports
+	// deadlines (see http.ResponseController), such as net/http's own; with others only the context ends.
+	EndConn bool
+	// PositionTimeout is how long a request with a Curfew-Position waits for the replica to get there. Zero means
+	// DefaultPositionTimeout; negative means that it doesn't wait.
+	PositionTimeout time.Duration
+	// RetryAfter is what clients are told to wait when time can mend it; whole seconds, rounded up. Zero means DefaultRetryAfter.
+	RetryAfter time.Duration
+
+	// OnDecision, OnFailOpen and OnError are called from the request's goroutine, and may be nil. OnDecision tells of every
+	// decision, once per handler of this package that the request passes.
+	OnDecision func(*http.Request, revocation.Decision)
+	// OnFailOpen tells of every request that was passed though its session is Undetermined. Count it.
+	OnFailOpen func(*http.Request, revocation.Decision)
+	// OnError tells why there is no decision: the error of Session, or ErrInvalidPosition. The answer doesn't say.
+	OnError func(*http.Request, error)
+	// OnEnded tells of a request whose session was revoked while it was served. Unlike the others it is called from the replica's
+	// goroutine, while the handler runs: it mustn't block, and mustn't read what the handler may write (headers, body, form).
+	OnEnded func(*http.Request, revocation.Decision)
+}
+
+// Validate reports every fault of the configuration at once.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Replica == nil {
+		errs = append(errs, errors.New("revocationhttp config: Replica is required: open one with revocation.Open"))
+	}
+	if r, ok := c.Replica.(*revocation.Replica); ok && r == nil {
+		errs = append(errs, errors.New("revocationhttp config: Replica is a nil *revocation.Replica: check the error of revocation.Open"))
+	}
+	if c.Session == nil {
+		errs = append(errs, errors.New("revocationhttp config: Session is required: use the method Session of a JWT"))
+	}
+	if c.RetryAfter < 0 {
+		errs = append(errs, errors.New("revocationhttp config: RetryAfter can't be negative: leave it zero for the default"))
+	}
+	errs = append(errs, validateRequire(c.Require))
+	return errors.Join(errs...)
+}
+
+func validateRequire(q revocation.Require) error {
+	if q.MaxStaleness < 0 {
+		return errors.New("revocationhttp config: Require.MaxStaleness can't be negative: leave it zero for the replica's budget")
+	}
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.PositionTimeout == 0 {
+		c.PositionTimeout = DefaultPositionTimeout
+	}
+	if c.RetryAfter == 0 {
+		c.RetryAfter = DefaultRetryAfter
+	}
+	return c
+}

@@ -1,0 +1,39 @@
+package revocationhttp
+
+import (
+	"errors"
+
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// Errors that a Session function returns, wrapped or as they are. AnswerError maps each to its answer; any other error is taken
+// for a failure to tell, and answered with 503.
+var (
+	// ErrNoSession is returned when the request carries no token.
+	ErrNoSession = errors.New("request carries no session")
+	// ErrInvalidToken is returned when there is a token and it is bad: expired, forged, malformed, for somebody else. What wraps it
+	// says why, for operators: the answer is the same in all cases.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrKeysUnavailable is returned when the keys that verify tokens can't be fetched, so that nothing is known of the token.
+	ErrKeysUnavailable = errors.New("keys to verify tokens are unavailable")
+)
+
+// ErrInvalidPosition is what AnswerError maps to 400: the request's Curfew-Position isn't one decimal number.
+var ErrInvalidPosition = errors.New("invalid position")
+
+// ErrSessionEnded is what the cause of a request's context is, when its session was revoked while it was served.
+var ErrSessionEnded = errors.New("session ended while the request was served")
+
+// EndedError is the cause (context.Cause) of the context of a request whose session was revoked while it was served. It is
+// ErrSessionEnded to errors.Is.
+type EndedError struct {
+	// Decision is Revoked, and says what ended the session.
+	Decision revocation.Decision
+}
+
+func (e *EndedError) Error() string {
+	return ErrSessionEnded.Error() + ": " + string(e.Decision.Reason)
+}
+
+// Unwrap returns ErrSessionEnded.
+func (*EndedError) Unwrap() error { return ErrSessionEnded }

@@ -1,0 +1,114 @@
+package revocationhttp_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationhttp"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
+)
+
+// A service that refuses revoked sessions. The feed is a fake one here; yours is revocationnats.NewFeed's.
+func Example() {
+	feed := revocationtest.New()
+	feed.AutoBeat(time.Second)
+	replica, err := revocation.Open(context.Background(), revocation.Config{Feed: feed})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer replica.Close()
+
+	tokens, err := revocationhttp.NewJWT(revocationhttp.JWTConfig{
+		Algorithms: []jose.SignatureAlgorithm{jose.HS256},
+		Keys:       revocationhttp.StaticKey([]byte("an example's secret of 32 bytes.")),
+		Issuer:     "https://id.example.com",
+		Audience:   []string{"https://api.example.com"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer tokens.Close()
+
+	guard, err := revocationhttp.New(revocationhttp.Config{Replica: replica, Session: tokens.Session})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer guard.Close()
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /", guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, _ := revocationhttp.SessionFrom(r.Context())
+		fmt.Fprint(w, "hello ", session.User)
+	})))
+
+	get := func() {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+exampleToken())
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	get()
+	position := feed.Publish(&events.SessionRevoked{
+		Common: events.Common{
+			ID: "01890a5d-ac96-774b-bcce-b302099a8057", Time: time.Now(), Source: "example", Tenant: "default",
+			Reason: events.ReasonUserLogout, Initiator: events.Initiator{Type: events.InitiatorUser},
+		},
+		Session: "s1",
+	})
+	_ = replica.WaitFor(context.Background(), position)
+	get()
+	// Output:
+	// 200 hello alice
+	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"The session is over: sign in again.","code":"session_revoked","reason":"user_logout","retry":false}
+}
+
+func exampleToken() string {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte("an example's secret of 32 bytes.")}, nil)
+	if err != nil {
+		panic(err)
+	}
+	token, err := jwt.Signed(signer).Claims(map[string]any{
+		"iss": "https://id.example.com", "aud": "https://api.example.com", "sub": "alice", "sid": "s1",
+		"exp": time.Now().Add(time.Minute).Unix(), "auth_time_ms": time.Now().Add(-time.Hour).UnixMilli(),
+	}).Serialize()
+	if err != nil {
+		panic(err)
+	}
+	return token
+}
+
+// A stream ends with its session, and says so.
+func ExampleMiddleware_Handler() {
+	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-r.Context().Done():
+				// The client is gone, or its session is over: context.Cause tells which.
+				fmt.Fprint(w, "event: end\ndata: \n\n")
+				return
+			case <-tick.C:
+				fmt.Fprint(w, "data: tick\n\n")
+				_ = http.NewResponseController(w).Flush()
+			}
+		}
+	})
+	var guard *revocationhttp.Middleware // from New
+	if guard != nil {
+		http.Handle("GET /stream", guard.Handler(stream))
+	}
+}

@@ -1,0 +1,54 @@
+package blackbox_test
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationhttp"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+)
+
+// The README's snippet, word for word; TestReadmeSnippetIsTheExample holds the two together. It is compiled and not run: its issuer doesn't exist.
+func Example_service() {
+	serve := func(ctx context.Context, routes http.Handler) error {
+		// README begins
+		nc, err := nats.Connect("nats://127.0.0.1:4222", revocationnats.Options("billing")...)
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return err
+		}
+		replica, err := revocation.Open(ctx, revocation.Config{Feed: revocationnats.NewFeed(js, revocationnats.Config{})})
+		if err != nil {
+			return err
+		}
+		defer replica.Close()
+
+		tokens, err := revocationhttp.NewJWT(revocationhttp.JWTConfig{
+			Algorithms: []jose.SignatureAlgorithm{jose.ES256},
+			Keys:       revocationhttp.JWKS(revocationhttp.JWKSConfig{URL: "https://id.example.com/jwks"}),
+			Issuer:     "https://id.example.com",
+			Audience:   []string{"billing"},
+		})
+		if err != nil {
+			return err
+		}
+		defer tokens.Close()
+		guard, err := revocationhttp.New(revocationhttp.Config{Replica: replica, Session: tokens.Session})
+		if err != nil {
+			return err
+		}
+		defer guard.Close()
+		return http.ListenAndServe("127.0.0.1:8080", guard.Handler(routes))
+		// README ends
+	}
+	_ = serve
+}
