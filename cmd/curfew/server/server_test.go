@@ -1,0 +1,261 @@
+package server_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/natstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testConfig(t *testing.T) config.Config {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "data")
+	cfg.Ledger.SyncInterval, cfg.DrainWindow = 100*time.Millisecond, 10*time.Millisecond
+	return cfg
+}
+
+func start(t *testing.T, cfg config.Config) *server.Server {
+	t.Helper()
+	s, err := try(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	return s
+}
+
+func try(t *testing.T, cfg config.Config) (*server.Server, error) {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	return server.Start(ctx, cfg, server.Options{Log: log})
+}
+
+func stop(t *testing.T, s *server.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func get(t *testing.T, client *http.Client, url string) (status int, body string) {
+	t.Helper()
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.CloseIdleConnections()
+	return resp.StatusCode, string(b)
+}
+
+func TestFirstKeyIsMadeOnceAndPrivate(t *testing.T) {
+	cfg := testConfig(t)
+	s := start(t, cfg)
+	path := server.AdminKeyPath(cfg.DataDir)
+	if s.AdminKeyFile() != path {
+		t.Errorf("got %q, want %q", s.AdminKeyFile(), path)
+	}
+	for file, mode := range map[string]os.FileMode{path: 0o600, cfg.DataDir: 0o700} {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v %v, want mode %o", file, info, err, mode)
+		}
+	}
+	stop(t, s)
+	again := start(t, cfg)
+	if again.AdminKeyFile() != "" || len(again.Keys().List()) != 1 {
+		t.Errorf("a second start made %q; %d keys", again.AdminKeyFile(), len(again.Keys().List()))
+	}
+}
+
+// A leftover file that others may read isn't written to.
+func TestFirstKeyReplacesAReadableFile(t *testing.T) {
+	cfg := testConfig(t)
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(server.AdminKeyPath(cfg.DataDir), []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start(t, cfg)
+	if info, err := os.Stat(server.AdminKeyPath(cfg.DataDir)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v, want mode 0600", info, err)
+	}
+}
+
+func TestHealthReadyMetrics(t *testing.T) {
+	s := start(t, testConfig(t))
+	if status, body := get(t, http.DefaultClient, s.AdminURL()+"/healthz"); status != 200 || !strings.Contains(body, "ok") {
+		t.Errorf("healthz: %d %s", status, body)
+	}
+	if status, body := get(t, http.DefaultClient, s.AdminURL()+"/readyz"); status != 200 || !strings.Contains(body, `"ready":true`) {
+		t.Errorf("readyz: %d %s", status, body)
+	}
+	_, body := get(t, http.DefaultClient, s.AdminURL()+"/metrics")
+	for _, want := range []string{"curfew_replica_fresh 1", "curfew_beats_total", "curfew_bus_disconnects_total 0", "go_goroutines"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+	if status, _ := get(t, http.DefaultClient, s.URL()+"/metrics"); status != 404 {
+		t.Errorf("the API's listener shows metrics: %d", status)
+	}
+}
+
+// A server whose NATS is gone isn't ready, answers no session as active once its budget is over, and is ready again by itself.
+func TestReadyFollowsTheLedger(t *testing.T) {
+	nats := natstest.Start(t)
+	cfg := testConfig(t)
+	cfg.NATS.URL = nats.URL()
+	cfg.StalenessBudget, cfg.Ledger.BeatInterval = time.Second, 250*time.Millisecond
+	s := start(t, cfg)
+	wait := func(want bool) server.Readiness {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		deadline := time.After(30 * time.Second)
+		for {
+			var r server.Readiness
+			_, body := get(t, http.DefaultClient, s.AdminURL()+"/readyz")
+			if err := json.Unmarshal([]byte(body), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Ready == want {
+				return r
+			}
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatalf("readiness stays %+v", r)
+			}
+		}
+	}
+	wait(true)
+	nats.Stop()
+	r := wait(false)
+	if r.Checks["ledger_write"] == "ok" && r.Checks["replica"] == "ok" {
+		t.Errorf("not ready without a reason: %+v", r)
+	}
+	if status, body := get(t, http.DefaultClient, s.AdminURL()+"/healthz"); status != 200 {
+		t.Errorf("healthz goes with NATS, so an orchestrator would restart what a restart can't mend: %d %s", status, body)
+	}
+	nats.Restart()
+	wait(true)
+
+	// Keys that are made elsewhere after the interruption must be known here too: what follows them has survived it.
+	other := cfg
+	other.DataDir, other.AdminListen = t.TempDir(), ""
+	_, text, err := start(t, other).Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+		if _, ok := s.Keys().Lookup(text); ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a key that was made after the interruption isn't known")
+		}
+	}
+}
+
+func TestStartRefusesARetentionBelowMaxAge(t *testing.T) {
+	cfg := testConfig(t)
+	b := natstest.Start(t)
+	cfg.NATS.URL = b.URL()
+	other, err := bus.Open(t.Context(), bus.Config{URL: b.URL(), Retention: 2 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	if err := other.EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := try(t, cfg); err == nil || !strings.Contains(strings.ToLower(err.Error()), "retention") && !strings.Contains(err.Error(), "MaxAge") && !strings.Contains(err.Error(), "max_age") {
+		t.Errorf("got %v, want a refusal that names the retention", err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	cfg := testConfig(t)
+	var pool *x509.CertPool
+	cfg.TLSCertFile, cfg.TLSKeyFile, pool = certificate(t)
+	s := start(t, cfg)
+	if !strings.HasPrefix(s.URL(), "https://") {
+		t.Errorf("got %s", s.URL())
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	if status, body := get(t, client, s.URL()+"/v1/revocations"); status != 401 || !strings.Contains(body, "api_key_missing") {
+		t.Errorf("got %d %s", status, body)
+	}
+}
+
+func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "curfew test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool = x509.NewCertPool()
+	pool.AddCert(cert)
+	return certFile, keyFile, pool
+}
