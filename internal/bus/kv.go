@@ -1,0 +1,74 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bucket describes a key-value bucket.
+type Bucket struct {
+	// Name of the bucket: letters, digits, dash and underscore.
+	Name string
+	// TTL after which an entry goes away unless it is written again. Zero means never.
+	TTL time.Duration
+	// History is how many values of a key are kept. Zero means 1; at most 64.
+	History uint8
+	// MaxBytes of the bucket, after which writing fails. Zero means no limit of its own.
+	MaxBytes int64
+	// MarkerTTL, at least 1 s, allows a TTL per key (jetstream.KeyTTL) and is how long a watcher can see that a key expired.
+	// Zero means no TTLs per key.
+	MarkerTTL time.Duration
+	// Description is for operators.
+	Description string
+}
+
+// KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
+// changed to what is asked for. Buckets are kept in files, with the replicas of Config.
+func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
+	op := "open bucket " + bucket.Name
+	want := b.bucketConfig(bucket)
+	kv, err := b.js.KeyValue(ctx, bucket.Name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = b.js.CreateKeyValue(ctx, want)
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			// Another process was faster, with other settings.
+			kv, err = b.js.KeyValue(ctx, bucket.Name)
+		}
+	}
+	if err != nil {
+		return nil, streamError(op, err)
+	}
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return nil, streamError(op, err)
+	}
+	if sameBucket(status.Config(), want) {
+		return kv, nil
+	}
+	if kv, err = b.js.UpdateKeyValue(ctx, want); err != nil {
+		return nil, streamError(op, err)
+	}
+	return kv, nil
+}
+
+func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {
+	setDefault(&bucket.History, 1)
+	setDefault(&bucket.MaxBytes, -1)
+	return jetstream.KeyValueConfig{
+		Bucket:         bucket.Name,
+		Description:    bucket.Description,
+		TTL:            bucket.TTL,
+		History:        bucket.History,
+		MaxBytes:       bucket.MaxBytes,
+		LimitMarkerTTL: bucket.MarkerTTL,
+		Storage:        jetstream.FileStorage,
+		Replicas:       b.cfg.Replicas,
+	}
+}
+
+func sameBucket(got, want jetstream.KeyValueConfig) bool {
+	return got.TTL == want.TTL && got.History == want.History && got.MaxBytes == want.MaxBytes && got.LimitMarkerTTL == want.LimitMarkerTTL
+}

@@ -1,0 +1,199 @@
+package bus_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/natstest"
+)
+
+func TestEnsureStreamsIsIdempotent(t *testing.T) {
+	b := natstest.Bus(t)
+	if err := b.EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	diffs, err := b.Differences(t.Context())
+	if err != nil || len(diffs) != 0 {
+		t.Errorf("differences: %v, %v", diffs, err)
+	}
+	p := b.Publisher()
+	mustStore(t, p, newMessage("x"))
+	stream, err := b.JetStream().Stream(t.Context(), bus.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stream.Purge(t.Context()) == nil || stream.DeleteMsg(t.Context(), 1) == nil || stream.SecureDeleteMsg(t.Context(), 1) == nil {
+		t.Error("the ledger can be purged or deleted from")
+	}
+}
+
+// TestEnsureStreamsRefuses looks at an existing stream that breaks one promise at a time. An external server's stream isn't
+// changed by us.
+func TestEnsureStreamsRefuses(t *testing.T) {
+	tests := []struct {
+		name, setting string
+		stream        string
+		change        func(*jetstream.StreamConfig)
+	}{
+		{"retention too short", "max age", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }},
+		{"purge allowed", "deny purge", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.DenyPurge = false }},
+		{"delete allowed", "deny delete", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.DenyDelete = false }},
+		{"roll-up allowed", "roll-ups allowed", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.AllowRollup, c.DenyPurge = true, false }},
+		{"discard old", "discard policy", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }},
+		{"interest retention", "retention policy", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy }},
+		{"in memory", "storage", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }},
+		{"asynchronous", "persist mode", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.PersistMode, c.AllowMsgTTL = jetstream.AsyncPersistMode, false }},
+		{"no acknowledgements", "acknowledgements off", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.NoAck = true }},
+		{"no TTLs", "message TTLs allowed", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }},
+		{"one per topic", "max messages per topic", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }},
+		{"short duplicate window", "duplicate window", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.Duplicates = time.Second }},
+		{"no beats", "topics", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] }},
+		{"delete markers", "delete markers", bus.LedgerStream, func(c *jetstream.StreamConfig) { c.SubjectDeleteMarkerTTL, c.DenyPurge = time.Minute, false }},
+		{"transform", "topic transform", bus.LedgerStream, func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "curfew.v1.beat", Destination: "elsewhere"}
+		}},
+		{"parked in memory", "storage", bus.ParkedStream, func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }},
+	}
+	srv := natstest.Start(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := natstest.Open(t, bus.Config{URL: srv.URL()})
+			replaceStream(t, b, tt.stream, tt.change)
+			diffs, err := b.Differences(t.Context())
+			if err != nil || !slices.ContainsFunc(diffs, func(d bus.Difference) bool {
+				return d.Stream == tt.stream && d.Setting == tt.setting && d.Breaks != "" && d.Got != d.Want
+			}) {
+				t.Errorf("differences: %v, %v; want %s", diffs, err, tt.setting)
+			}
+			err = b.EnsureStreams(t.Context())
+			var broken *bus.StreamError
+			var told *bus.Error
+			if !errors.Is(err, bus.ErrStreamBroken) || !errors.As(err, &broken) || !errors.As(err, &told) || !strings.Contains(err.Error(), tt.setting) {
+				t.Errorf("ensure: %v; want ErrStreamBroken that names %s", err, tt.setting)
+			}
+			// For the next case: whatever was changed, a new stream is right.
+			replaceStream(t, b, tt.stream, func(*jetstream.StreamConfig) {})
+		})
+	}
+}
+
+func replaceStream(t *testing.T, b *bus.Bus, name string, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	if err := b.JetStream().DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	spec := bus.LedgerSpec(bus.Config{URL: "nats://x"})
+	if name == bus.ParkedStream {
+		spec = bus.ParkedSpec(bus.Config{URL: "nats://x"})
+	}
+	change(&spec)
+	if _, err := b.JetStream().CreateStream(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDifferencesThatBreakNothing are listed but not refused.
+func TestDifferencesThatBreakNothing(t *testing.T) {
+	b := natstest.Open(t, bus.Config{URL: natstest.Start(t).URL()})
+	replaceStream(t, b, bus.LedgerStream, func(c *jetstream.StreamConfig) {
+		c.MaxAge, c.MaxBytes, c.Subjects = 0, -1, append(c.Subjects, "curfew.v1.extra")
+	})
+	diffs, err := b.Differences(t.Context())
+	if err != nil || len(diffs) != 3 {
+		t.Errorf("differences: %v, %v; want 3", diffs, err)
+	}
+	if err := b.EnsureStreams(t.Context()); err != nil {
+		t.Errorf("ensure: %v", err)
+	}
+	if err := b.JetStream().DeleteStream(t.Context(), bus.ParkedStream); err != nil {
+		t.Fatal(err)
+	}
+	if diffs, err = b.Differences(t.Context()); err != nil || !slices.ContainsFunc(diffs, func(d bus.Difference) bool { return d.Got == "missing" }) {
+		t.Errorf("with a stream missing: %v, %v", diffs, err)
+	}
+}
+
+// TestRepair brings back what can be brought back.
+func TestRepair(t *testing.T) {
+	b := natstest.Open(t, bus.Config{URL: natstest.Start(t).URL()})
+	replaceStream(t, b, bus.LedgerStream, func(c *jetstream.StreamConfig) {
+		c.MaxAge, c.DenyPurge, c.DenyDelete, c.AllowRollup, c.Discard, c.AllowMsgTTL, c.Duplicates = time.Hour, false, false, true, jetstream.DiscardOld, false, time.Second
+	})
+	mustStore(t, b.Publisher(), newMessage("kept"))
+	if diffs, err := b.Repair(t.Context()); err != nil || len(diffs) != 0 {
+		t.Errorf("repair: %v, %v", diffs, err)
+	}
+	if err := b.EnsureStreams(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.EventAt(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConfigurationIsAppliedToTheEmbeddedServer, which has nobody else to change its streams.
+func TestConfigurationIsAppliedToTheEmbeddedServer(t *testing.T) {
+	cfg := natstest.Config(t)
+	b := natstest.Open(t, cfg)
+	mustStore(t, b.Publisher(), newMessage("kept"))
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Retention, cfg.MaxBytes, cfg.DuplicateWindow = 100*24*time.Hour, 123<<20, time.Hour
+	b = natstest.Open(t, cfg)
+	stream, err := b.JetStream().Stream(t.Context(), bus.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := stream.CachedInfo()
+	if got.Config.MaxAge != cfg.Retention || got.Config.MaxBytes != cfg.MaxBytes || got.Config.Duplicates != cfg.DuplicateWindow || got.State.Msgs != 1 {
+		t.Errorf("settings: %+v", got.Config)
+	}
+}
+
+// TestLedgerLargerThanDisk is an error at the start, with a hint, and not in a month.
+func TestLedgerLargerThanDisk(t *testing.T) {
+	cfg := natstest.Config(t)
+	cfg.MaxBytes = 1 << 60
+	b, err := bus.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	var told *bus.Error
+	if err := b.EnsureStreams(t.Context()); !errors.As(err, &told) || !strings.Contains(told.Hint, "lower it") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeyValue(t *testing.T) {
+	b := natstest.Bus(t)
+	bucket := bus.Bucket{Name: "tickets", TTL: time.Hour, History: 2, MarkerTTL: time.Minute, Description: "d"}
+	kv, err := b.KeyValue(t.Context(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Create(t.Context(), "a", []byte("1"), jetstream.KeyTTL(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	bucket.TTL = 2 * time.Hour
+	if kv, err = b.KeyValue(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	status, err := kv.Status(t.Context())
+	if err != nil || status.TTL() != 2*time.Hour || status.History() != 2 {
+		t.Errorf("status: %+v, %v", status, err)
+	}
+	if e, err := kv.Get(t.Context(), "a"); err != nil || string(e.Value()) != "1" {
+		t.Errorf("get: %v, %v", e, err)
+	}
+	if _, err := b.KeyValue(t.Context(), bus.Bucket{Name: "not a name"}); err == nil {
+		t.Error("bad name accepted")
+	}
+}
