@@ -1,0 +1,27 @@
+# Thin names for the commands that matter; scripts/test.sh runs all of the checks.
+
+.PHONY: build test lint demo fuzz bench-latency
+
+# The binary, in bin/curfew.
+build:
+	go build -trimpath -o bin/curfew ./cmd/curfew
+
+# Everything that must pass before a change is merged.
+test:
+	./scripts/test.sh
+
+lint:
+	golangci-lint run ./...
+
+# One logout from end to end, on this machine.
+demo:
+	go run ./cmd/curfew demo
+
+# One target for as long as it takes: make fuzz PKG=./events NAME=FuzzDecode FUZZTIME=10m
+FUZZTIME ?= 5m
+fuzz:
+	go test -run '^$$' -fuzz '^$(NAME)$$' -fuzztime $(FUZZTIME) $(PKG)
+
+# How long a revocation takes to reach a replica and a tab.
+bench-latency:
+	go run ./cmd/curfew demo --bench
