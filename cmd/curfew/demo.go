@@ -62,11 +62,11 @@ func demo(cmd *cobra.Command, r *remote, o demoOptions) (err error) {
 	if o.bench {
 		return bench(cmd, r, cfg, o.rounds)
 	}
-	return demoPage(cmd, cfg, o.listen)
+	return demoPage(cmd, r, cfg, o.listen)
 }
 
 // demoPage runs the services and the page until the command's context ends.
-func demoPage(cmd *cobra.Command, cfg config.Config, listen string) error {
+func demoPage(cmd *cobra.Command, r *remote, cfg config.Config, listen string) error {
 	out := cmd.OutOrStdout()
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "auto", "warning")
 	if err != nil {
@@ -82,7 +82,13 @@ func demoPage(cmd *cobra.Command, cfg config.Config, listen string) error {
 		return usageError{err}
 	}
 	cfg.AllowedOrigins = []string{"http://" + listen, "http://localhost:" + port}
-	latencies := sampleapp.NewLatencies(out)
+	latencies := sampleapp.NewLatencies(func(l sampleapp.Line) {
+		if r.json {
+			_ = printJSON(out, l)
+			return
+		}
+		fmt.Fprintln(out, l)
+	})
 	defer latencies.Close()
 	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, OnShown: latencies.Shown})
 	if err != nil {
@@ -112,7 +118,11 @@ func demoPage(cmd *cobra.Command, cfg config.Config, listen string) error {
 		defer cancel()
 		_ = listener.Stop(ctx)
 	}()
-	printWelcome(out, listen, s, cfg)
+	if r.json {
+		_ = printJSON(out, map[string]string{"page": "http://" + listen, "api": s.URL(), "admin": s.AdminURL(), "data_dir": cfg.DataDir})
+	} else {
+		printWelcome(out, listen, s, cfg)
+	}
 	select {
 	case <-cmd.Context().Done():
 		return nil

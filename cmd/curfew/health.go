@@ -12,7 +12,7 @@ import (
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 )
 
-func newHealth() *cobra.Command {
+func newHealth(r *remote) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
 		Use: "health", Short: "Ask a running server whether it is ready (for container health checks)", Args: noArgs,
@@ -31,6 +31,9 @@ func newHealth() *cobra.Command {
 					return hinted{fmt.Errorf("not ready"), "'curfew doctor' tells why"}
 				}
 				return err
+			}
+			if r.json {
+				return printJSON(cmd.OutOrStdout(), ready)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "ready")
 			return nil

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/cmd/curfew/server"
@@ -50,7 +49,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 server unreachab
 	f.StringVar(&r.url, "url", envOr("CURFEW_URL", "http://127.0.0.1:7080"), "server to speak to (CURFEW_URL)")
 	f.StringVar(&r.keyFile, "api-key-file", os.Getenv("CURFEW_API_KEY_FILE"), "file with the API key (CURFEW_API_KEY_FILE, or the key itself in CURFEW_API_KEY); default <data-dir>/admin.key")
 	f.BoolVar(&r.json, "json", false, "print JSON")
-	root.AddCommand(newServe(), newRevoke(r), newCheck(r), newTail(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(), newVersion(r))
+	root.AddCommand(newServe(), newRevoke(r), newCheck(r), newTail(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
 	return root
 }
 
@@ -91,12 +90,6 @@ func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-// isTerminal reports whether w is a terminal that a person looks at.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // noArgs refuses arguments as wrong usage.

@@ -2,7 +2,6 @@ package sampleapp
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
@@ -16,9 +15,38 @@ import (
 // settle is how long after an event its line waits for tabs to acknowledge.
 const settle = 700 * time.Millisecond
 
-// Latencies prints one line per event: when it was stored, applied and shown. It is safe for concurrent use.
+// Line is what became of one event, in milliseconds after its publish began. What isn't known is left out.
+type Line struct {
+	Event     string   `json:"event"`
+	Type      string   `json:"type"`
+	Reason    string   `json:"reason"`
+	StoredMS  *float64 `json:"stored_ms,omitempty"`
+	AppliedMS *float64 `json:"applied_ms,omitempty"`
+	ShownMS   *float64 `json:"shown_ms,omitempty"`
+	// Tabs is how many have acknowledged; ShownMS is the last one's.
+	Tabs int `json:"tabs"`
+}
+
+// String is the line for a person.
+func (l Line) String() string {
+	parts := []string{fmt.Sprintf("%-23s %-12s", l.Type, l.Reason)}
+	for _, p := range []struct {
+		name string
+		ms   *float64
+	}{{"stored", l.StoredMS}, {"applied", l.AppliedMS}, {"shown", l.ShownMS}} {
+		if p.ms != nil {
+			parts = append(parts, fmt.Sprintf("%s %.1f ms", p.name, *p.ms))
+		}
+	}
+	if l.Tabs > 0 {
+		parts = append(parts, fmt.Sprintf("(the last of %d tabs)", l.Tabs))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// Latencies tells of each event when it was stored, applied and shown. It is safe for concurrent use.
 type Latencies struct {
-	out io.Writer
+	print func(Line)
 
 	mu sync.Mutex
 	// events: event → what is known of it so far.
@@ -28,14 +56,14 @@ type Latencies struct {
 
 // timing collects what became of one event. Zero times are unknown.
 type timing struct {
-	name, detail                  string
+	name, reason                  string
 	began, stored, applied, shown time.Time
 	tabs                          int
 }
 
-// NewLatencies returns a printer to out.
-func NewLatencies(out io.Writer) *Latencies {
-	return &Latencies{out: out, events: map[string]*timing{}}
+// NewLatencies returns latencies that call print for each event, one at a time, once its tabs have had time to acknowledge it.
+func NewLatencies(print func(Line)) *Latencies {
+	return &Latencies{print: print, events: map[string]*timing{}}
 }
 
 // Applied is told of each event that the replica has applied.
@@ -46,7 +74,7 @@ func (l *Latencies) Applied(a revocation.Applied) {
 	defer l.mu.Unlock()
 	t := l.of(m.ID)
 	t.applied = now
-	t.name, t.detail = events.Name(a.Event), string(m.Reason)
+	t.name, t.reason = events.Name(a.Event), string(m.Reason)
 	if t.began.IsZero() {
 		// Somebody else published it; the event's own time is when the publisher took it.
 		t.began = m.Time
@@ -81,18 +109,18 @@ func (l *Latencies) of(event string) *timing {
 	}
 	t := &timing{}
 	l.events[event] = t
-	time.AfterFunc(settle, func() { l.print(event) })
+	time.AfterFunc(settle, func() { l.settle(event) })
 	return t
 }
 
-// Close prints no more lines.
+// Close ends it: nothing is printed afterwards.
 func (l *Latencies) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 }
 
-func (l *Latencies) print(event string) {
+func (l *Latencies) settle(event string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.events[event]
@@ -100,17 +128,12 @@ func (l *Latencies) print(event string) {
 	if l.closed || t.applied.IsZero() {
 		return
 	}
-	parts := []string{fmt.Sprintf("%-23s %-12s", t.name, t.detail)}
-	for _, p := range []struct {
-		name string
-		at   time.Time
-	}{{"stored", t.stored}, {"applied", t.applied}, {"shown", t.shown}} {
-		if !p.at.IsZero() {
-			parts = append(parts, fmt.Sprintf("%s %.1f ms", p.name, float64(p.at.Sub(t.began).Microseconds())/1000))
+	after := func(at time.Time) *float64 {
+		if at.IsZero() {
+			return nil
 		}
+		ms := float64(at.Sub(t.began).Microseconds()) / 1000
+		return &ms
 	}
-	if t.tabs > 0 {
-		parts = append(parts, fmt.Sprintf("(the last of %d tabs)", t.tabs))
-	}
-	fmt.Fprintln(l.out, strings.Join(parts, "  "))
+	l.print(Line{Event: event, Type: t.name, Reason: t.reason, StoredMS: after(t.stored), AppliedMS: after(t.applied), ShownMS: after(t.shown), Tabs: t.tabs})
 }
