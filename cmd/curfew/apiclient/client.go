@@ -85,7 +85,11 @@ func (c *Client) Call(ctx context.Context, method, path string, header http.Head
 	if err != nil {
 		return err
 	}
-	defer drain(resp.Body)
+	defer func() {
+		// What is left unread would keep the connection from being used again.
+		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		_ = resp.Body.Close()
+	}()
 	if resp.StatusCode >= 400 {
 		return refusal(resp)
 	}
@@ -172,9 +176,4 @@ func refusal(resp *http.Response) error {
 	}
 	e.Status = resp.StatusCode
 	return e
-}
-
-func drain(body io.ReadCloser) {
-	_, _ = io.CopyN(io.Discard, body, 64<<10)
-	_ = body.Close()
 }
