@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 // HTTPConfig says how to listen.
 type HTTPConfig struct {
 	Addr string
-	// CertFile and KeyFile make it speak TLS 1.2 or later. Both or neither.
+	// CertFile and KeyFile are PEM and make it speak TLS 1.2 or later. Both or neither. They are read once.
 	CertFile, KeyFile string
 	Handler           http.Handler
 	Log               logrus.FieldLogger
@@ -31,31 +30,46 @@ type HTTPConfig struct {
 type HTTP struct {
 	server *http.Server
 	addr   net.Addr
-	served chan error
+	failed chan error
+	// served is closed when the goroutine that serves has ended.
+	served chan struct{}
 	// cancel ends the context of every request, so that streams without an end let the server go.
 	cancel context.CancelFunc
 }
 
-// ListenHTTP binds the address and serves in a goroutine until Stop. It returns when the address is bound.
+// finishWithin is how long requests may go on after Stop, before their contexts end.
+const finishWithin = time.Second
+
+// ListenHTTP binds the address and serves in a goroutine until Stop. It returns when the address is bound and the certificate is read.
 func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CertFile != "" || cfg.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate %q and its key %q: %w", cfg.CertFile, cfg.KeyFile, err)
+		}
+		tlsConfig.Certificates = []tls.Certificate{cert}
+	}
 	l, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w (another process may have it: choose another address)", cfg.Addr, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := cfg.Log.WithField(telemetry.FieldComponent, "http")
-	h := &HTTP{addr: l.Addr(), served: make(chan error, 1), cancel: cancel, server: &http.Server{
+	h := &HTTP{addr: l.Addr(), failed: make(chan error, 1), served: make(chan struct{}), cancel: cancel, server: &http.Server{
 		Handler: recovered(cfg.Handler, w), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(logWriter{w}, "", 0),
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSConfig: tlsConfig,
 	}}
-	// WebSocket needs HTTP/1.1: a browser opens it with an upgrade.
 	go func() {
-		if cfg.CertFile != "" {
-			h.served <- h.server.ServeTLS(l, cfg.CertFile, cfg.KeyFile)
-			return
+		defer close(h.served)
+		serve := h.server.Serve
+		if len(tlsConfig.Certificates) > 0 {
+			serve = func(l net.Listener) error { return h.server.ServeTLS(l, "", "") }
 		}
-		h.served <- h.server.Serve(l)
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			h.failed <- err
+		}
 	}()
 	return h, nil
 }
@@ -63,16 +77,19 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 // Addr is the bound address, with the port that the system chose for port 0.
 func (h *HTTP) Addr() string { return h.addr.String() }
 
-// Failed is sent the error of a server that ended by itself.
-func (h *HTTP) Failed() <-chan error { return h.served }
+// Failed is sent the error of a server that ended by itself. Nothing is sent when it was stopped.
+func (h *HTTP) Failed() <-chan error { return h.failed }
 
-// Stop stops accepting, ends the requests' contexts and waits for the handlers. Hijacked connections are their owner's.
+// Stop stops accepting and waits for the handlers. Requests have a second to finish; then their contexts end, for the sake of streams that
+// don't. When ctx ends, the connections are closed, and handlers that go on are left behind. Hijacked connections are their owner's.
 func (h *HTTP) Stop(ctx context.Context) error {
-	h.cancel()
+	defer h.cancel()
+	defer time.AfterFunc(finishWithin, h.cancel).Stop()
 	err := h.server.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(err, h.server.Close())
 	}
+	<-h.served
 	return err
 }
 
@@ -84,25 +101,6 @@ func (w logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// recovered turns a panic into a 500 and an error line, and keeps the process alive.
-func recovered(next http.Handler, log logrus.FieldLogger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			if p == http.ErrAbortHandler {
-				panic(p)
-			}
-			log.WithField("panic", fmt.Sprint(p)).WithField("stack", string(debug.Stack())).Error("a handler panicked")
-			problem.New(http.StatusInternalServerError, "internal_error", "Something broke inside; the server's log tells what.").Write(w)
-		}()
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		next.ServeHTTP(w, r)
-	})
-}
-
 // API answers what mux has no route for as a problem: 404, or 405 with the methods that there are.
 func API(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +110,7 @@ func API(mux *http.ServeMux) http.Handler {
 		}
 		var allowed []string
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-			other := r.Clone(r.Context())
+			other := r.WithContext(r.Context()) // a shallow copy
 			other.Method = method
 			if _, pattern := mux.Handler(other); pattern != "" {
 				allowed = append(allowed, method)

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
+
+// Grace is how long a part may take once Stop's context has ended, to clean up or to say what it couldn't finish.
+const Grace = 500 * time.Millisecond
 
 // Stack holds what has to be stopped. The zero value is ready to use. It is safe for concurrent use.
 type Stack struct {
@@ -31,21 +35,19 @@ func (s *Stack) Go(name string, fn func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- fn(ctx) }()
-	s.Push(name, func(bound context.Context) error {
+	s.Push(name, func(context.Context) error {
 		cancel()
-		select {
-		case err := <-ended:
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
 			return err
-		case <-bound.Done():
-			return context.Cause(bound)
 		}
+		return nil
 	})
 }
 
 // Stop stops every part, last in, first out, and returns all their errors, each with its part's name. A second call does nothing.
+//
+// A part that doesn't return, though ctx and Grace have ended, is named in the error and left behind; the parts before it are stopped
+// all the same. So Stop returns when ctx has ended and each part that hangs has had its Grace, at the latest.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	parts := s.parts
@@ -53,9 +55,26 @@ func (s *Stack) Stop(ctx context.Context) error {
 	s.mu.Unlock()
 	var errs []error
 	for i := len(parts) - 1; i >= 0; i-- {
-		if err := parts[i].stop(ctx); err != nil {
+		if err := parts[i].end(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", parts[i].name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// end calls stop and doesn't trust it to return.
+func (p part) end(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- p.stop(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(Grace):
+		return fmt.Errorf("it didn't end and was left behind: %w", context.Cause(ctx))
+	}
 }

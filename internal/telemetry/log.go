@@ -1,11 +1,12 @@
 package telemetry
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -29,12 +30,13 @@ const (
 	FieldDuration    = "duration_ms"
 )
 
-// NewLogger returns a logger that writes to w. format is json, text, or auto: text where w is a terminal and JSON elsewhere. level is one
-// of logrus's. Times are UTC with nanoseconds.
+// NewLogger returns a logger that writes to w. format is json, text, or auto: text where w is a terminal and JSON elsewhere. level is
+// error, warning, info, debug or trace. Times are UTC; in JSON they are RFC 3339 with nanoseconds.
 func NewLogger(w io.Writer, format, level string) (*logrus.Logger, error) {
 	lvl, err := logrus.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("log_level: want one of error, warning, info, debug")
+	// panic and fatal would hide the error lines, which mean that a human must act.
+	if err != nil || lvl < logrus.ErrorLevel {
+		return nil, errors.New("log_level: want one of error, warning, info, debug, trace")
 	}
 	l := logrus.New()
 	l.SetOutput(w)
@@ -51,7 +53,7 @@ func NewLogger(w io.Writer, format, level string) (*logrus.Logger, error) {
 	case "text":
 		l.SetFormatter(utc{&logrus.TextFormatter{FullTimestamp: true, TimestampFormat: "15:04:05.000"}})
 	default:
-		return nil, fmt.Errorf("log_format: want auto, json or text")
+		return nil, errors.New("log_format: want auto, json or text")
 	}
 	return l, nil
 }
@@ -64,15 +66,16 @@ func (u utc) Format(e *logrus.Entry) ([]byte, error) {
 }
 
 // Hasher turns ids into short keyed hashes for logs (ASVS 16.2.5): the same id gives the same hash within a deployment, and nobody without
-// the key can test a guess. It is safe for concurrent use.
+// the key can test a guess. It is safe for concurrent use. The zero Hasher, which has no key, hashes nothing.
 type Hasher struct{ key []byte }
 
-// NewHasher returns a hasher with the deployment's key, which should hold at least 16 random bytes.
-func NewHasher(key []byte) Hasher { return Hasher{key: key} }
+// NewHasher returns a hasher with the deployment's key, which should hold at least 16 random bytes. It keeps a copy.
+func NewHasher(key []byte) Hasher { return Hasher{key: bytes.Clone(key)} }
 
-// ID returns 16 hex digits, or "" for an empty id. kind keeps a user and a session of the same id apart.
+// ID returns 16 hex digits, or "" for an empty id. kind keeps a user and a session of the same id apart. Without a key it returns "": an
+// unkeyed hash is as good as the id to whoever guesses it.
 func (h Hasher) ID(tenant, kind, id string) string {
-	if id == "" {
+	if id == "" || len(h.key) == 0 {
 		return ""
 	}
 	mac := hmac.New(sha256.New, h.key)

@@ -23,8 +23,6 @@ type Metrics struct {
 	Checks *prometheus.CounterVec
 	// FailOpen counts requests that passed although the answer was undetermined.
 	FailOpen prometheus.Counter
-	// RequestsEnded counts requests that were ended while they were served.
-	RequestsEnded prometheus.Counter
 	// Refused counts refused API calls by code.
 	Refused *prometheus.CounterVec
 	// Conns is the number of open conns.
@@ -64,19 +62,18 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Namespace: "curfew", Name: "publish_seconds", Help: "Time from a publish to the stream's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
-		Applied:       vec("applied_total", "Events applied by this process's replica.", "type"),
-		Skipped:       vec("skipped_total", "Messages of the ledger that hold no event known to this version.", "cause"),
-		FeedLost:      counter("feed_lost_total", "Times the replica lost its feed."),
-		Beats:         vec("beats_total", "Beats by result.", "result"),
-		Checks:        vec("checks_total", "Decisions by state.", "state"),
-		FailOpen:      counter("fail_open_total", "Requests passed although undetermined."),
-		RequestsEnded: counter("requests_ended_total", "Requests ended while being served."),
-		Refused:       vec("refused_total", "Refused API calls by code.", "code"),
-		Conns:         prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns."}),
-		ConnsClosed:   vec("conns_closed_total", "Closed conns by close code.", "code"),
-		Notices:       vec("notices_total", "Notices sent by type.", "type"),
-		Acks:          vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
-		Tickets:       vec("tickets_total", "Tickets by result.", "result"),
+		Applied:     vec("applied_total", "Events applied by this process's replica.", "type"),
+		Skipped:     vec("skipped_total", "Messages of the ledger that hold no event known to this version.", "cause"),
+		FeedLost:    counter("feed_lost_total", "Times the replica lost its feed."),
+		Beats:       vec("beats_total", "Beats by result.", "result"),
+		Checks:      vec("checks_total", "Decisions by state.", "state"),
+		FailOpen:    counter("fail_open_total", "Requests passed although undetermined."),
+		Refused:     vec("refused_total", "Refused API calls by code.", "code"),
+		Conns:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns."}),
+		ConnsClosed: vec("conns_closed_total", "Closed conns by close code.", "code"),
+		Notices:     vec("notices_total", "Notices sent by type.", "type"),
+		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
+		Tickets:     vec("tickets_total", "Tickets by result.", "result"),
 	}
 	reg.MustRegister(m.PublishSeconds, m.Conns)
 	return m

@@ -1,13 +1,20 @@
 // Package gate answers whether sessions are over for those that don't hold a replica of their own: services in other languages, and reverse
 // proxies.
 //
-//	GET  /v1/check         one session; the status code tells: 200 active, 401 revoked, 503 undetermined
+//	GET  /v1/check         one session; the status code tells: 200 active, 401 revoked, 503 undetermined, 422 undetermined because the
+//	                       question lacks a claim, 4xx with no state for a call that can't be understood or has no key
 //	POST /v1/check         one session or an array of at most 1,000; always 200, with a state for each
 //	GET  /v1/forward-auth  verifies the caller's own token or cookie, checks its session, and answers 200 with X-User-ID and X-Session-ID, or 401
 //
 // The answers are the replica's, with its three states; a 200 of GET /v1/check and of /v1/forward-auth is given only for a session that a fresh
 // replica knows to be active, unless the deployment has chosen to fail open.
 //
+// A 401 tells that the session is over only if its code is session_revoked: a bad API key is a 401 as well (api_key_invalid).
+//
+// A session that nobody has heard of is active: the answers don't tell which sessions exist. The tenant is the key's, or the token
+// configuration's, and never the caller's to name.
+//
 // X-User-ID and X-Session-ID are worth something only behind a proxy that overwrites whatever its callers send under these names;
-// deploy/nginx shows how.
+// deploy/nginx shows how. In both, every byte of an id that isn't visible ASCII, and the percent sign, is percent-encoded; an application
+// that has such ids decodes them once. Ordinary ids stand there as they are.
 package gate

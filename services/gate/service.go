@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
@@ -28,8 +29,11 @@ type Config struct {
 
 // Service is the gate. Make it with New and close it.
 type Service struct {
-	cfg     Config
+	cfg Config
+	// forward is nil where forward-auth isn't configured.
 	forward *revocationhttp.Middleware
+	// failOpenLog and keysLog let one line a second into the log.
+	failOpenLog, keysLog rate.Sometimes
 }
 
 // New returns a service. It reports every missing part at once.
@@ -47,20 +51,15 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg}
+	s := &Service{cfg: cfg, failOpenLog: rate.Sometimes{Interval: time.Second}, keysLog: rate.Sometimes{Interval: time.Second}}
 	if cfg.JWT == nil {
 		return s, nil
 	}
 	var err error
-	s.forward, err = revocationhttp.New(revocationhttp.Config{
-		Replica: cfg.Replica, Session: cfg.JWT.Session, DangerouslyFailOpen: cfg.DangerouslyFailOpen,
-		OnDecision: func(_ *http.Request, d revocation.Decision) { s.count(d) },
-		OnFailOpen: func(_ *http.Request, d revocation.Decision) {
-			cfg.Metrics.FailOpen.Inc()
-			cfg.Log.WithError(d.Cause).Warn("a request passed although its session is undetermined")
-		},
-	})
-	return s, err
+	if s.forward, err = s.newForward(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close ends what New started. It may be called more than once.
@@ -84,16 +83,6 @@ func (s *Service) Routes(mux *http.ServeMux) {
 		return
 	}
 	mux.Handle("GET /v1/forward-auth", s.forward.Handler(http.HandlerFunc(forwarded)))
-}
-
-// forwarded answers a caller whose session is active, or was passed by choice.
-func forwarded(w http.ResponseWriter, r *http.Request) {
-	session, _ := revocationhttp.SessionFrom(r.Context())
-	h := w.Header()
-	h.Set("X-User-ID", session.User)
-	h.Set("X-Session-ID", session.ID)
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
 }
 
 func (s *Service) count(d revocation.Decision) {

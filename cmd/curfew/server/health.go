@@ -25,9 +25,10 @@ type health struct {
 type Readiness struct {
 	Ready bool `json:"ready"`
 	// Checks: name → "ok", or what is wrong.
-	Checks      map[string]string `json:"checks"`
-	Position    uint64            `json:"position"`
-	StalenessMS int64             `json:"staleness_ms"`
+	Checks   map[string]string `json:"checks"`
+	Position uint64            `json:"position"`
+	// StalenessMS is the age of the replica's proof in milliseconds, and -1 when there is none.
+	StalenessMS int64 `json:"staleness_ms"`
 }
 
 // readiness asks every part. The process is ready when its replica is fresh and the ledger takes writes.
@@ -53,7 +54,10 @@ func (s *Server) readiness() Readiness {
 		synced = revocation.ErrNotSynced
 	} else {
 		st := replica.Status()
-		r.Position, r.StalenessMS = st.Position, st.Staleness.Milliseconds()
+		r.Position = st.Position
+		if st.Staleness >= 0 {
+			r.StalenessMS = st.Staleness.Milliseconds()
+		}
 		switch {
 		case !st.Synced:
 			synced = revocation.ErrNotSynced

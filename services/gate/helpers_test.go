@@ -1,0 +1,277 @@
+package gate_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationhttp"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
+	"github.com/curfewhq/curfew/services/gate"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	cookie  = "app_session"
+	eventID = "01890a5d-ac96-774b-bcce-b302099a8057"
+)
+
+// apiKeys are a store and the texts of some keys in it.
+type apiKeys struct {
+	store *access.Store
+	// check may check in the default tenant, acme in the tenant acme; publish may only publish.
+	check, acme, publish string
+}
+
+// newKeys opens a store over a NATS of its own. In tests with a bubble it is made outside: a server can't live in one.
+func newKeys(t testing.TB) apiKeys {
+	t.Helper()
+	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := access.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	create := func(tenant string, scope access.Scope) string {
+		_, text, err := store.Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{scope}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text.Reveal()
+	}
+	return apiKeys{
+		store: store, check: create(events.DefaultTenant, access.ScopeCheck), acme: create("acme", access.ScopeCheck),
+		publish: create(events.DefaultTenant, access.ScopePublish),
+	}
+}
+
+// issuerKey signs the tests' tokens.
+var issuerKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// token signs claims and adds exp where it is missing.
+func token(t testing.TB, claims map[string]any) string {
+	t.Helper()
+	if _, ok := claims["exp"]; !ok {
+		claims["exp"] = time.Now().Add(time.Hour).Unix()
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: issuerKey()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compact
+}
+
+// claims are those of a session that began a minute ago.
+func claims(sid, user string) map[string]any {
+	return map[string]any{"sid": sid, "sub": user, "auth_time_ms": time.Now().Add(-time.Minute).UnixMilli()}
+}
+
+// rig is a gate over a replica over a fake feed that beats each second.
+type rig struct {
+	keys    apiKeys
+	feed    *revocationtest.Feed
+	replica *revocation.Replica
+	metrics *telemetry.Metrics
+	mux     *http.ServeMux
+	// logged is what the gate has logged; read it when nothing is under way.
+	logged *bytes.Buffer
+}
+
+// newRig starts a gate that is closed with the test. change may be nil.
+func newRig(t testing.TB, keys apiKeys, change func(*gate.Config)) *rig {
+	t.Helper()
+	feed := revocationtest.New()
+	feed.AutoBeat(time.Second)
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = replica.Close() })
+	jwt, err := revocationhttp.NewJWT(revocationhttp.JWTConfig{
+		Algorithms: []jose.SignatureAlgorithm{jose.ES256}, Keys: revocationhttp.StaticKey(&issuerKey().PublicKey), Cookie: cookie,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = jwt.Close() })
+	g := &rig{keys: keys, feed: feed, replica: replica, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), mux: http.NewServeMux(), logged: &bytes.Buffer{}}
+	log := logrus.New()
+	log.SetOutput(g.logged)
+	cfg := gate.Config{Replica: replica, Keys: keys.store, JWT: jwt, Metrics: g.metrics, Log: log}
+	if change != nil {
+		change(&cfg)
+	}
+	svc, err := gate.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = svc.Close() })
+	svc.Routes(g.mux)
+	return g
+}
+
+// bubble runs a test of a gate in a bubble that begins at midnight of 1 January 2000, when the first beat, position 1, has been applied.
+func bubble(t *testing.T, change func(*gate.Config), test func(*testing.T, *rig)) {
+	t.Helper()
+	keys := newKeys(t)
+	issuerKey()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, keys, change)
+		synctest.Wait()
+		test(t, g)
+	})
+}
+
+// pass lets d go by in a bubble.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// publish stores e and waits until it is applied.
+func (g *rig) publish(t testing.TB, e events.Event) uint64 {
+	t.Helper()
+	position := g.feed.Publish(e)
+	if err := g.replica.WaitFor(t.Context(), position); err != nil {
+		t.Fatal(err)
+	}
+	return position
+}
+
+func common(tenant string) events.Common {
+	return events.Common{
+		ID: eventID, Time: time.Now(), Source: "test", Tenant: tenant, Reason: events.ReasonUserLogout,
+		ReasonAdmin: "secret-admin-note", Initiator: events.Initiator{Type: events.InitiatorUser},
+	}
+}
+
+func sessionRevoked(sid string) events.Event {
+	return &events.SessionRevoked{Common: common(events.DefaultTenant), Session: sid}
+}
+
+// call is one request. Without a key it has no Authorization.
+type call struct {
+	method, target, key, body string
+	header                    http.Header
+}
+
+func (g *rig) do(t testing.TB, c call) *httptest.ResponseRecorder {
+	t.Helper()
+	if c.method == "" {
+		c.method = http.MethodGet
+	}
+	r := httptest.NewRequestWithContext(t.Context(), c.method, c.target, strings.NewReader(c.body))
+	for name, values := range c.header {
+		r.Header[name] = values
+	}
+	if c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	w := httptest.NewRecorder()
+	g.mux.ServeHTTP(w, r)
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("%s %s: Cache-Control is %q, want no-store", c.method, c.target, got)
+	}
+	return w
+}
+
+// get asks for one session in the default tenant.
+func (g *rig) get(t testing.TB, query string) *httptest.ResponseRecorder {
+	t.Helper()
+	return g.do(t, call{target: "/v1/check?" + query, key: g.keys.check})
+}
+
+// post asks in the default tenant.
+func (g *rig) post(t testing.TB, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	return g.do(t, call{method: http.MethodPost, target: "/v1/check", key: g.keys.check, body: body})
+}
+
+// forward asks with a token.
+func (g *rig) forward(t testing.TB, token string) *httptest.ResponseRecorder {
+	t.Helper()
+	return g.do(t, call{target: "/v1/forward-auth", key: token})
+}
+
+// reply is what the tests look at in every JSON answer.
+type reply struct {
+	State     string  `json:"state"`
+	Scope     string  `json:"scope"`
+	Cause     string  `json:"cause"`
+	Code      string  `json:"code"`
+	Position  uint64  `json:"position"`
+	Staleness float64 `json:"staleness_ms"`
+	Errors    []struct {
+		Index *int   `json:"index"`
+		Field string `json:"field"`
+	} `json:"errors"`
+	Decisions []reply `json:"decisions"`
+}
+
+func read(t testing.TB, w *httptest.ResponseRecorder) reply {
+	t.Helper()
+	var out reply
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
+		t.Fatalf("%v in %s", err, w.Body)
+	}
+	return out
+}
+
+// dump writes an answer down: status, headers in order, body.
+func dump(w *httptest.ResponseRecorder) string {
+	var b strings.Builder
+	_ = w.Result().Header.Write(&b)
+	body, _ := io.ReadAll(w.Body)
+	return http.StatusText(w.Code) + "\n" + strings.ReplaceAll(b.String(), "\r\n", "\n") + string(body)
+}
+
+func counted(t testing.TB, c prometheus.Collector, want float64) {
+	t.Helper()
+	if got := testutil.ToFloat64(c); got != want {
+		t.Errorf("metric is %v, want %v", got, want)
+	}
+}
