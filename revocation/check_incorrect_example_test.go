@@ -13,15 +13,16 @@ import (
 // a broken link lets everybody in who has been logged out since. Ask for Active.
 func ExampleReplica_Check_incorrectUndeterminedPasses() {
 	feed := revocationtest.New()
-	replica, err := revocation.Open(context.Background(), revocation.Config{Feed: feed, StalenessBudget: time.Nanosecond})
+	replica, err := revocation.Open(context.Background(), revocation.Config{Feed: feed})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer replica.Close()
 
-	// The link is broken, for longer than the budget of a nanosecond.
-	d := replica.Check(revocation.Session{ID: "phone", User: "ada", AuthTime: time.Now()})
+	// The link is broken, for longer than the route's budget of a nanosecond.
+	phone := revocation.Session{ID: "phone", User: "ada", AuthTime: time.Now()}
+	d := replica.CheckWith(phone, revocation.Require{MaxStaleness: time.Nanosecond})
 	if d.State != revocation.Revoked { // INCORRECT
 		fmt.Println("incorrect: passes")
 	}

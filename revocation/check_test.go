@@ -108,15 +108,25 @@ func TestCauses(t *testing.T) {
 	t.Run("behind the head", func(t *testing.T) {
 		r := newReplica(Config{}.withDefaults())
 		sink := &sink{r}
-		_, _ = sink.Begin(Head{Stream: "s", First: 1, Last: 3, AsOf: time.Now()})
+		_, _ = sink.Begin(Head{Stream: "s", First: 1, Last: 3})
 		sink.Beat(2, time.Now(), time.Now())
 		check(t, r, Require{}, ErrNotSynced)
 		sink.Reach(3)
 		check(t, r, Require{}, nil)
 	})
+	t.Run("no proof", func(t *testing.T) {
+		r := newReplica(Config{}.withDefaults())
+		_, _ = (&sink{r}).Begin(Head{Stream: "s"})
+		check(t, r, Require{}, ErrStale)
+		if d := r.Check(s); d.Staleness >= 0 {
+			t.Errorf("staleness %v before the first beat, want negative", d.Staleness)
+		}
+	})
 	t.Run("an old proof", func(t *testing.T) {
 		r := newReplica(Config{}.withDefaults())
-		_, _ = (&sink{r}).Begin(Head{Stream: "s", AsOf: time.Now().Add(-DefaultStalenessBudget - time.Second)})
+		sink := &sink{r}
+		_, _ = sink.Begin(Head{Stream: "s"})
+		sink.Beat(1, time.Now(), time.Now().Add(-DefaultStalenessBudget-time.Second))
 		check(t, r, Require{}, ErrStale)
 	})
 	t.Run("behind the required position", func(t *testing.T) {

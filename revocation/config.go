@@ -23,7 +23,8 @@ type Config struct {
 	MaxAge time.Duration
 	// Leeway is how much longer than needed entries are kept, and how far ahead an auth time may lie. Zero means DefaultLeeway.
 	Leeway time.Duration
-	// StalenessBudget is how old the proof of having applied everything may be. Zero means DefaultStalenessBudget.
+	// StalenessBudget is how old the proof of having applied everything may be. Zero means DefaultStalenessBudget. Open waits for a
+	// proof that is no older.
 	StalenessBudget time.Duration
 	// SweepInterval is how often expired entries are forgotten. Zero means a minute.
 	SweepInterval time.Duration
@@ -37,7 +38,7 @@ type Hooks struct {
 	Skipped func(position uint64, err error)
 	// FeedLost: the feed stopped and is followed again after retryIn.
 	FeedLost func(err error, retryIn time.Duration)
-	// Synced: everything up to the head that was seen at the start has been applied.
+	// Synced: everything up to the head that was seen at the start has been applied. That proves nothing about freshness.
 	Synced func(position uint64)
 	// Expired: n entries were forgotten.
 	Expired func(n int)

@@ -1,7 +1,7 @@
 // Package revocation is the replica of all live revocations that a service holds in its own memory, and the question that it
 // answers for each request: is this session over?
 //
-//	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed}) // blocks until synced
+//	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed}) // blocks until synced and fresh
 //	if err != nil {
 //		return err
 //	}
@@ -18,7 +18,9 @@
 // Bounded: a replica that calls itself fresh doesn't answer Active for a session that was revoked longer ago than its
 // staleness budget. Formally: let p be the latest moment, on this process's clocks, at which the replica had proof that it had
 // applied everything acknowledged before p. Check answers Active only if now − p ≤ budget. Less formally: no news is not good
-// news. The proof is a beat that travels through the stream itself, dated by when it was stored and not by when it was read.
+// news. The proof is a beat that travels through the stream itself, dated by when it was stored and not by when it was read. Nothing else
+// is proof: not an event, and not that the end of the stream has been reached, for a leader that has been cut off shows an old end. So a
+// restart proves nothing either: where nobody writes beats, Open doesn't return, and says so with [ErrNoBeat].
 //
 // Monotone: the state is a join. Events may come in any order, any number of times, interleaved in any way, and the state is the
 // same; applying one more never un-revokes anything. There is no un-revoke.

@@ -4,9 +4,10 @@ import "errors"
 
 // Causes of Undetermined.
 var (
-	// ErrNotSynced: the replica hasn't yet applied everything up to the head that it saw when it began to follow the stream.
+	// ErrNotSynced: the replica hasn't yet applied everything up to the head that it saw when it began to follow the stream. Open
+	// returns it too.
 	ErrNotSynced = errors.New("replica isn't synced yet")
-	// ErrStale: the replica's proof of having applied everything is older than the budget.
+	// ErrStale: the replica's proof of having applied everything is older than the budget, or no beat has brought one yet.
 	ErrStale = errors.New("replica is stale")
 	// ErrBehind: the replica hasn't applied the stream up to the required position.
 	ErrBehind = errors.New("replica is behind the required position")
@@ -23,6 +24,10 @@ var (
 
 // Errors of Open, WaitFor and Close.
 var (
+	// ErrNoBeat is returned by Open when its ctx has ended while the replica was synced and waited for a beat, which alone proves that
+	// nothing is missing.
+	ErrNoBeat = errors.New("no beat has come within the staleness budget: check that a curfew serve with the role publisher, " +
+		"which writes the beats, runs against this NATS")
 	// ErrClosed is returned when the replica has been closed.
 	ErrClosed = errors.New("replica is closed")
 	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age.

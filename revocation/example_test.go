@@ -25,7 +25,7 @@ func ExampleOpen() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed}) // blocks until synced
+	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed}) // blocks until synced and fresh
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -24,22 +24,22 @@ type Sink interface {
 	Event(position uint64, e events.Event)
 	// Skip tells of a message that holds no event that this version knows. It is counted and never fatal.
 	Skip(position uint64, err error)
-	// Beat delivers a beat. stored is the time that the stream gave it, by the stream's clock. asOf is the same moment, or an
-	// earlier one, as a reading of this process's own clock (time.Now, with
-	// its monotonic part): the replica had then everything up to position, and nothing else was acknowledged before the beat.
+	// Beat delivers a beat, which alone is proof of freshness: it has come the way that the events come. stored is the time that the
+	// stream gave it, by the stream's clock. asOf is the same moment, or an earlier one, as a reading of this process's own clock
+	// (time.Now, with its monotonic part): nothing but what has been delivered up to position was acknowledged before it.
 	Beat(position uint64, stored, asOf time.Time)
-	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed.
+	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed. It proves nothing
+	// about freshness.
 	Reach(position uint64)
 }
 
-// Head is the state of the stream at the moment when a feed begins to follow it.
+// Head is the state of the stream at the moment when a feed begins to follow it. It was asked for, and so has come by another way than the
+// events: a leader that has been cut off answers too. A replica that has reached it is synced, and no fresher than before.
 type Head struct {
 	// Stream identifies the stream and its incarnation: a stream that was deleted and made again has another one.
 	Stream string
 	// First and Last are the first and last position. Last is 0 for a stream that never held anything.
 	First, Last uint64
-	// AsOf is a reading of this process's clock from before the head was asked for.
-	AsOf time.Time
 	// Retention is how long the stream keeps events. Zero means for ever.
 	Retention time.Duration
 }

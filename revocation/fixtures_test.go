@@ -33,6 +33,7 @@ func sessionOut(n int, sid string, at time.Time) *events.SessionRevoked {
 func bare(cfg Config) (*Replica, *sink) {
 	r := newReplica(cfg.withDefaults())
 	s := &sink{r}
-	_, _ = s.Begin(Head{Stream: "s@1", AsOf: time.Now()})
+	_, _ = s.Begin(Head{Stream: "s@1"})
+	r.fresh.prove(time.Now(), time.Now())
 	return r, s
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// freshness holds the latest moment at which the replica had proof that it had applied everything. Safe for concurrent use.
+// freshness holds the latest moment at which the replica had proof, by a beat, that it had applied everything. Safe for concurrent use.
 type freshness struct {
 	// proof is nil before the first. Its time has a monotonic reading.
 	proof atomic.Pointer[time.Time]
@@ -22,6 +22,9 @@ func (f *freshness) prove(asOf, now time.Time) {
 	}
 }
 
+// forget takes the proof back. Called by the writer only.
+func (f *freshness) forget() { f.proof.Store(nil) }
+
 // staleness returns the age of the proof, or -1 if there is none.
 func (f *freshness) staleness(now time.Time) time.Duration {
 	p := f.proof.Load()
@@ -30,6 +33,9 @@ func (f *freshness) staleness(now time.Time) time.Duration {
 	}
 	return age(*p, now)
 }
+
+// within reports whether there is a proof that is no older than budget.
+func within(staleness, budget time.Duration) bool { return staleness >= 0 && staleness <= budget }
 
 // age returns how long before now t was, at least 0.
 //

@@ -54,6 +54,21 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
+func TestForgottenProofIsNone(t *testing.T) {
+	var f freshness
+	now := time.Now()
+	f.prove(now, now)
+	f.forget()
+	if got := f.staleness(now); got >= 0 {
+		t.Errorf("staleness %v of a proof that was taken back, want negative", got)
+	}
+	// An older date than that of what was taken back counts.
+	f.prove(now.Add(-time.Minute), now)
+	if got := f.staleness(now); got != time.Minute {
+		t.Errorf("staleness %v, want 1m", got)
+	}
+}
+
 func TestProofNeverMovesBack(t *testing.T) {
 	var f freshness
 	now := time.Now()

@@ -14,6 +14,10 @@ import (
 )
 
 // mapSet is a set of plain maps under one lock. It owns all that it holds: strings come from decoded events, slices are copied.
+//
+// Check reads under that lock, shared with other readers, and so may wait while the writer applies an event, which is short, or while
+// expire walks everything, which takes as long as the set is large. The read path shouldn't lock at all; this version lets it, because
+// plain maps are the set that is easiest to get right.
 type mapSet struct {
 	keep lifetimes
 

@@ -25,8 +25,8 @@ type Replica struct {
 	swept   atomic.Int64
 	waiters waiters
 
-	// firstSync is closed once the replica is synced for the first time.
-	firstSync chan struct{}
+	// opened is closed once the replica is synced and fresh for the first time.
+	opened chan struct{}
 	// fatal takes the error that no retry can mend.
 	fatal  chan error
 	cancel context.CancelFunc
@@ -38,10 +38,6 @@ type Replica struct {
 	mu sync.Mutex
 	// stream identifies what position counts in.
 	stream string
-	// begun is the head's date; zero if reaching the head proves nothing.
-	begun time.Time
-	// headLies is whether this stream has given a head that lies before what was applied of it.
-	headLies bool
 	// newest is the latest time of a beat, by the stream's clock.
 	newest time.Time
 	// lastErr is why the feed was last lost.
@@ -52,10 +48,12 @@ type Replica struct {
 
 type watcher struct{ fn func(Applied) }
 
-// Open follows the feed and returns once the replica is synced: it has applied everything up to the stream's head at that time.
+// Open follows the feed and returns once the replica is synced and fresh: it has applied everything up to the stream's head at that time,
+// and a beat that is no older than the staleness budget has proved that nothing is missing.
 //
-// ctx bounds the opening only. Its end is reported together with why the feed couldn't be followed. A stream whose retention is
-// shorter than max age and leeway is refused with ErrRetention. The caller closes the replica.
+// ctx bounds the opening only. Its end is reported by its cause, together with what was missing, ErrNotSynced or ErrNoBeat, and why the
+// feed was last lost. A stream whose retention is shorter than max age and leeway is refused with ErrRetention. After an error nothing is
+// left running. The caller closes the replica.
 func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -65,21 +63,40 @@ func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	r.cancel = cancel
 	go r.run(run)
 	select {
-	case <-r.firstSync:
+	case <-r.opened:
 		return r, nil
 	case err := <-r.fatal:
 		_ = r.Close()
 		return nil, err
 	case <-ctx.Done():
+		err := r.unopened(context.Cause(ctx))
 		_ = r.Close()
-		return nil, errors.Join(fmt.Errorf("replica not synced: %w", context.Cause(ctx)), r.Status().LastError)
+		return nil, err
 	}
+}
+
+// unopened returns why Open couldn't return before its ctx ended by cause.
+func (r *Replica) unopened(cause error) error {
+	s := r.Status()
+	var err error
+	switch {
+	case !s.Synced:
+		err = fmt.Errorf("%w: %w", ErrNotSynced, cause)
+	case s.Staleness < 0:
+		err = fmt.Errorf("replica is synced, but %w: %w", ErrNoBeat, cause)
+	default:
+		err = fmt.Errorf("replica is synced, but %w; the last one is %v old: %w", ErrNoBeat, s.Staleness.Round(time.Millisecond), cause)
+	}
+	if s.LastError != nil {
+		err = errors.Join(err, fmt.Errorf("the feed was last lost: %w", s.LastError))
+	}
+	return err
 }
 
 func newReplica(cfg Config) *Replica {
 	return &Replica{
 		cfg: cfg, set: newMapSet(lifetimes{maxAge: cfg.MaxAge, leeway: cfg.Leeway}),
-		firstSync: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -171,7 +188,8 @@ func (r *Replica) forget(wall time.Time) {
 	}
 }
 
-// Check answers whether s is over, by the replica's own budget and with every claim required. It doesn't block or allocate.
+// Check answers whether s is over, by the replica's own budget and with every claim required. It does no I/O and doesn't
+// allocate.
 func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 
 // CheckWith is Check with a route's own requirements.
@@ -233,7 +251,7 @@ func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synce
 		return ErrClosed
 	case !synced:
 		return ErrNotSynced
-	case d.Staleness < 0 || d.Staleness > budget:
+	case !within(d.Staleness, budget):
 		return ErrStale
 	case d.Position < q.Position:
 		return ErrBehind
@@ -282,7 +300,7 @@ type Status struct {
 	Fresh bool
 	// Position is up to where the stream has been applied; Head is its last position when it was last asked.
 	Position, Head uint64
-	// Staleness is the age of the proof; negative when there is none.
+	// Staleness is the age of the proof; negative when there is none, as before the first beat of a stream.
 	Staleness time.Duration
 	// Sessions and Cutoffs count the live entries.
 	Sessions, Cutoffs int
@@ -295,13 +313,14 @@ type Status struct {
 // Status returns the replica's state. Its fields are read one after the other.
 func (r *Replica) Status() Status {
 	sessions, cutoffs := r.set.size()
-	staleness := r.fresh.staleness(time.Now())
+	// In the order of Check, so that the old stream's proof and the new one's sync don't make it look fresh.
 	synced := r.synced.Load()
+	staleness := r.fresh.staleness(time.Now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Status{
 		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), Staleness: staleness,
-		Fresh:    synced && staleness >= 0 && staleness <= r.cfg.StalenessBudget && !r.isClosed(),
+		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
 		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), LastError: r.lastErr,
 	}
 }

@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -140,29 +141,20 @@ func TestTrap7ColdStart(t *testing.T) {
 			feed.Publish(logout(n))
 		}
 		feed.Stall()
-		opened := make(chan *revocation.Replica, 1)
-		go func() {
-			replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
-			if err != nil {
-				t.Error(err)
-			}
-			opened <- replica
-		}()
+		o := startOpen(t, feed, revocation.Config{})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		select {
-		case <-opened:
-			t.Fatal("opened before it has read anything")
-		default:
-		}
+		o.wantUnopened("before it has read anything")
 		feed.Resume()
-		replica := <-opened
-		defer replica.Close()
-		checkState(t, replica, session(99), revocation.Revoked, nil)
-		// The head was asked for an hour ago: what it proves is an hour old.
-		if d := replica.Check(session(100)); !errors.Is(d.Cause, revocation.ErrStale) || d.Staleness != time.Hour {
-			t.Errorf("%v (%v) with staleness %v, want stale by an hour", d.State, d.Cause, d.Staleness)
+		synctest.Wait()
+		if !o.synced {
+			t.Error("not synced with all that there is")
 		}
+		o.wantUnopened("with a beat that was stored an hour ago")
+		feed.Beat()
+		replica := o.wantOpened("with a beat of just now")
+		checkState(t, replica, session(99), revocation.Revoked, nil)
+		checkState(t, replica, session(100), revocation.Active, nil)
 	})
 }
 
@@ -191,6 +183,12 @@ func TestStreamMadeAnew(t *testing.T) {
 			t.Errorf("status %+v, want not synced at 0 of 2 of another stream", s)
 		}
 		feed.Resume()
+		synctest.Wait()
+		// The old stream's last beat came a second ago and can't vouch for this one.
+		if d := replica.Check(session(20)); !errors.Is(d.Cause, revocation.ErrStale) || d.Staleness >= 0 {
+			t.Errorf("%v (%v) with staleness %v, want stale and no proof", d.State, d.Cause, d.Staleness)
+		}
+		feed.Beat()
 		synctest.Wait()
 		checkState(t, replica, session(20), revocation.Active, nil)
 		checkState(t, replica, session(3), revocation.Revoked, nil)
@@ -229,4 +227,121 @@ func TestHeadThatLiesBeforeWhatWasAppliedProvesNothing(t *testing.T) {
 		synctest.Wait()
 		checkState(t, replica, session(20), revocation.Active, nil)
 	})
+}
+
+// Section 5: "the proof must travel the same path as the events, so that a half-open connection, a stuck consumer or a dead publisher can't
+// look healthy". Whatever else happens, the replica is as stale as its last beat is old, and a restart doesn't help.
+func TestSection5TheProofMustTravelTheSamePathAsTheEvents(t *testing.T) {
+	broken := errors.New("broken")
+	none := func(*revocationtest.Feed) {}
+	for _, tt := range []struct {
+		name string
+		// first happens just after the last beat that arrives, and each every second then.
+		first, each func(*revocationtest.Feed)
+		// restarted is why a replica that is opened then isn't.
+		restarted error
+	}{
+		{"a half-open connection", (*revocationtest.Feed).Stall, none, revocation.ErrNotSynced},
+		{"a stuck consumer", (*revocationtest.Feed).Stall, func(f *revocationtest.Feed) { f.Publish(logout(1)); f.Beat() }, revocation.ErrNotSynced},
+		{"a dead publisher", none, none, revocation.ErrNoBeat},
+		{"a dead beat writer", none, func(f *revocationtest.Feed) { f.Publish(logout(1)) }, revocation.ErrNoBeat},
+		{"what can't be read", none, func(f *revocationtest.Feed) { f.PublishRaw("curfew.v1.default.00.session", nil) }, revocation.ErrNoBeat},
+		{"the head is reached again", none, func(f *revocationtest.Feed) { f.Break(broken) }, revocation.ErrNoBeat},
+		{"a new head is reached again", none, func(f *revocationtest.Feed) { f.Publish(logout(1)); f.Break(broken) }, revocation.ErrNoBeat},
+		{"a tail that was removed", none, func(f *revocationtest.Feed) { f.Publish(logout(1)); f.RemoveLast(); f.Break(broken) }, revocation.ErrNoBeat},
+		{
+			"a leader that has been cut off shows an old head", func(f *revocationtest.Feed) { f.Publish(logout(1)) },
+			func(f *revocationtest.Feed) { f.Publish(logout(2)); f.PutBack(f.Last() - 1) }, revocation.ErrNoBeat,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				feed := revocationtest.New()
+				replica := open(t, feed, revocation.Config{})
+				time.Sleep(time.Second)
+				feed.Beat()
+				synctest.Wait()
+				last := time.Now()
+				tt.first(feed)
+				for range 10 {
+					time.Sleep(time.Second)
+					tt.each(feed)
+					synctest.Wait()
+					if d := replica.Check(session(9)); d.Staleness >= 0 && d.Staleness < time.Since(last) {
+						t.Fatalf("staleness %v, %v after the last beat", d.Staleness, time.Since(last))
+					}
+				}
+				time.Sleep(time.Until(last.Add(revocation.DefaultStalenessBudget)))
+				synctest.Wait()
+				checkState(t, replica, session(9), revocation.Active, nil)
+				time.Sleep(1)
+				synctest.Wait()
+				checkState(t, replica, session(9), revocation.Undetermined, revocation.ErrStale)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				if _, err := revocation.Open(ctx, revocation.Config{Feed: feed}); !errors.Is(err, tt.restarted) {
+					t.Errorf("Open = %v after a restart, want %v", err, tt.restarted)
+				}
+				checkState(t, replica, session(9), revocation.Undetermined, revocation.ErrStale)
+			})
+		})
+	}
+}
+
+// A beat of the old stream, however young, can't vouch for the new one. The head that the new one shows is no proof either.
+func TestProofFromBeforeTheRecreationDoesNotVouchForTheNewStream(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		replace func(*revocationtest.Feed)
+		// staleness is the age of what is left of the proof, a second later; negative if nothing is.
+		staleness time.Duration
+	}{
+		{"made anew and empty", (*revocationtest.Feed).Recreate, -1},
+		{"made anew with events", func(f *revocationtest.Feed) { f.Recreate(); f.Publish(logout(1)); f.Publish(logout(2)) }, -1},
+		{"made anew with more than before", func(f *revocationtest.Feed) {
+			f.Recreate()
+			for range 10 {
+				f.Publish(logout(1))
+			}
+		}, -1},
+		// The beat of New comes again, and no younger.
+		{"put back", func(f *revocationtest.Feed) { f.PutBack(2) }, 11 * time.Second},
+		{"put back to the beginning", func(f *revocationtest.Feed) { f.PutBack(0) }, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				feed := revocationtest.New()
+				replica := open(t, feed, revocation.Config{})
+				feed.Publish(logout(1))
+				time.Sleep(10 * time.Second)
+				feed.Beat()
+				synctest.Wait()
+				checkState(t, replica, session(9), revocation.Active, nil)
+
+				tt.replace(feed)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				s := replica.Status()
+				if !s.Synced || s.Staleness != tt.staleness || s.Fresh != (tt.staleness >= 0) {
+					t.Fatalf("status %+v, want synced and staleness %v", s, tt.staleness)
+				}
+				if tt.staleness >= 0 {
+					return
+				}
+				checkState(t, replica, session(9), revocation.Undetermined, revocation.ErrStale)
+				checkState(t, replica, session(1), revocation.Revoked, nil)
+				// Neither time nor another head nor an old beat helps, and the old proof's date doesn't come back.
+				feed.Break(errors.New("broken"))
+				time.Sleep(time.Second)
+				feed.BeatAt(time.Now().Add(-20 * time.Second))
+				synctest.Wait()
+				if d := replica.Check(session(9)); !errors.Is(d.Cause, revocation.ErrStale) || d.Staleness != 20*time.Second {
+					t.Errorf("%v (%v) with staleness %v, want stale with 20s", d.State, d.Cause, d.Staleness)
+				}
+				feed.Beat()
+				synctest.Wait()
+				checkState(t, replica, session(9), revocation.Active, nil)
+			})
+		})
+	}
 }

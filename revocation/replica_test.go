@@ -37,6 +37,9 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, deploy) || !errors.Is(err, revocationtest.ErrCut) || time.Since(began) != time.Minute {
 			t.Errorf("Open = %v after %v, want ctx's cause and the feed's after 1m", err, time.Since(began))
 		}
+		if !errors.Is(err, revocation.ErrNotSynced) || errors.Is(err, revocation.ErrNoBeat) {
+			t.Errorf("Open = %v, want it to say that the replica isn't synced, and nothing of beats", err)
+		}
 		// The bubble fails if anything is left running.
 	})
 }
@@ -130,11 +133,12 @@ func TestWaitForWakesExactlyWhoIsReached(t *testing.T) {
 		feed := revocationtest.New()
 		replica := open(t, feed, revocation.Config{})
 		const n = 50
+		base := feed.Last() // the beat of New
 		woken := make([]atomic.Int32, n+1)
 		for p := 1; p <= n; p++ {
 			for range 2 {
 				go func() {
-					if err := replica.WaitFor(t.Context(), uint64(p)); err != nil {
+					if err := replica.WaitFor(t.Context(), base+uint64(p)); err != nil {
 						t.Error(err)
 					}
 					if d := replica.Check(session(p)); d.State != revocation.Revoked {
@@ -146,8 +150,8 @@ func TestWaitForWakesExactlyWhoIsReached(t *testing.T) {
 			}
 		}
 		for p := 1; p <= n; p++ {
-			if got := feed.Publish(logout(p)); got != uint64(p) {
-				t.Fatalf("position %d, want %d", got, p)
+			if got := feed.Publish(logout(p)); got != base+uint64(p) {
+				t.Fatalf("position %d, want %d", got, base+uint64(p))
 			}
 			synctest.Wait()
 			for q := range woken {
@@ -165,12 +169,16 @@ func TestWaitForWakesExactlyWhoIsReached(t *testing.T) {
 
 func TestWaitForEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		replica := open(t, revocationtest.New(), revocation.Config{})
+		feed := revocationtest.New()
+		replica := open(t, feed, revocation.Config{})
 		late := errors.New("too late")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, late)
 		defer cancel()
-		if err := replica.WaitFor(ctx, 1); !errors.Is(err, late) {
+		if err := replica.WaitFor(ctx, feed.Last()+1); !errors.Is(err, late) {
 			t.Errorf("WaitFor = %v, want ctx's cause", err)
+		}
+		if err := replica.WaitFor(ctx, feed.Last()); err != nil {
+			t.Errorf("WaitFor(%d) = %v, want nil: it is reached", feed.Last(), err)
 		}
 		if err := replica.WaitFor(ctx, 0); err != nil {
 			t.Errorf("WaitFor(0) = %v, want nil: it is reached", err)
@@ -203,6 +211,7 @@ func TestWatchIsInOrderAndAfterApplying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := revocationtest.New()
 		replica := open(t, feed, revocation.Config{})
+		base := feed.Last() // the beat of New
 		var got, other []uint64
 		stop := replica.Watch(func(a revocation.Applied) {
 			got = append(got, a.Position)
@@ -213,7 +222,7 @@ func TestWatchIsInOrderAndAfterApplying(t *testing.T) {
 		var stopSelf func()
 		stopSelf = replica.Watch(func(a revocation.Applied) {
 			other = append(other, a.Position)
-			if a.Position == 2 {
+			if a.Position == base+2 {
 				stopSelf()
 			}
 		})
@@ -225,10 +234,10 @@ func TestWatchIsInOrderAndAfterApplying(t *testing.T) {
 		stop()
 		feed.Publish(logout(9))
 		synctest.Wait()
-		if want := []uint64{1, 2, 3, 4, 5}; !slices.Equal(got, want) {
+		if want := []uint64{base + 1, base + 2, base + 3, base + 4, base + 5}; !slices.Equal(got, want) {
 			t.Errorf("told of %v, want %v", got, want)
 		}
-		if want := []uint64{1, 2}; !slices.Equal(other, want) {
+		if want := []uint64{base + 1, base + 2}; !slices.Equal(other, want) {
 			t.Errorf("who stopped itself was told of %v, want %v", other, want)
 		}
 	})
@@ -244,14 +253,16 @@ func TestSkippedIsCountedAndTold(t *testing.T) {
 				t.Error("skipped without a reason")
 			}
 		}}})
-		feed.PublishRaw("curfew.v1.default.00.session", []byte("?"))
-		feed.PublishRaw("curfew.v1.default.00.session", []byte("{}"))
+		want := []uint64{
+			feed.PublishRaw("curfew.v1.default.00.session", []byte("?")),
+			feed.PublishRaw("curfew.v1.default.00.session", []byte("{}")),
+		}
 		last := feed.Publish(logout(1))
 		if err := replica.WaitFor(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
-		if got := replica.Status().Skipped; got != 2 || !slices.Equal(positions, []uint64{1, 2}) {
-			t.Errorf("%d skipped at %v, want 2 at 1 and 2", got, positions)
+		if got := replica.Status().Skipped; got != 2 || !slices.Equal(positions, want) {
+			t.Errorf("%d skipped at %v, want 2 at %v", got, positions, want)
 		}
 		checkState(t, replica, session(2), revocation.Active, nil)
 	})

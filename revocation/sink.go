@@ -24,19 +24,14 @@ func (s *sink) Begin(h Head) (uint64, error) {
 	r.mu.Lock()
 	// A stream that was made anew, or put back to an earlier state, counts its positions anew: what we had applied says nothing about
 	// it, and nothing is known until it has been read whole.
-	other, behind := r.stream != h.Stream, h.Last < after
-	restart := other || behind
+	restart := r.stream != h.Stream || h.Last < after
 	r.stream = h.Stream
-	r.headLies = !other && (r.headLies || behind)
-	// A head that lies before what we have applied of the same stream is an old one: a backup, or the answer of a leader that has been
-	// cut off and doesn't know. Reaching it proves nothing about now; a beat does.
-	r.begun = h.AsOf
-	if r.headLies {
-		r.begun = time.Time{}
-	}
 	r.mu.Unlock()
 	if restart {
+		// In this order, for Check reads the first before the others. What a beat of the old stream proved can't vouch for the new one:
+		//  1. a beat of the old stream comes; 2. the stream is made anew; 3. we reach its head, which may be an old one; 4. Check.
 		r.synced.Store(false)
+		r.fresh.forget()
 		r.position.Store(0)
 		after = 0
 	}
@@ -68,8 +63,9 @@ func (s *sink) Skip(position uint64, err error) {
 
 func (s *sink) Beat(position uint64, stored, asOf time.Time) {
 	s.heard(stored)
-	s.advance(position)
+	// Before the position, so that who has waited for the beat finds what it proves. All that lies before it has been applied.
 	s.r.fresh.prove(asOf, time.Now())
+	s.advance(position)
 }
 
 func (s *sink) Reach(position uint64) { s.advance(position) }
@@ -83,32 +79,31 @@ func (s *sink) heard(t time.Time) {
 	}
 }
 
-// advance moves the position forward, wakes who waits, and syncs once the head is reached.
+// advance moves the position forward, syncs once the head is reached, lets Open return once the replica is fresh too, and wakes who waits.
 //
-// Reaching the head dates a proof only for a replica that wasn't synced. After that beats alone are proof: a head that was asked for
-// comes by another path than the events, and the answer of a leader that has been cut off can't tell it from silence.
+// Reaching the head proves nothing: a head that was asked for comes by another path than the events, and the answer of a leader that has
+// been cut off can't tell it from silence. Beats alone are proof.
 func (s *sink) advance(position uint64) {
 	r := s.r
 	if position > r.position.Load() {
 		r.position.Store(position)
 	}
+	first := r.position.Load() >= r.head.Load() && r.synced.CompareAndSwap(false, true)
+	s.open()
 	r.waiters.wake(r.position.Load())
-	if r.synced.Load() || r.position.Load() < r.head.Load() {
-		return
-	}
-	r.mu.Lock()
-	begun := r.begun
-	r.mu.Unlock()
-	if !begun.IsZero() {
-		r.fresh.prove(begun, time.Now())
-	}
-	r.synced.Store(true)
-	select {
-	case <-r.firstSync:
-	default:
-		close(r.firstSync)
-	}
-	if r.cfg.Hooks.Synced != nil {
+	if first && r.cfg.Hooks.Synced != nil {
 		r.cfg.Hooks.Synced(r.position.Load())
+	}
+}
+
+// open lets Open return, if the replica is synced and fresh. Once it has, that is for ever: what comes later is for Check to tell.
+func (s *sink) open() {
+	r := s.r
+	select {
+	case <-r.opened:
+	default:
+		if r.synced.Load() && within(r.fresh.staleness(time.Now()), r.cfg.StalenessBudget) {
+			close(r.opened)
+		}
 	}
 }

@@ -19,6 +19,9 @@
 // then the feed asks the stream's leader for its time, and so knows which reading of its own clock that was, at the earliest. No clocks
 // need to agree.
 //
+// Beats alone are proof. What a leader answers about its stream's end isn't: one that has been cut off answers too. So a replica opens only
+// where curfew serve with the role publisher, which writes the beats, runs against the same NATS.
+//
 // # Permissions
 //
 // The connection needs to read the stream's info, to create and delete consumers of it and pull from them, and to get messages
@@ -27,5 +30,5 @@
 //
 // # What it doesn't do
 //
-// It doesn't own the connection and never closes it. It doesn't create the stream: curfew serve does.
+// It doesn't own the connection and never closes it. It doesn't create the stream and writes no beats: curfew serve does.
 package revocationnats

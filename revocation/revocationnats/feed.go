@@ -89,9 +89,7 @@ func (f *Feed) read(ctx context.Context) (reading, error) {
 	id := fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
 	return reading{
 		clock: clock{ours: asked, streams: info.TimeStamp},
-		head: revocation.Head{
-			Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, AsOf: asked, Retention: info.Config.MaxAge,
-		},
+		head:  revocation.Head{Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, Retention: info.Config.MaxAge},
 	}, nil
 }
 

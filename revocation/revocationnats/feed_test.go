@@ -42,6 +42,100 @@ func TestStaleWhenTheBeatWriterStops(t *testing.T) {
 	eventually(t, "fresh again", func() bool { return replica.Check(session(2)).State == revocation.Active })
 }
 
+// Section 5, and 6.2: a beat writer that is dead mustn't look healthy because a process has restarted. Open says what is missing, and leaves
+// nothing running.
+func TestOpenWithADeadBeatWriter(t *testing.T) {
+	r := newRig(t, quick)
+	r.Publish(logout(1))
+	const budget = 800 * time.Millisecond
+	// tryOpen opens a replica, and gives up when the feed has found the stream quiet twice, and so has reached its head twice.
+	tryOpen := func() (*revocation.Replica, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		quiet := 0
+		lost := func(err error, _ time.Duration) {
+			if errors.Is(err, revocationnats.ErrQuiet) {
+				quiet++
+			}
+			if quiet == 2 {
+				cancel()
+			}
+		}
+		return revocation.Open(ctx, revocation.Config{Feed: r.feed, StalenessBudget: budget, Hooks: revocation.Hooks{FeedLost: lost}})
+	}
+	refused := func(when string) {
+		t.Helper()
+		_, err := tryOpen()
+		for _, want := range []error{revocation.ErrNoBeat, revocationnats.ErrQuiet, context.Canceled} {
+			if !errors.Is(err, want) {
+				t.Errorf("Open = %v %s, want it to match %v", err, when, want)
+			}
+		}
+		stream, err := r.js.Stream(t.Context(), "CURFEW")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := stream.CachedInfo().State.Consumers; n != 0 {
+			t.Errorf("%d consumers are left %s", n, when)
+		}
+	}
+	refused("with no beat ever")
+
+	stop := r.beats(20 * time.Millisecond)
+	for range 2 {
+		replica, err := tryOpen()
+		if err != nil {
+			t.Fatalf("Open = %v with a beat writer", err)
+		}
+		for n, want := range map[int]revocation.State{1: revocation.Revoked, 2: revocation.Active} {
+			if d := replica.Check(session(n)); d.State != want {
+				t.Errorf("session %d is %v (%v) once opened, want %v", n, d.State, d.Cause, want)
+			}
+		}
+		_ = replica.Close()
+	}
+
+	stop()
+	replica := r.open(revocation.Config{StalenessBudget: time.Minute})
+	eventually(t, "the last beat is old", func() bool { return replica.Status().Staleness > budget })
+	_ = replica.Close()
+	refused("after the last beat")
+	refused("after another restart")
+}
+
+func TestOpenWaitsForTheBeat(t *testing.T) {
+	r := newRig(t, quick)
+	r.Publish(logout(1))
+	synced := make(chan struct{})
+	var once sync.Once
+	opened := make(chan *revocation.Replica, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		replica, err := revocation.Open(ctx, revocation.Config{Feed: r.feed, Hooks: revocation.Hooks{Synced: func(uint64) { once.Do(func() { close(synced) }) }}})
+		if err != nil {
+			t.Errorf("Open: %v", err)
+		}
+		opened <- replica
+	}()
+	<-synced
+	r.Publish(logout(2))
+	select {
+	case <-opened:
+		t.Error("opened with an event and no beat")
+	case <-time.After(2 * quick.BeatTimeout):
+	}
+	beat := r.Beat()
+	replica := <-opened
+	if replica == nil {
+		return
+	}
+	defer replica.Close()
+	if s := replica.Status(); !s.Fresh || s.Position < beat {
+		t.Errorf("opened with %+v, want fresh at %d", s, beat)
+	}
+}
+
 func TestServerStopsAndRestarts(t *testing.T) {
 	r := newRig(t, quick)
 	r.beats(50 * time.Millisecond)
@@ -95,7 +189,9 @@ func TestLinkIsBlackHoled(t *testing.T) {
 func TestBeatReadLateIsNotDatedNow(t *testing.T) {
 	// The feed must not give up, or it would have read the beat from the stream, which says when it was stored anyhow.
 	r := newRig(t, revocationnats.Config{BeatTimeout: time.Minute, ClockInterval: 50 * time.Millisecond})
+	stop := r.beats(50 * time.Millisecond)
 	replica := r.open(revocation.Config{StalenessBudget: 500 * time.Millisecond})
+	stop()
 	waitFor(t, replica, r.Beat())
 	r.proxy.Stall()
 	position := r.Beat()
@@ -104,7 +200,6 @@ func TestBeatReadLateIsNotDatedNow(t *testing.T) {
 	r.proxy.Heal()
 	waitFor(t, replica, position)
 	age := time.Since(stored)
-	// WaitFor may return between the position and the proof, which only makes the staleness larger.
 	d := replica.Check(session(1))
 	if d.Staleness < age {
 		t.Errorf("staleness %v with a beat that was stored %v ago", d.Staleness, age)
@@ -181,6 +276,7 @@ func TestStreamIsDeletedAndMadeAgain(t *testing.T) {
 		FeedLost: func(err error, _ time.Duration) { lost <- err },
 	}})
 	waitFor(t, replica, r.Publish(logout(1)))
+	before := replica.Status().Stream
 	stop()
 	if err := r.js.DeleteStream(t.Context(), "CURFEW"); err != nil {
 		t.Fatal(err)
@@ -195,6 +291,14 @@ func TestStreamIsDeletedAndMadeAgain(t *testing.T) {
 		}
 	})
 	r.create(ledger())
+	// Synced with the new stream, of which no beat has come, it isn't fresh.
+	eventually(t, "synced and without a proof", func() bool {
+		s := replica.Status()
+		return s.Stream != before && s.Synced && s.Staleness < 0
+	})
+	if d := replica.Check(session(2)); !errors.Is(d.Cause, revocation.ErrStale) {
+		t.Errorf("%v (%v) before the new stream's first beat, want stale", d.State, d.Cause)
+	}
 	r.beats(50 * time.Millisecond)
 	eventually(t, "fresh with the new stream", func() bool { return replica.Check(session(2)).State == revocation.Active })
 	if got := replica.Check(session(1)).State; got != revocation.Revoked {

@@ -167,9 +167,11 @@ func (r *rig) beats(interval time.Duration) (stop func()) {
 	return stop
 }
 
+// open opens a replica. It stores one beat, for without any no replica opens; what stays fresh needs beats.
 func (r *rig) open(cfg revocation.Config) *revocation.Replica {
 	r.t.Helper()
 	cfg.Feed = r.feed
+	r.Beat()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	replica, err := revocation.Open(ctx, cfg)

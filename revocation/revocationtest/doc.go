@@ -1,7 +1,7 @@
 // Package revocationtest helps to test what is built upon package revocation.
 //
 //	feed := revocationtest.New()
-//	feed.AutoBeat(time.Second)
+//	feed.AutoBeat(time.Second) // without it: one beat, when the feed is first followed
 //	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
 //	...
 //	position := feed.Publish(event)

@@ -36,9 +36,9 @@ type Feed struct {
 	// breaks counts the calls of Break, and broken is the last one's error.
 	breaks int
 	broken error
-	// beatEvery is 0 without AutoBeat; nextBeat is when the next is due.
-	beatEvery time.Duration
+	// nextBeat is when the next beat of New or AutoBeat is due; zero if none is. beatEvery is 0 without AutoBeat.
 	nextBeat  time.Time
+	beatEvery time.Duration
 	// changed is closed and replaced whenever something above has changed.
 	changed chan struct{}
 }
@@ -57,7 +57,11 @@ func (m message) beat() bool { return m.event == nil && m.fault == nil }
 var _ revocation.Feed = (*Feed)(nil)
 
 // New returns a feed whose stream is empty and keeps everything for ever.
-func New() *Feed { return &Feed{incarnation: 1, changed: make(chan struct{})} }
+//
+// One beat is due: it is stored when the feed is first followed, at the next position, for without a beat no replica opens. So a replica
+// that is opened then is fresh for its staleness budget, and no longer. Call AutoBeat for a replica that stays fresh, or for replicas that
+// are opened later; or AutoBeat(0) for a stream that has no beats but those of Beat and BeatAt.
+func New() *Feed { return &Feed{incarnation: 1, nextBeat: time.Now(), changed: make(chan struct{})} }
 
 // Publish stores e and returns its position. It panics if e isn't valid. What is delivered is what a reader of the wire would get: a copy,
 // with times in whole milliseconds.
@@ -90,12 +94,15 @@ func (f *Feed) BeatAt(t time.Time) uint64 {
 	return f.store(message{stored: t})
 }
 
-// AutoBeat stores a beat at once and at every interval from now on, for as long as somebody follows. Zero or less ends it.
+// AutoBeat stores a beat at once and at every interval from now on, for as long as somebody follows. Zero or less ends it. Either way it
+// takes the place of the beat of New, if that isn't stored yet.
 func (f *Feed) AutoBeat(interval time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.beatEvery, f.nextBeat = max(interval, 0), time.Now()
-	f.change()
+	f.set(func() {
+		f.beatEvery, f.nextBeat = max(interval, 0), time.Time{}
+		if interval > 0 {
+			f.nextBeat = time.Now()
+		}
+	})
 }
 
 // Stall delivers nothing from now on, as a half-open connection does: no message and no error. Publishing goes on.
@@ -113,7 +120,8 @@ func (f *Feed) Cut() { f.set(func() { f.cut = true }) }
 // Heal ends Cut.
 func (f *Feed) Heal() { f.set(func() { f.cut = false }) }
 
-// Recreate replaces the stream by an empty one, whose positions begin anew. Every Follow that is under way returns ErrReplaced.
+// Recreate replaces the stream by an empty one, whose positions begin anew. Every Follow that is under way returns ErrReplaced. A replica
+// is fresh again only with a beat of the new stream.
 func (f *Feed) Recreate() {
 	f.set(func() { f.incarnation++; f.log = nil; f.last = 0 })
 }
@@ -214,7 +222,7 @@ func (f *Feed) begin() (*follower, error) {
 		return nil, ErrCut
 	}
 	head := revocation.Head{
-		Stream: fmt.Sprintf("fake@%d", f.incarnation), First: f.last + 1, Last: f.last, AsOf: time.Now(), Retention: f.retention,
+		Stream: fmt.Sprintf("fake@%d", f.incarnation), First: f.last + 1, Last: f.last, Retention: f.retention,
 	}
 	if len(f.log) > 0 {
 		head.First = f.log[0].position
@@ -258,10 +266,7 @@ func (fo *follower) next() (step, error) {
 		return step{}, f.broken
 	}
 	f.beatIfDue()
-	wait := step{changed: f.changed}
-	if f.beatEvery > 0 {
-		wait.beatAt = f.nextBeat
-	}
+	wait := step{changed: f.changed, beatAt: f.nextBeat}
 	if f.stalled {
 		return wait, nil
 	}
@@ -283,14 +288,17 @@ func (fo *follower) next() (step, error) {
 	return wait, nil
 }
 
-// beatIfDue stores the beat of AutoBeat. The followers do it, so that no goroutine is needed that somebody would have to end; whoever comes
-// first does it for all. mu is held.
+// beatIfDue stores the beat of New or AutoBeat. The followers do it, so that no goroutine is needed that somebody would have to end; whoever
+// comes first does it for all. mu is held.
 func (f *Feed) beatIfDue() {
 	now := time.Now()
-	if f.beatEvery == 0 || now.Before(f.nextBeat) {
+	if f.nextBeat.IsZero() || now.Before(f.nextBeat) {
 		return
 	}
-	f.nextBeat = now.Add(f.beatEvery)
+	f.nextBeat = time.Time{}
+	if f.beatEvery > 0 {
+		f.nextBeat = now.Add(f.beatEvery)
+	}
 	f.store(message{stored: now})
 }
 

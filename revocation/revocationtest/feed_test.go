@@ -29,7 +29,11 @@ func (h harness) Cut()                                     { h.feed.Cut() }
 func (h harness) Heal()                                    { h.feed.Heal() }
 
 func TestFeedConformance(t *testing.T) {
-	revocationtest.TestFeed(t, func(*testing.T) revocationtest.Harness { return harness{revocationtest.New()} })
+	revocationtest.TestFeed(t, func(*testing.T) revocationtest.Harness {
+		feed := revocationtest.New()
+		feed.AutoBeat(0)
+		return harness{feed}
+	})
 }
 
 // logout returns an event that ends one session.
@@ -77,17 +81,67 @@ func TestAutoBeatInABubble(t *testing.T) {
 	})
 }
 
+// New has one beat due, for the first who follows; AutoBeat takes its place.
+func TestBeatOfNew(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		arrange func(*revocationtest.Feed)
+		// beats is how many are stored once two replicas have been opened, and a minute later.
+		beats, later uint64
+	}{
+		{"as it comes", func(*revocationtest.Feed) {}, 1, 1},
+		{"with a beat of the test's own", func(f *revocationtest.Feed) { f.Beat() }, 2, 2},
+		{"with AutoBeat", func(f *revocationtest.Feed) { f.AutoBeat(time.Second) }, 1, 61},
+		{"without", func(f *revocationtest.Feed) { f.AutoBeat(0); f.Beat() }, 1, 1},
+		{"AutoBeat that was taken back", func(f *revocationtest.Feed) { f.AutoBeat(time.Second); f.AutoBeat(0); f.Beat() }, 1, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				feed := revocationtest.New()
+				tt.arrange(feed)
+				for range 2 {
+					if got := open(t, revocation.Config{Feed: feed}).Status(); !got.Fresh || got.Staleness != 0 {
+						t.Errorf("opened with staleness %v, want a beat of just now", got.Staleness)
+					}
+				}
+				if got := feed.Last(); got != tt.beats {
+					t.Errorf("%d beats once opened, want %d", got, tt.beats)
+				}
+				feed.Break(errors.New("broken")) // following again stores no other
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := feed.Last(); got != tt.later {
+					t.Errorf("%d beats a minute later, want %d", got, tt.later)
+				}
+			})
+		})
+	}
+}
+
+// It is dated when the feed is first followed, not when the feed was made.
+func TestBeatOfNewIsDatedWhenFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := revocationtest.New()
+		time.Sleep(time.Hour)
+		if got := open(t, revocation.Config{Feed: feed}).Status(); !got.Fresh || got.Staleness != 0 {
+			t.Errorf("opened with staleness %v, want 0", got.Staleness)
+		}
+	})
+}
+
 func TestStallHoldsBackAndDatesByStoring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := revocationtest.New()
 		replica := open(t, revocation.Config{Feed: feed})
+		before := replica.Status().Position
+		time.Sleep(time.Second) // or the beat of New and the next would have one date
 		feed.Stall()
 		feed.Beat()
 		last := feed.Publish(logout("s"))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if got := replica.Status().Position; got != 0 {
-			t.Errorf("position %d while stalled, want 0", got)
+		if got := replica.Status().Position; got != before {
+			t.Errorf("position %d while stalled, want %d", got, before)
 		}
 		feed.Resume()
 		synctest.Wait()
@@ -119,18 +173,19 @@ func TestPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := revocationtest.New()
 		replica := open(t, revocation.Config{Feed: feed})
-		for _, sid := range []string{"a", "b", "c"} {
+		first := feed.Publish(logout("a"))
+		for _, sid := range []string{"b", "c"} {
 			feed.Publish(logout(sid))
 		}
 		synctest.Wait()
-		feed.PutBack(1)
+		feed.PutBack(first)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := replica.Status(); got.Position != 1 || got.Sessions != 3 {
-			t.Errorf("position %d with %d sessions, want 1 with all 3", got.Position, got.Sessions)
+		if got := replica.Status(); got.Position != first || got.Sessions != 3 {
+			t.Errorf("position %d with %d sessions, want %d with all 3", got.Position, got.Sessions, first)
 		}
-		if got := feed.Publish(logout("d")); got != 2 {
-			t.Errorf("next position %d, want 2", got)
+		if got := feed.Publish(logout("d")); got != first+1 {
+			t.Errorf("next position %d, want %d", got, first+1)
 		}
 	})
 }

@@ -21,8 +21,6 @@ type call struct {
 	err      error
 	asOf     time.Time
 	head     revocation.Head
-	// at is when the call came.
-	at time.Time
 }
 
 // position returns the highest position that the calls tell.
@@ -57,7 +55,6 @@ func (r *recorder) record(c call) {
 		r.overlaps.Add(1)
 	}
 	defer r.busy.Store(false)
-	c.at = time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls = append(r.calls, c)
@@ -216,15 +213,67 @@ func session(n int) revocation.Session {
 	return revocation.Session{ID: fmt.Sprintf("session-%d", n), User: fmt.Sprintf("user-%d", n%7), AuthTime: time.Now().Add(-time.Hour)}
 }
 
-func open(t *testing.T, feed revocation.Feed) *revocation.Replica {
+// opening is an Open under way.
+type opening struct {
+	cancel context.CancelFunc
+	// synced is sent where the replica was first synced.
+	synced chan uint64
+	done   chan struct{}
+	// replica and err are Open's; read them after done.
+	replica *revocation.Replica
+	err     error
+}
+
+func startOpen(t *testing.T, feed revocation.Feed) *opening {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed})
+	o := &opening{cancel: cancel, synced: make(chan uint64, 1), done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		o.replica, o.err = revocation.Open(ctx, revocation.Config{Feed: feed, Hooks: revocation.Hooks{Synced: func(p uint64) {
+			select {
+			case o.synced <- p:
+			default:
+			}
+		}}})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-o.done
+		if o.replica != nil {
+			_ = o.replica.Close()
+		}
+	})
+	return o
+}
+
+// waitSynced waits until the replica is synced, and returns at which position.
+func (o *opening) waitSynced(t *testing.T) uint64 {
+	t.Helper()
+	select {
+	case p := <-o.synced:
+		return p
+	case <-o.done:
+		t.Fatalf("Open = %v before the replica was synced", o.err)
+		return 0
+	}
+}
+
+// wait waits for Open to return.
+func (o *opening) wait(t *testing.T) (*revocation.Replica, error) {
+	t.Helper()
+	<-o.done // within patience, for its ctx ends then
+	return o.replica, o.err
+}
+
+// open opens a replica of h, whose stream it gives a beat.
+func open(t *testing.T, h Harness) *revocation.Replica {
+	t.Helper()
+	h.Beat()
+	replica, err := startOpen(t, h.Feed()).wait(t)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(func() { _ = replica.Close() })
 	return replica
 }
 
@@ -246,17 +295,21 @@ func checkRevoked(t *testing.T, replica *revocation.Replica, n int) {
 }
 
 func replicaOfRecreated(t *testing.T, h Harness) {
-	replica := open(t, h.Feed())
-	for i := range 5 {
-		h.Publish(event(i))
+	replica := open(t, h)
+	var before uint64
+	for i := range 4 {
+		before = h.Publish(event(i))
 	}
-	catchUp(t, replica, 5)
+	catchUp(t, replica, before)
 	first := replica.Status().Stream
 	h.Recreate()
-	// As many events as before and one more: positions of the old stream would pass for positions of the new one.
+	// As many messages as before and one more: positions of the old stream would pass for positions of the new one.
 	var last uint64
 	for i := range 6 {
 		last = h.Publish(event(10 + i))
+	}
+	if last != before+1 {
+		t.Fatalf("the new stream ends at %d, want one more than %d", last, before)
 	}
 	// Event 10 lies at a position that was applied long ago, of another stream.
 	applied := make(chan struct{})
@@ -279,13 +332,21 @@ func replicaOfRecreated(t *testing.T, h Harness) {
 	if s := replica.Status(); s.Stream == first {
 		t.Errorf("the replica still follows %s", s.Stream)
 	}
-	for _, n := range []int{0, 4, 10, 15} {
+	for _, n := range []int{0, 3, 10, 15} {
 		checkRevoked(t, replica, n)
+	}
+	// The old stream's beat is younger than the budget, and says nothing about this stream.
+	if d := replica.Check(session(20)); d.State != revocation.Undetermined || d.Staleness >= 0 {
+		t.Errorf("%v with staleness %v before the new stream's first beat, want undetermined and none", d.State, d.Staleness)
+	}
+	catchUp(t, replica, h.Beat())
+	if d := replica.Check(session(20)); d.State != revocation.Active {
+		t.Errorf("%v (%v) after the new stream's first beat, want active", d.State, d.Cause)
 	}
 }
 
 func replicaAfterHeal(t *testing.T, h Harness) {
-	replica := open(t, h.Feed())
+	replica := open(t, h)
 	catchUp(t, replica, h.Publish(event(0)))
 	h.Cut()
 	last := h.Publish(event(1))
