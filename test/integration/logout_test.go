@@ -29,8 +29,7 @@ const (
 
 // seen is what happened to one tab.
 type seen struct {
-	session session
-	ready   bool
+	tab     int
 	changes int
 	notices []tab.Frame
 	code    tab.CloseCode
@@ -38,8 +37,8 @@ type seen struct {
 }
 
 // watch reads a tab to its end. It acknowledges its notice as a browser does.
-func watch(ctx context.Context, conn *tabclient.Conn, s session) seen {
-	out := seen{session: s}
+func watch(ctx context.Context, conn *tabclient.Conn, i int) seen {
+	out := seen{tab: i}
 	for {
 		f, err := conn.Next(ctx)
 		var closed *tabclient.CloseError
@@ -52,8 +51,6 @@ func watch(ctx context.Context, conn *tabclient.Conn, s session) seen {
 			return out
 		}
 		switch f.Type {
-		case tab.TypeReady:
-			out.ready = true
 		case tab.TypeSessionsChanged:
 			out.changes++
 		case tab.TypeLogout:
@@ -82,19 +79,18 @@ func TestLogoutReachesExactlyWhomItShould(t *testing.T) {
 		}
 	}
 
-	tabs := make(chan seen, conns)
+	stories := make(chan seen, conns)
+	tabs := make([]openTab, conns)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for i := range conns {
 		s := all[rng.IntN(len(all))]
+		tabs[i] = openTab{session: s, gateway: i % replicas}
 		conn := f.open(t, clients[s.tenant][i%replicas], i, s)
 		if frame, err := conn.Next(ctx); err != nil || frame.Type != tab.TypeReady {
 			t.Fatalf("%s: want ready, got %q: %v", label(i, s), frame.Type, err)
 		}
-		go func() {
-			out := watch(ctx, conn, s)
-			tabs <- out
-		}()
+		go func() { stories <- watch(ctx, conn, i) }()
 	}
 
 	history := revokeAtRandom(t, rng, all, clients, now)
@@ -105,8 +101,10 @@ func TestLogoutReachesExactlyWhomItShould(t *testing.T) {
 		q := publisher.Revocation{Scope: "tenant"}
 		history = append(history, revoke(t, clients[tenant][0], tenant, q))
 	}
+	want := fates(tabs, history)
 	for range conns {
-		checkTab(t, <-tabs, history)
+		got := <-stories
+		checkTab(t, tabs[got.tab].session, got, want[got.tab])
 	}
 	checkEverySession(t, all, clients, history)
 }
@@ -165,7 +163,7 @@ func checkEverySession(t *testing.T, all []session, clients map[string][]*apicli
 			}
 			for j, v := range answer.Decisions {
 				want := "active"
-				if fateOf(asked[j], history).over {
+				if over(asked[j], history) {
 					want = "revoked"
 				}
 				if v.State != want {
@@ -177,10 +175,9 @@ func checkEverySession(t *testing.T, all []session, clients map[string][]*apicli
 }
 
 // checkTab holds one tab's story to the model: the changes that it was told of, then one notice of the event that ended its session, then 4501.
-func checkTab(t *testing.T, got seen, history []stored) {
+func checkTab(t *testing.T, s session, got seen, want fate) {
 	t.Helper()
-	want := fateOf(got.session, history)
-	name := got.session.tenant + "/" + got.session.user + "/" + got.session.id
+	name := s.tenant + "/" + s.user + "/" + s.id
 	if got.err != nil {
 		t.Errorf("tab of %s broke: %v", name, got.err)
 		return

@@ -52,26 +52,48 @@ func (r stored) names(s session) bool {
 	return r.tenant == s.tenant && r.request.User != "" && r.request.User == s.user
 }
 
-// fate is what the model says of a session after a history in the order of the ledger.
+// over says whether a history ends the session.
+func over(s session, history []stored) bool {
+	return slices.ContainsFunc(history, func(r stored) bool { return r.ends(s) })
+}
+
+// openTab is a tab of a session at a gateway.
+type openTab struct {
+	session session
+	gateway int
+}
+
+// fate is what the model says of a tab.
 type fate struct {
-	over bool
-	// by is the event that ended it first.
+	// by is the event that ended its session first; empty while it lives.
 	by string
-	// changes counts the revocations before that which named its user.
+	// changes is how often it was told before that that another session of its user ended: by each revocation that names its user, and by each
+	// that ends a session of its user with a tab at the same gateway.
 	changes int
 }
 
-func fateOf(s session, history []stored) fate {
-	f := fate{}
+// fates follows the tabs through a history in the order of the ledger.
+func fates(tabs []openTab, history []stored) []fate {
+	type home struct {
+		gateway      int
+		tenant, user string
+	}
+	out := make([]fate, len(tabs))
 	for _, r := range history {
-		switch {
-		case r.ends(s):
-			return fate{over: true, by: r.receipt.ID, changes: f.changes}
-		case r.names(s):
-			f.changes++
+		touched := map[home]bool{}
+		for i, t := range tabs {
+			if out[i].by == "" && r.ends(t.session) {
+				out[i].by = r.receipt.ID
+				touched[home{t.gateway, t.session.tenant, t.session.user}] = true
+			}
+		}
+		for i, t := range tabs {
+			if out[i].by == "" && (r.names(t.session) || touched[home{t.gateway, t.session.tenant, t.session.user}]) {
+				out[i].changes++
+			}
 		}
 	}
-	return f
+	return out
 }
 
 // world makes sessions of users in two tenants, with ids that occur in both.
