@@ -205,7 +205,7 @@ fuzz() {
   log=$scratch/fuzz.log
   status=0
   go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" 2>&1 | tee "$log" || status=$?
-  # Go 1.26 may report the end of the fuzz time itself as a failure (go.dev/issue/75804, fixed in Go 1.27).
+  # Go 1.26 may report the end of the fuzz time itself as a failure (Go 1.27 no longer does).
   # A real finding writes its input to testdata/fuzz; this one writes nothing, and gets a second chance.
   if [ "$status" -ne 0 ] && grep -q '^ *context deadline exceeded$' "$log" && ! grep -qE 'Failing input|panic:' "$log"; then
     echo "NOTICE: the fuzzer was cut off by its own deadline and found nothing; running $2 once more."

@@ -15,8 +15,12 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 )
 
+// maxFrameBytes bounds what is read at once: far more than any frame of a gateway.
+const maxFrameBytes = 64 << 10
+
 // CloseError is returned by Next when the gateway has closed the conn.
 type CloseError struct {
+	// Code is 0 if the gateway gave none.
 	Code   tab.CloseCode
 	Reason string
 }
@@ -53,61 +57,114 @@ func Dial(ctx context.Context, url, origin, ticket string) (*Conn, error) {
 		_ = nc.Close()
 		return nil, errors.New("the gateway chose no subprotocol")
 	}
-	c := &Conn{nc: nc, from: nc}
+	c := On(nc)
 	if early != nil {
 		c.from = early
 	}
 	if ticket == "" {
 		return c, nil
 	}
-	hello, err := tab.EncodeHello(tab.Hello{Ticket: ticket})
-	if err == nil {
-		err = c.Send(hello)
-	}
-	if err != nil {
+	if err := c.Hello(ticket); err != nil {
 		_ = nc.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
+// On returns a Conn over a socket that has been upgraded already, and on which hello hasn't been sent.
+func On(nc net.Conn) *Conn { return &Conn{nc: nc, from: nc} }
+
+// Hello sends the tab's first frame.
+func (c *Conn) Hello(ticket string) error {
+	b, err := tab.EncodeHello(tab.Hello{Ticket: ticket})
+	if err != nil {
+		return err
+	}
+	return c.Send(b)
+}
+
 // Send sends a text frame.
 func (c *Conn) Send(payload []byte) error { return c.SendFrame(ws.NewTextFrame(payload)) }
 
-// SendFrame masks a frame and sends it.
+// SendFrame masks a frame and sends it, in one write.
 func (c *Conn) SendFrame(f ws.Frame) error {
+	b, err := ws.CompileFrame(ws.MaskFrame(f))
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.nc.SetWriteDeadline(time.Now().Add(5 * time.Second))
-	return ws.WriteFrame(c.nc, ws.MaskFrame(f))
+	_, err = c.nc.Write(b)
+	// Or it would end what a test writes on the socket itself.
+	_ = c.nc.SetWriteDeadline(time.Time{})
+	return err
 }
 
-// Next returns the next frame of the protocol. It returns a *CloseError when the gateway closes the conn, after answering it.
+// Next returns the next frame of the protocol. It returns a *CloseError when the gateway closes the conn, after answering it. It blocks until
+// ctx ends, and may be called again then, unless ctx cut a frame in two: frames of a gateway are small, so that is a peer that has stopped.
 func (c *Conn) Next(ctx context.Context) (tab.Frame, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	for {
-		f, err := ws.ReadFrame(c.from)
-		if ctx.Err() != nil {
-			return tab.Frame{}, context.Cause(ctx)
+	_ = c.nc.SetReadDeadline(time.Time{})
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			// Or it would cut off a later call.
+			<-ended
 		}
+	}()
+	for {
+		h, payload, err := c.readFrame()
 		if err != nil {
+			if ctx.Err() != nil {
+				return tab.Frame{}, context.Cause(ctx)
+			}
 			return tab.Frame{}, err
 		}
-		switch f.Header.OpCode {
+		switch h.OpCode {
 		case ws.OpPing:
-			if err := c.SendFrame(ws.NewPongFrame(f.Payload)); err != nil {
+			if err := c.SendFrame(ws.NewPongFrame(payload)); err != nil {
 				return tab.Frame{}, err
 			}
 		case ws.OpClose:
-			code, reason := ws.ParseCloseFrameData(f.Payload)
-			_ = c.SendFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(code, "")))
-			_ = c.nc.Close()
-			return tab.Frame{}, &CloseError{Code: tab.CloseCode(code), Reason: reason}
+			return tab.Frame{}, c.closed(payload)
 		case ws.OpText:
-			return tab.DecodeFrame(f.Payload)
+			return tab.DecodeFrame(payload)
 		}
 	}
+}
+
+// readFrame holds the gateway to RFC 6455, and to never splitting a message.
+func (c *Conn) readFrame() (ws.Header, []byte, error) {
+	h, err := ws.ReadHeader(c.from)
+	if err != nil {
+		return h, nil, err
+	}
+	if err := ws.CheckHeader(h, ws.StateClientSide); err != nil {
+		return h, nil, fmt.Errorf("frame of the gateway: %w", err)
+	}
+	if !h.Fin || h.OpCode == ws.OpBinary || h.Length > maxFrameBytes {
+		return h, nil, fmt.Errorf("frame of the gateway: opcode %d, final %t, %d bytes", h.OpCode, h.Fin, h.Length)
+	}
+	payload := make([]byte, h.Length)
+	_, err = io.ReadFull(c.from, payload)
+	return h, payload, err
+}
+
+// closed answers a close frame and closes the socket.
+func (c *Conn) closed(payload []byte) error {
+	code, reason := ws.ParseCloseFrameData(payload)
+	var answer []byte
+	if len(payload) >= 2 {
+		answer = payload[:2]
+	}
+	// The gateway may be gone already.
+	_ = c.SendFrame(ws.NewCloseFrame(answer))
+	_ = c.nc.Close()
+	return &CloseError{Code: tab.CloseCode(code), Reason: reason}
 }
 
 // Ack acknowledges a logout notice.

@@ -5,8 +5,10 @@
 //   - A tab that has heard ready hears of every later end of its session, as a notice and close code 4501, or loses its conn and learns it when
 //     it comes back. The order is register, check, ready, so nothing falls between.
 //   - Exactly the conns of ended sessions are told. The tab is who its ticket says; a client names no user and no topic.
-//   - A slow conn is closed alone. Nothing blocks on a conn: its queue holds at most 8 frames, and a conn whose queue is full, or that takes no
-//     byte for 2 s, is closed with 1013.
+//   - A slow conn is closed alone. Nothing blocks on a conn: its queue holds at most 8 frames, and a conn whose queue is full, or that hasn't
+//     taken a write within 2 s, is closed with 1013. One that sends more than 50 frames in a second is closed with 4029.
+//   - Sessions_changed says that something changed, not how often: while one waits to be written, more of them add nothing. Which users an event
+//     touches is known from the event, and from the tabs that it ends at this gateway.
 //   - A notice holds what its person may see: never reason_admin, and never another session's id.
 //
 // What it doesn't promise: that a tab obeys. Services refuse the session themselves; the notice is for the screen.

@@ -2,16 +2,15 @@ package fanout
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 
 	"github.com/gobwas/ws"
 
 	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/revocation"
 )
 
-// heartbeat pings idle conns and gives up silent ones until ctx ends. One goroutine walks all conns ten times per interval, so no conn needs a
-// timer.
+// heartbeat looks after the conns until ctx ends. One goroutine walks all of them ten times per interval, so no conn needs a timer.
 func (s *Service) heartbeat(ctx context.Context) {
 	tick := time.NewTicker(max(s.cfg.Heartbeat/10, time.Millisecond))
 	defer tick.Stop()
@@ -22,51 +21,30 @@ func (s *Service) heartbeat(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := time.Now().UnixMilli()
-		interval := s.cfg.Heartbeat.Milliseconds()
 		for _, e := range s.hub.All() {
-			c := e.Value
-			heard := c.heard.Load()
-			switch {
-			case now-heard > interval*5/2:
-				c.fail(tab.CloseOverloaded)
-			case now-max(heard, c.pinged.Load()) >= interval:
-				c.pinged.Store(now)
-				c.send(ping)
-			}
+			s.lookAfter(e, ping)
 		}
 	}
 }
 
-// Drain stops accepting and closes all conns with 1012, spread over the drain window by the server, each told when to come back. It returns when
-// all are gone or ctx ends.
-func (s *Service) Drain(ctx context.Context) {
-	s.draining.Store(true)
-	entries := s.hub.All()
-	for i, e := range entries {
-		pause := s.cfg.DrainWindow / time.Duration(len(entries))
-		after := rand.N(s.cfg.DrainWindow) + 100*time.Millisecond
-		var last [][]byte
-		if frame, err := tab.EncodeDrain(tab.Drain{ReconnectAfterMS: after.Milliseconds()}); err == nil {
-			last = append(last, text(frame))
-		}
-		e.Value.end(tab.CloseDrain, tab.DrainReason(after), last...)
-		if i == len(entries)-1 {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+// lookAfter pings a conn that has been idle, gives up one that has been silent, and signs out one whose session has reached max age, of which no
+// event tells (trap 23).
+func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
+	c, now, interval := e.Value, s.clock(), s.cfg.Heartbeat.Milliseconds()
+	heard := c.heard.Load()
+	switch {
+	case now-heard > interval*5/2:
+		c.fail(tab.CloseOverloaded)
+		return
+	case now-max(heard, c.pinged.Load()) >= interval:
+		c.pinged.Store(now)
+		c.send(ping)
 	}
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for s.open.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	// A revocation is left to applied, which knows its message.
+	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && d.Scope == revocation.ScopeMaxAge {
+		s.signOut(c, d, "")
 	}
 }
+
+// clock returns milliseconds of the service's own, monotonic clock: a wall clock that is set must not make conns look silent.
+func (s *Service) clock() int64 { return time.Since(s.began).Milliseconds() }

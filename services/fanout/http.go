@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // Routes adds the service's calls to mux.
@@ -41,7 +44,7 @@ type TicketAnswer struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-func (q TicketRequest) faults() []problem.Fault {
+func (q TicketRequest) faults(now time.Time) []problem.Fault {
 	var faults []problem.Fault
 	id := func(field, value string, required bool) {
 		if value == "" && !required {
@@ -56,8 +59,12 @@ func (q TicketRequest) faults() []problem.Fault {
 	id("device", q.Device, false)
 	id("client", q.Client, false)
 	id("origin", q.Origin, false)
-	if q.AuthTime == nil || q.AuthTime.IsZero() {
+	switch {
+	case q.AuthTime == nil || q.AuthTime.IsZero():
 		faults = append(faults, problem.Fault{Field: "auth_time", Detail: "is required: give when the user signed in, as RFC 3339"})
+	case q.AuthTime.After(now.Add(revocation.DefaultLeeway)):
+		// No replica would vouch for it, and the tab would come back again and again.
+		faults = append(faults, problem.Fault{Field: "auth_time", Detail: "lies in the future: compare the clocks"})
 	}
 	return faults
 }
@@ -74,7 +81,7 @@ func (s *Service) handleTicket(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
 		return
 	}
-	if faults := q.faults(); len(faults) > 0 {
+	if faults := q.faults(time.Now()); len(faults) > 0 {
 		s.refuse(w, problem.Invalid(faults...))
 		return
 	}
@@ -101,41 +108,41 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	if s.open.Add(1) > int64(s.cfg.MaxConns) {
-		s.open.Add(-1)
-		s.refuse(w, problem.Unavailable("too_many_conns", "This gateway holds as many conns as it may: try again, or add a gateway.", 5*time.Second))
+	if p := s.enter(); p.Status != 0 {
+		s.refuse(w, p)
 		return
 	}
 	upgrader := ws.HTTPUpgrader{Timeout: 5 * time.Second, Protocol: func(p string) bool { return p == tab.Subprotocol }}
 	nc, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
-		s.open.Add(-1)
+		s.giveUp()
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
 		if nc != nil {
 			_ = nc.Close()
 		}
 		return
 	}
-	s.cfg.Metrics.Conns.Inc()
+	// A client that didn't wait for the answer: its bytes come first.
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	s.run(s.newConn(nc, early, origin))
+}
+
+// newConn returns a conn on nc, of which early has been read already.
+func (s *Service) newConn(nc net.Conn, early []byte, origin string) *conn {
 	c := &conn{svc: s, nc: nc, from: nc, origin: origin, opened: time.Now()}
-	if n := rw.Reader.Buffered(); n > 0 {
-		// A client that didn't wait for the answer: its bytes come first.
-		early, _ := rw.Reader.Peek(n)
-		c.from = io.MultiReader(strings.NewReader(string(early)), nc)
+	if len(early) > 0 {
+		c.from = io.MultiReader(bytes.NewReader(bytes.Clone(early)), nc)
 	}
 	_ = nc.SetDeadline(time.Time{})
 	bound(nc)
 	c.touch()
-	// A fresh goroutine has a small stack; the handler's would be kept for as long as the tab is open.
-	s.work.Go(func() { c.serve(s.ctx) })
+	return c
 }
 
 // admissible refuses what must not be upgraded.
 func (s *Service) admissible(r *http.Request) (origin string, p problem.Problem) {
 	origins := r.Header.Values("Origin")
 	switch {
-	case s.draining.Load():
-		return "", problem.Unavailable("draining", "This gateway is going away: connect again, to another.", time.Second)
 	case len(origins) > 1, len(origins) == 1 && !slices.Contains(s.cfg.AllowedOrigins, origins[0]):
 		return "", problem.New(http.StatusForbidden, "origin_not_allowed", "This Origin isn't allowed to connect: add it to allowed_origins.")
 	case !offers(r, tab.Subprotocol):
@@ -160,8 +167,16 @@ func offers(r *http.Request, protocol string) bool {
 
 // bound keeps the kernel from hiding a slow conn: with its default buffers one that never reads swallows megabytes before anything is noticed.
 func bound(nc net.Conn) {
-	if t, ok := nc.(*net.TCPConn); ok {
+	if t, ok := socket(nc).(*net.TCPConn); ok {
 		_ = t.SetWriteBuffer(16 << 10)
 		_ = t.SetReadBuffer(8 << 10)
 	}
+}
+
+// socket returns what lies beneath TLS, or nc.
+func socket(nc net.Conn) net.Conn {
+	if t, ok := nc.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return nc
 }

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxQueued is how many frames may wait for a slow conn.
+	// maxQueued is how many frames may wait for a slow conn, beside a logout notice and the close frame.
 	maxQueued = 8
 	// writeTimeout bounds each write. It is set before every one: a deadline that is left over would end a healthy conn later.
 	writeTimeout = 2 * time.Second
@@ -25,16 +25,59 @@ const (
 func (c *conn) send(frame []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.over != "" {
-		return
+	if !c.closing && c.over == "" {
+		c.sendLocked(frame)
 	}
+}
+
+func (c *conn) sendLocked(frame []byte) {
 	if len(c.queue) >= maxQueued {
-		c.closeLocked(tab.CloseOverloaded, "too slow")
 		// What is queued would only delay the close.
-		c.queue = c.queue[len(c.queue)-1:]
+		c.queue = nil
+		c.closeLocked(tab.CloseOverloaded, "too slow")
 		return
 	}
 	c.queue = append(c.queue, frame)
+	c.startWriterLocked()
+}
+
+// sendReady queues the ready frame, and behind it the sessions_changed that has come since the conn was registered.
+func (c *conn) sendReady(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.over != "" {
+		return
+	}
+	c.ready = true
+	c.sendLocked(frame)
+	if c.changed && !c.closing {
+		c.sendLocked(c.svc.changed)
+	}
+}
+
+// sendChanged queues a sessions_changed, unless one is waiting already: one says as much as many, and a burst of them must not fill the queue of
+// a conn that keeps up. It reports whether this one will be written.
+func (c *conn) sendChanged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.over != "" || c.changed {
+		return false
+	}
+	c.changed = true
+	if c.ready {
+		c.sendLocked(c.svc.changed)
+	}
+	return !c.closing
+}
+
+// answer answers a ping.
+func (c *conn) answer(payload []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return
+	}
+	c.pong = ws.MustCompileFrame(ws.NewPongFrame(payload))
 	c.startWriterLocked()
 }
 
@@ -53,70 +96,98 @@ func (c *conn) signOut(id string, frame []byte) bool {
 	return true
 }
 
-// end queues last frames and then the close frame. Only the first call has an effect.
-func (c *conn) end(code tab.CloseCode, reason string, last ...[]byte) {
+// drain tells the tab to come back after a while, and closes. One that has been told that its session is over isn't asked to come back.
+func (c *conn) drain(after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closing:
+	case c.over != "":
+		c.closeLocked(tab.CloseSignedOut, "signed out")
+	default:
+		if frame, err := tab.EncodeDrain(tab.Drain{ReconnectAfterMS: after.Milliseconds()}); err == nil {
+			c.queue = append(c.queue, text(frame))
+		}
+		c.closeLocked(tab.CloseDrain, tab.DrainReason(after))
+	}
+}
+
+// end queues the close frame. Only the first call has an effect, and reports it.
+func (c *conn) end(code tab.CloseCode, reason string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		return
+		return false
 	}
-	c.queue = append(c.queue, last...)
 	c.closeLocked(code, reason)
+	return true
 }
 
 func (c *conn) closeLocked(code tab.CloseCode, reason string) {
 	c.closing, c.code = true, code
-	if len(reason) > tab.MaxCloseReasonBytes {
-		reason = reason[:tab.MaxCloseReasonBytes]
-	}
-	body := ws.NewCloseFrameBody(ws.StatusCode(code), reason)
-	c.queue = append(c.queue, ws.MustCompileFrame(ws.NewCloseFrame(body)))
+	c.queue = append(c.queue, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))))
+	// Until the close frame is written, when the peer's time begins.
+	_ = c.nc.SetReadDeadline(time.Now().Add(writeTimeout + closeTimeout))
 	c.startWriterLocked()
 }
 
+// startWriterLocked isn't called once closing is set, so leave, which comes later, waits for every writer.
 func (c *conn) startWriterLocked() {
 	if c.writing {
 		return
 	}
 	c.writing = true
-	c.svc.work.Go(c.write)
+	c.writer.Go(c.write)
 }
 
 // write runs while there is something to write.
 func (c *conn) write() {
 	for {
-		c.mu.Lock()
-		if len(c.queue) == 0 {
-			c.writing = false
-			closing := c.closing
-			c.mu.Unlock()
-			if closing {
-				// The reader takes the peer's close frame, or gives up.
-				_ = c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
-			}
+		batch := c.nextBatch()
+		if batch == nil {
 			return
 		}
-		batch := net.Buffers(c.queue)
-		c.queue = nil
-		c.mu.Unlock()
-		if err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+		err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err == nil {
 			_, err = batch.WriteTo(c.nc)
-			if err == nil {
-				continue
-			}
 		}
-		c.fail(tab.CloseOverloaded)
-		return
+		if err != nil {
+			c.fail(tab.CloseOverloaded)
+			return
+		}
 	}
 }
 
-// fail gives the conn up without a word: the peer doesn't read.
+// nextBatch takes what is to be written. If that is nothing it returns nil, and the writer is no more.
+func (c *conn) nextBatch() net.Buffers {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := net.Buffers(c.queue)
+	if c.pong != nil {
+		batch = append(net.Buffers{c.pong}, batch...)
+	}
+	c.queue, c.pong = nil, nil
+	if c.ready {
+		c.changed = false
+	}
+	if len(batch) > 0 {
+		return batch
+	}
+	c.writing = false
+	if c.closing {
+		// The reader takes the peer's close frame, or gives up.
+		_ = c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
+	}
+	return nil
+}
+
+// fail gives the conn up without a word: the peer doesn't read, or is gone. It doesn't block, as the Close of TLS would, which writes.
 func (c *conn) fail(code tab.CloseCode) {
 	c.mu.Lock()
 	if !c.closing {
 		c.closing, c.code = true, code
 	}
-	c.queue = nil
+	c.queue, c.pong = nil, nil
 	c.mu.Unlock()
-	_ = c.nc.Close()
+	_ = socket(c.nc).Close()
 }

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
 	"github.com/curfewhq/curfew/events/tab"
 )
+
+// maxFramesPerSecond is far beyond what a tab has to say: hello, an acknowledgement, and a pong now and then.
+const maxFramesPerSecond = 50
 
 // protocolError says with which code a conn is to be closed.
 type protocolError struct {
@@ -18,6 +22,16 @@ type protocolError struct {
 }
 
 func (e *protocolError) Error() string { return fmt.Sprintf("%d %s", e.code, e.reason) }
+
+// What a peer can do wrong.
+var (
+	errFraming  = &protocolError{tab.CloseProtocolError, "frame breaks RFC 6455"}
+	errClosing  = &protocolError{tab.CloseProtocolError, "close frame breaks RFC 6455"}
+	errTooLarge = &protocolError{tab.CloseTooLarge, "frame too large"}
+	errBinary   = &protocolError{tab.CloseInvalidData, "want text frames"}
+	errNotUTF8  = &protocolError{tab.CloseInvalidData, "not UTF-8"}
+	errFlood    = &protocolError{tab.CloseSlowDown, "too many frames"}
+)
 
 // errPeerClosed is returned when the peer has closed the conn in an orderly way.
 var errPeerClosed = errors.New("closed by the peer")
@@ -28,22 +42,26 @@ type reader struct {
 	// heard is called for every frame; pong sends the answer to a ping.
 	heard func()
 	pong  func(payload []byte)
+
+	// header is where a frame's header is read, and taken is how many bytes of it have been.
+	header [ws.MaxHeaderSize]byte
+	taken  int
+	// second is when the current second of counting began, and frames is how many have come in it.
+	second time.Time
+	frames int
 }
 
-// message returns the next text message. Control frames are answered in between.
+// message returns the next text message. Control frames are answered in between. No call follows one that returned an error.
 func (r *reader) message() ([]byte, error) {
 	state := ws.StateServerSide
 	var message []byte
 	for {
-		h, err := ws.ReadHeader(r.from)
+		h, err := r.next(state)
 		if err != nil {
-			return nil, headerError(err)
+			return nil, err
 		}
-		if err := ws.CheckHeader(h, state); err != nil {
-			return nil, &protocolError{tab.CloseProtocolError, "frame breaks RFC 6455"}
-		}
-		if h.Length > int64(tab.MaxClientFrameBytes-len(message)) {
-			return nil, &protocolError{tab.CloseTooLarge, "frame too large"}
+		if !h.OpCode.IsControl() && h.Length > int64(tab.MaxClientFrameBytes-len(message)) {
+			return nil, errTooLarge
 		}
 		payload := make([]byte, h.Length)
 		if _, err := io.ReadFull(r.from, payload); err != nil {
@@ -60,7 +78,7 @@ func (r *reader) message() ([]byte, error) {
 		case ws.OpClose:
 			return nil, closeError(payload)
 		case ws.OpBinary:
-			return nil, &protocolError{tab.CloseInvalidData, "want text frames"}
+			return nil, errBinary
 		}
 		message = append(message, payload...)
 		if !h.Fin {
@@ -68,31 +86,63 @@ func (r *reader) message() ([]byte, error) {
 			continue
 		}
 		if !utf8.Valid(message) {
-			return nil, &protocolError{tab.CloseInvalidData, "not UTF-8"}
+			return nil, errNotUTF8
 		}
 		return message, nil
 	}
 }
 
-// headerError tells a header that can't be from a conn that is gone.
-func headerError(err error) error {
-	if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
-		return &protocolError{tab.CloseProtocolError, "frame breaks RFC 6455"}
+// next reads and checks a frame's header.
+func (r *reader) next(state ws.State) (ws.Header, error) {
+	r.taken = 0
+	h, err := ws.ReadHeaderBuffer((*counted)(r), r.header[:])
+	switch {
+	case errors.Is(err, ws.ErrHeaderLengthMSB):
+		return h, errFraming
+	case err != nil:
+		return h, err
+	case ws.CheckHeader(h, state) != nil, r.taken != ws.HeaderSize(h):
+		// Section 5.2: the length is written in as few bytes as it takes.
+		return h, errFraming
+	case r.flooded(time.Now()):
+		return h, errFlood
 	}
-	return err
+	return h, nil
 }
 
-// closeError checks a peer's close frame (RFC 6455 section 5.5.1).
+// flooded counts a frame, and reports whether it is one too many.
+func (r *reader) flooded(now time.Time) bool {
+	if now.Sub(r.second) >= time.Second {
+		r.second, r.frames = now, 0
+	}
+	r.frames++
+	return r.frames > maxFramesPerSecond
+}
+
+// counted is a reader that counts what it reads.
+type counted reader
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.taken += n
+	return n, err
+}
+
+// closeError checks a peer's close frame (RFC 6455 sections 5.5.1 and 7.4).
 func closeError(payload []byte) error {
 	if len(payload) == 0 {
 		return errPeerClosed
 	}
-	if len(payload) == 1 {
-		return &protocolError{tab.CloseProtocolError, "close frame of one byte"}
-	}
 	code, reason := ws.ParseCloseFrameData(payload)
-	if err := ws.CheckCloseFrameData(code, reason); err != nil {
-		return &protocolError{tab.CloseProtocolError, "close frame breaks RFC 6455"}
+	switch {
+	case code == 1012 || code == 1013 || code == 1014:
+		// Registered since (IANA WebSocket Close Code Number Registry), and unknown to ws.
+	case code > 4999 || ws.CheckCloseFrameData(code, "") != nil:
+		// One byte alone is no code either.
+		return errClosing
+	}
+	if !utf8.ValidString(reason) {
+		return errNotUTF8
 	}
 	return errPeerClosed
 }

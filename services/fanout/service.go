@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,9 +39,8 @@ type Config struct {
 	// DrainWindow is over how long Drain spreads the closing. Zero means 2 s.
 	DrainWindow time.Duration
 	Metrics     *telemetry.Metrics
-	Hasher      telemetry.Hasher
 	Log         logrus.FieldLogger
-	// OnShown is told of each acknowledged notice; it may be nil and must not block.
+	// OnShown is told of each event whose notice a tab has acknowledged; it may be nil and must not block.
 	OnShown func(event string, outcome tab.Outcome)
 }
 
@@ -51,17 +49,26 @@ type Service struct {
 	cfg     Config
 	tickets tickets
 	hub     revocation.Live[*conn]
-	// open counts conns from the upgrade on.
-	open     atomic.Int64
-	draining atomic.Bool
-	// work counts the goroutines of all conns.
+	// changed is the frame of sessions_changed, the same for all.
+	changed []byte
+	// began is where clock begins.
+	began time.Time
+	// ctx ends when Run does, and so does watching the replica.
+	ctx     context.Context
+	stop    context.CancelFunc
+	unwatch func()
+	// work counts places; it grows only while draining is false.
 	work sync.WaitGroup
-	// ctx ends when Run does.
-	ctx  context.Context
-	stop context.CancelFunc
+
+	mu sync.Mutex
+	// conns holds every conn that has been upgraded, also before hello, when the hub doesn't know it.
+	conns map[*conn]struct{}
+	// places counts conns, and upgrades under way.
+	places   int
+	draining bool
 }
 
-// New returns a service. It reports every missing part at once.
+// New returns a service, which takes conns and tells them of events from now on. It reports every missing part at once.
 func New(cfg Config) (*Service, error) {
 	var errs []error
 	missing := func(absent bool, name string) {
@@ -91,79 +98,110 @@ func New(cfg Config) (*Service, error) {
 		cfg.DrainWindow = 2 * time.Second
 	}
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
-	s := &Service{cfg: cfg, tickets: tickets{key: cfg.TicketKey, used: cfg.UsedTickets}}
+	changed, err := tab.EncodeSessionsChanged()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, changed: text(changed), began: time.Now(),
+		conns: map[*conn]struct{}{},
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	// Not in Run: a conn may come before Run has begun, and its session be revoked.
+	s.unwatch = cfg.Replica.Watch(s.applied)
 	return s, nil
 }
 
-// Run tells tabs of events and keeps conns alive until ctx ends; then it closes what is still open and waits for it.
+// Run keeps conns alive until ctx ends; then it closes what is still open and waits for it. It is called once.
 func (s *Service) Run(ctx context.Context) error {
-	unwatch := s.cfg.Replica.Watch(s.applied)
-	defer unwatch()
+	defer s.unwatch()
 	s.heartbeat(ctx)
-	s.draining.Store(true)
-	for _, e := range s.hub.All() {
-		e.Value.end(tab.CloseDrain, tab.DrainReason(time.Second))
+	for _, c := range s.seal() {
+		c.drain(s.comeBack())
 	}
 	s.stop()
 	s.work.Wait()
 	return nil
 }
 
-// applied tells the conns that an event ends, and the user's other tabs that something changed. It runs in the replica's goroutine, after the
-// event has been applied, and only queues.
+// applied tells the conns that an event ends, and other tabs of the same users that something changed. It runs in the replica's goroutine, after
+// the event has been applied, and only queues.
 func (s *Service) applied(a revocation.Applied) {
-	if a.Event.Meta().Replay != "" {
+	meta := a.Event.Meta()
+	if meta.Replay != "" {
 		// Browsers aren't told of replays: the person was told when it happened.
 		return
 	}
+	users := map[string]struct{}{a.Event.UserID(): {}}
+	var last notice
 	for _, e := range s.hub.Affected(a.Event) {
-		if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked {
+		d := s.cfg.Replica.Check(e.Session)
+		if d.State != revocation.Revoked {
+			continue
+		}
+		if d.Event == "" || d.Event != last.id {
 			message := ""
-			if d.Event == a.Event.Meta().ID {
-				message = a.Event.Meta().ReasonUser
+			if d.Event == meta.ID {
+				message = meta.ReasonUser
 			}
-			s.signOut(e.Value, d, message)
+			last = newNotice(d, message)
+		}
+		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
+		if s.show(e.Value, last) {
+			users[e.Session.User] = struct{}{}
 		}
 	}
-	if user := a.Event.UserID(); user != "" {
-		s.changed(a.Event.Meta().Tenant, user)
+	for user := range users {
+		// Conns that are closing take no more frames. Every ticket names a user, so an event that names none finds nobody here.
+		for _, e := range s.hub.User(meta.Tenant, user) {
+			if e.Value.sendChanged() {
+				s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
+			}
+		}
 	}
 }
 
-// changed tells the user's remaining tabs. Conns that are closing take no more frames.
-func (s *Service) changed(tenant, user string) {
-	entries := s.hub.User(tenant, user)
-	if len(entries) == 0 {
-		return
-	}
-	frame, err := tab.EncodeSessionsChanged()
-	if err != nil {
-		return
-	}
-	shared := text(frame)
-	for _, e := range entries {
-		e.Value.send(shared)
-		s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
-	}
+// notice is an encoded logout notice and its id, which the tab acknowledges.
+type notice struct {
+	id    string
+	frame []byte
 }
+
+// newNotice returns a notice without a frame if it can't be encoded.
+func newNotice(d revocation.Decision, message string) notice {
+	id, scope := d.Event, string(d.Scope)
+	if d.Scope == revocation.ScopeMaxAge {
+		// No event ends it, and to the tab it is its own session that is over.
+		id, scope = noticeMaxAge, string(revocation.ScopeSession)
+	}
+	frame, err := tab.EncodeLogout(tab.Logout{
+		ID: id, Scope: scope, Reason: string(d.Reason), Message: message, At: d.At.UTC().Format("2006-01-02T15:04:05.000Z"),
+	})
+	if err != nil {
+		return notice{id: id}
+	}
+	return notice{id: id, frame: text(frame)}
+}
+
+// noticeMaxAge is the id of the notice that a session has reached max age.
+const noticeMaxAge = "max_age"
 
 // signOut tells a conn that its session is over.
 func (s *Service) signOut(c *conn, d revocation.Decision, message string) {
-	id := d.Event
-	if id == "" {
-		id = string(d.Scope)
-	}
-	frame, err := tab.EncodeLogout(tab.Logout{
-		ID: id, Scope: string(d.Scope), Reason: string(d.Reason), Message: message, At: d.At.UTC().Format("2006-01-02T15:04:05.000Z"),
-	})
-	if err != nil {
+	s.show(c, newNotice(d, message))
+}
+
+// show queues the notice, and reports whether it is the conn's first.
+func (s *Service) show(c *conn, n notice) bool {
+	if n.frame == nil {
 		c.end(tab.CloseSignedOut, "signed out")
-		return
+		return true
 	}
-	if c.signOut(id, text(frame)) {
-		s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
+	if !c.signOut(n.id, n.frame) {
+		return false
 	}
+	s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
+	return true
 }
 
 // messageOf returns what the person may be told about a session that ended earlier.
@@ -186,7 +224,12 @@ func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, erro
 	t, err := s.tickets.redeem(ctx, text, origin)
 	if err != nil {
 		s.cfg.Metrics.Tickets.WithLabelValues("refused").Inc()
-		s.cfg.Log.WithError(err).Info("ticket refused")
+		log := s.cfg.Log.WithError(err)
+		if errors.Is(err, errTicketUnknown) {
+			log.Warn("used tickets can't be looked up: is NATS up?")
+			return t, err
+		}
+		log.Info("ticket refused")
 		return t, err
 	}
 	s.cfg.Metrics.Tickets.WithLabelValues("used").Inc()
@@ -195,15 +238,9 @@ func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, erro
 
 func (s *Service) acked(a tab.Ack) {
 	s.cfg.Metrics.Acks.WithLabelValues(string(a.Outcome)).Inc()
-	if s.cfg.OnShown != nil {
+	if s.cfg.OnShown != nil && a.ID != noticeMaxAge {
 		s.cfg.OnShown(a.ID, a.Outcome)
 	}
-}
-
-func (s *Service) left(_ *conn, code tab.CloseCode) {
-	s.open.Add(-1)
-	s.cfg.Metrics.Conns.Dec()
-	s.cfg.Metrics.ConnsClosed.WithLabelValues(codeLabel(code)).Inc()
 }
 
 // Tab is one open conn, as its user may see it.
@@ -222,6 +259,3 @@ func (s *Service) Tabs(tenant, user string) []Tab {
 	slices.SortFunc(tabs, func(a, b Tab) int { return a.Since.Compare(b.Since) })
 	return tabs
 }
-
-// Open returns the number of open conns.
-func (s *Service) Open() int { return int(s.open.Load()) }

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -21,10 +22,15 @@ import (
 // TicketLifetime is how long a ticket can be used, once.
 const TicketLifetime = 60 * time.Second
 
+// ticketSkew is how far the clock of the gateway that issued a ticket may be ahead of ours. A ticket that lived for longer than the bucket keeps
+// its id could be used again.
+const ticketSkew = TicketLifetime / 2
+
 // Errors of redeeming a ticket. A tab is told only that its ticket was refused.
 var (
 	errTicketForged  = errors.New("ticket isn't one of ours")
 	errTicketExpired = errors.New("ticket has expired")
+	errTicketEarly   = errors.New("ticket comes from the future: compare the gateways' clocks")
 	errTicketOrigin  = errors.New("ticket is bound to another origin")
 	errTicketUsed    = errors.New("ticket was used before")
 	// errTicketUnknown: whether the ticket was used before can't be told now.
@@ -65,11 +71,14 @@ func (ts *tickets) issue(t ticket, now time.Time) (string, time.Time, error) {
 	_, _ = rand.Read(id)
 	end := now.Add(TicketLifetime)
 	t.ID, t.Expires = hex.EncodeToString(id), end.UnixMilli()
-	body, err := json.Marshal(t)
-	if err != nil {
+	// With its ids as they are, the longest ticket fits into a hello: escaped for HTML, as json.Marshal does, it wouldn't.
+	var buf bytes.Buffer
+	js := json.NewEncoder(&buf)
+	js.SetEscapeHTML(false)
+	if err := js.Encode(t); err != nil {
 		return "", time.Time{}, fmt.Errorf("encode ticket: %w", err)
 	}
-	enc := base64.RawURLEncoding
+	body, enc := buf.Bytes(), base64.RawURLEncoding
 	return enc.EncodeToString(body) + "." + enc.EncodeToString(ts.mac(body)), end, nil
 }
 
@@ -82,10 +91,10 @@ func (ts *tickets) mac(body []byte) []byte {
 // open verifies a ticket without using it up.
 func (ts *tickets) open(text, origin string, now time.Time) (ticket, error) {
 	head, tail, ok := strings.Cut(text, ".")
-	if !ok {
+	// One ticket has one spelling: decoding is strict, but would still skip line breaks.
+	if !ok || strings.ContainsAny(text, "\r\n") {
 		return ticket{}, errTicketForged
 	}
-	// Strict decoding: one ticket has one spelling.
 	enc := base64.RawURLEncoding.Strict()
 	body, err := enc.DecodeString(head)
 	sum, err2 := enc.DecodeString(tail)
@@ -99,6 +108,8 @@ func (ts *tickets) open(text, origin string, now time.Time) (ticket, error) {
 	switch {
 	case now.UnixMilli() > t.Expires:
 		return ticket{}, errTicketExpired
+	case time.Duration(t.Expires-now.UnixMilli())*time.Millisecond > TicketLifetime+ticketSkew:
+		return ticket{}, errTicketEarly
 	case t.Origin != "" && t.Origin != origin:
 		return ticket{}, errTicketOrigin
 	}

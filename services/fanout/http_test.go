@@ -1,0 +1,268 @@
+package fanout
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/tabclient"
+)
+
+const upgradeHeaders = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// upgrade sends a request with any headers, and bytes behind it. The caller closes the socket.
+func upgrade(t *testing.T, url, headers string, behind []byte) (*http.Response, net.Conn, *bufio.Reader) {
+	t.Helper()
+	addr := strings.TrimPrefix(url, "http://")
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	if _, err := nc.Write(append([]byte("GET /v1/connect HTTP/1.1\r\nHost: "+addr+"\r\n"+headers+"\r\n"), behind...)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(nc)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, nc, r
+}
+
+// Trap 26, the cross-site hijack: an Origin is compared whole.
+func TestTrapOrigin(t *testing.T) {
+	g := newRig(t, func(cfg *Config) { cfg.AllowedOrigins = []string{site, "http://localhost:8080"} })
+	url := g.serve()
+	for _, c := range []struct {
+		name    string
+		origins []string
+		want    int
+	}{
+		{"allowed", []string{site}, 101},
+		{"allowed with a port", []string{"http://localhost:8080"}, 101},
+		{"missing: a program, which has its ticket", nil, 101},
+		{"suffix", []string{"https://evil-app.example"}, 403},
+		{"prefix", []string{"https://app.example.evil.com"}, 403},
+		{"subdomain", []string{"https://x.app.example"}, 403},
+		{"another scheme", []string{"http://app.example"}, 403},
+		{"another port", []string{"https://app.example:8443"}, 403},
+		{"the default port spelt out", []string{"https://app.example:443"}, 403},
+		{"no port where one is asked for", []string{"http://localhost"}, 403},
+		{"with a path", []string{site + "/"}, 403},
+		{"with a user", []string{"https://app.example@evil.com"}, 403},
+		{"null", []string{"null"}, 403},
+		{"empty", []string{""}, 403},
+		{"two", []string{site, "https://evil.com"}, 403},
+		{"the same twice", []string{site, site}, 403},
+		{"two in one", []string{site + ", https://evil.com"}, 403},
+		{"another case", []string{"https://APP.example"}, 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			headers := upgradeHeaders + "Sec-WebSocket-Protocol: " + tab.Subprotocol + "\r\n"
+			for _, o := range c.origins {
+				headers += "Origin: " + o + "\r\n"
+			}
+			resp, _, _ := upgrade(t, url, headers, nil)
+			if resp.StatusCode != c.want {
+				t.Errorf("got %d, want %d", resp.StatusCode, c.want)
+			}
+		})
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	g := newRig(t, nil)
+	url := g.serve()
+	protocol := "Sec-WebSocket-Protocol: " + tab.Subprotocol + "\r\n"
+	for _, c := range []struct {
+		name, headers string
+		want          int
+	}{
+		{"no subprotocol", upgradeHeaders, 400},
+		{"another subprotocol", upgradeHeaders + "Sec-WebSocket-Protocol: curfew.v2\r\n", 400},
+		{"a subprotocol that only begins so", upgradeHeaders + "Sec-WebSocket-Protocol: curfew.v10\r\n", 400},
+		{"one of several subprotocols", upgradeHeaders + "Sec-WebSocket-Protocol: other, curfew.v1\r\n", 101},
+		{"in a second header", upgradeHeaders + "Sec-WebSocket-Protocol: other\r\n" + protocol, 101},
+		{"no upgrade at all", protocol, 400},
+		{"another version", strings.Replace(upgradeHeaders, "13", "8", 1) + protocol, 426},
+		{"a short key", strings.Replace(upgradeHeaders, "dGhl", "", 1) + protocol, 400},
+		{"extensions offered, none taken", upgradeHeaders + protocol + "Sec-WebSocket-Extensions: permessage-deflate\r\n", 101},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, nc, _ := upgrade(t, url, c.headers, nil)
+			if resp.StatusCode != c.want {
+				t.Errorf("got %d, want %d", resp.StatusCode, c.want)
+			}
+			if c.want == 101 && (resp.Header.Get("Sec-WebSocket-Protocol") != tab.Subprotocol || resp.Header.Get("Sec-WebSocket-Extensions") != "") {
+				t.Errorf("answered with %v", resp.Header)
+			}
+			_ = nc.Close()
+			eventually(t, "the place is free", func() bool { return g.svc.Open() == 0 })
+		})
+	}
+}
+
+// A client that sends hello with its request doesn't wait for the answer.
+func TestHelloWithTheRequest(t *testing.T) {
+	g := newRig(t, nil)
+	sent := frame(fin|textOp, []byte(`{"type":"hello","ticket":"`+g.ticket(who("ann", "s1"))+`"}`))
+	_, _, r := upgrade(t, g.serve(), upgradeHeaders+"Sec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n", sent)
+	f, err := ws.ReadFrame(r) //nolint:staticcheck // it is the gateway's, and short
+	if err != nil || !bytes.Contains(f.Payload, []byte(`"ready"`)) {
+		t.Errorf("got %q, %v; want ready", f.Payload, err)
+	}
+}
+
+// MaxConns is exact, however many come at once; places come back, and the gauge with them.
+func TestMaxConns(t *testing.T) {
+	const most, callers = 5, 40
+	g := newRig(t, func(cfg *Config) { cfg.MaxConns = most })
+	url := strings.Replace(g.serve(), "http", "ws", 1)
+	for range 3 {
+		var wg sync.WaitGroup
+		conns := make([]*tabclient.Conn, callers)
+		for i := range conns {
+			wg.Go(func() {
+				c, err := tabclient.Dial(t.Context(), url, site, "")
+				var status *tabclient.StatusError
+				if err != nil && (!errors.As(err, &status) || status.Status != http.StatusServiceUnavailable) {
+					t.Errorf("got %v, want 503", err)
+				}
+				conns[i] = c
+			})
+		}
+		wg.Wait()
+		resp, _, _ := upgrade(t, strings.Replace(url, "ws", "http", 1), upgradeHeaders+"Sec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n", nil)
+		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "5" {
+			t.Errorf("one more gets %d %v", resp.StatusCode, resp.Header)
+		}
+		if n := testutil.ToFloat64(g.metrics.Conns); n != most || g.svc.Open() != most {
+			t.Errorf("%v and %d conns, want %d", n, g.svc.Open(), most)
+		}
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		eventually(t, "all places are free", func() bool { return g.svc.Open() == 0 })
+		if n := testutil.ToFloat64(g.metrics.Conns); n != 0 {
+			t.Errorf("the gauge is left at %v", n)
+		}
+	}
+}
+
+func TestDrainingRefuses(t *testing.T) {
+	g := newRig(t, nil)
+	url := g.serve()
+	g.svc.Drain(t.Context())
+	resp, _, _ := upgrade(t, url, upgradeHeaders+"Sec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n", nil)
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" {
+		t.Errorf("got %d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+// The end to end of a tab, over TCP.
+func TestOverTCP(t *testing.T) {
+	g := newRig(t, nil)
+	url := g.serve()
+	s := who("ann", "s1")
+	c := g.dial(url, g.ticket(s))
+	if f := next(t, c); f.Type != tab.TypeReady {
+		t.Fatalf("got %+v", f)
+	}
+	half := g.dial(url, g.ticket(who("bob", "s2")))
+	next(t, half)
+	if err := half.NetConn().(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // TCP it is
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(half.NetConn()); err != nil {
+		t.Errorf("after half a close: %v, want the end", err)
+	}
+	e := sessionRevoked(s, "bye")
+	g.publish(e)
+	if f := next(t, c); f.ID != e.ID || f.Message != "bye" {
+		t.Fatalf("got %+v", f)
+	}
+	if err := c.Ack(e.ID, tab.OutcomeSignedOut); err != nil {
+		t.Fatal(err)
+	}
+	wantClose(t, c, tab.CloseSignedOut)
+	eventually(t, "no conn is left", func() bool { return g.svc.Open() == 0 })
+}
+
+// The close frame gets through although the peer first sends all of what is too much.
+func TestCloseFrameIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil)
+		c := g.open(who("ann", "s1"))
+		if _, err := c.NetConn().Write(frame(fin|textOp, make([]byte, 200<<10))); err != nil {
+			t.Fatal(err)
+		}
+		wantClose(t, c, tab.CloseTooLarge)
+	})
+}
+
+// tlsPair returns both ends of a TLS conn over a pipe.
+func tlsPair(t *testing.T, cert tls.Certificate) (client, server *tls.Conn) {
+	t.Helper()
+	here, there := newPipe(t)
+	server = tls.Server(there, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true})
+	client = tls.Client(here, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13})
+	shaken := make(chan error, 1)
+	go func() { shaken <- server.HandshakeContext(t.Context()) }()
+	if err := errors.Join(client.HandshakeContext(t.Context()), <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
+func testCert(t *testing.T) tls.Certificate {
+	t.Helper()
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	defer srv.Close()
+	return srv.TLS.Certificates[0]
+}
+
+// Close of TLS writes, and waits for up to 5 s for a peer that doesn't read. Giving a conn up mustn't: the heartbeat does it for all.
+func TestGivingUpTLSDoesNotBlock(t *testing.T) {
+	cert := testCert(t)
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil)
+		client, server := tlsPair(t, cert)
+		if p := g.svc.enter(); p.Status != 0 {
+			t.Fatal(p)
+		}
+		g.svc.run(g.svc.newConn(server, nil, site))
+		conn := tabclient.On(client)
+		hello(t, conn, g.ticket(who("ann", "s1")))
+		if f := next(t, conn); f.Type != tab.TypeReady {
+			t.Fatalf("got %+v", f)
+		}
+		synctest.Wait() // no write is under way, which Close would only break
+		began := time.Now()
+		g.onlyConn().fail(tab.CloseOverloaded)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("blocked for %v", took)
+		}
+		synctest.Wait()
+		if g.svc.Open() != 0 {
+			t.Error("the conn is still there")
+		}
+	})
+}

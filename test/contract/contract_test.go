@@ -1,0 +1,287 @@
+package contract
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/tabclient"
+)
+
+const (
+	session = `{"scope":"session","session":"s1","user":"ann"}`
+	now     = `"2026-07-01T10:00:00.250Z"`
+)
+
+// TestContract makes every documented call for success and for each documented status. An operation or status that nothing here brings about
+// fails the test at its end.
+func TestContract(t *testing.T) {
+	seen := map[string]int{}
+	t.Run("alive", func(t *testing.T) {
+		r := newRig(t, start(t, nil), seen)
+		for _, x := range slices.Concat(r.revocations(), r.checks(t), r.others()) {
+			t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
+		}
+		t.Run("keys", r.testKeys)
+		t.Run("follow", r.testFollow)
+		t.Run("conns", r.testConns)
+	})
+	t.Run("without NATS", func(t *testing.T) { testWithoutNATS(t, seen) })
+	if t.Failed() {
+		return
+	}
+	for path, item := range load(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			for _, status := range slices.Sorted(maps.Keys(operation.Responses.Map())) {
+				if status != "default" && seen[operation.OperationID+" "+status] == 0 {
+					t.Errorf("%s %s is documented to answer with %s, and nothing here brings it about", method, path, status)
+				}
+			}
+		}
+	}
+}
+
+// refusals are those that every call with a body and a key knows.
+func (r *rig) refusals(path, good string) []exchange {
+	big := `{"` + strings.Repeat("x", 1<<20) + `":1}`
+	// A call that neither key may make: check's for the publishing ones, publish's for the others.
+	wrong := r.check
+	if path == "/v1/check" {
+		wrong = r.publish
+	}
+	return []exchange{
+		{name: path + " without a key", method: "POST", path: path, body: good, status: 401, code: "api_key_missing"},
+		{name: path + " with an unknown key", method: "POST", path: path, body: good, auth: "cfw_0123456789abcdef_" + strings.Repeat("0", 64), status: 401, code: "api_key_invalid"},
+		{name: path + " without the scope", method: "POST", path: path, body: good, auth: wrong, status: 403, code: "api_key_scope"},
+		{name: path + " no JSON", method: "POST", path: path, body: "{", auth: r.full, status: 400, code: "malformed_body"},
+		{name: path + " unknown member", method: "POST", path: path, body: `{"tenant_id":"x"}`, auth: r.full, status: 400, code: "malformed_body"},
+		{name: path + " too large", method: "POST", path: path, body: big, auth: r.full, status: 413, code: "body_too_large"},
+		{name: path + " a form", method: "POST", path: path, body: good, auth: r.full, header: []string{"Content-Type", "text/plain"}, status: 415, code: "unsupported_media_type"},
+	}
+}
+
+func (r *rig) revocations() []exchange {
+	const path, logout = "/v1/revocations", "/v1/users/ann/logout"
+	future := `{"scope":"user","user":"a","cutoff":"2999-01-01T00:00:00Z"}`
+	key := []string{"Idempotency-Key", "k1"}
+	all := slices.Concat(r.refusals(path, session), r.refusals(logout, `{"scope":"everywhere"}`))
+	return append(all, []exchange{
+		{name: "revoke one", method: "POST", path: path + "?wait=stored&timeout=2s", body: session, auth: r.full, header: key, status: 200},
+		{name: "again", method: "POST", path: path, body: session, auth: r.full, header: key, status: 200},
+		{name: "another under its key", method: "POST", path: path, body: `{"scope":"session","session":"s2"}`, auth: r.full, header: key, status: 409, code: "idempotency_key_reused"},
+		{name: "revoke all of a session", method: "POST", path: path, auth: r.full, status: 200,
+			body: `{"scope":"session","session":"s1","user":"","device":"d","client":"c","cutoff":null,"auth_time":` + now + `,"session_expires_at":` + now + `,"reason":"policy","reason_admin":"a","reason_user":"b","initiator":{"type":"admin","id":"x"},"expires_at":` + now + `}`},
+		{name: "revoke each scope", method: "POST", path: path, auth: r.full, status: 200,
+			body: `[{"scope":"user","user":"bob","cutoff":` + now + `,"except":["x"],"known_sessions":["y"]},{"scope":"device","device":"d","user":"bob"},{"scope":"client","client":"c"}]`},
+		{name: "revoke a tenant without admin", method: "POST", path: path, body: `{"scope":"tenant"}`, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "revoke nothing", method: "POST", path: path, body: `[]`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke too many", method: "POST", path: path, body: "[" + strings.Repeat(session+",", 1000) + session + "]", auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke without a target", method: "POST", path: path, body: `{"scope":"session"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke with a foreign member", method: "POST", path: path, body: `[{"scope":"session","session":"a","known_sessions":["b"]}]`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke an unknown scope", method: "POST", path: path, body: `{"scope":"world"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke a long id", method: "POST", path: path, body: `{"scope":"session","session":"` + strings.Repeat("x", 257) + `"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke a control character", method: "POST", path: path, body: `{"scope":"session","session":"a\u0000"}`, auth: r.full, status: 422, code: "invalid_request"},
+		// JSON Schema knows no clock.
+		{name: "revoke in the future", method: "POST", path: path, body: future, auth: r.full, status: 422, code: "invalid_request", beyond: true},
+		{name: "wait for what isn't offered", method: "POST", path: path + "?wait=applied", body: session, auth: r.full, status: 422, code: "unsupported_wait"},
+		{name: "timeout", method: "POST", path: path + "?timeout=5m", body: session, auth: r.full, status: 422, code: "invalid_timeout"},
+		// OpenAPI has no way to forbid parameters that it doesn't list.
+		{name: "unknown parameter", method: "POST", path: path + "?tenant=x", body: session, auth: r.full, status: 400, code: "unknown_parameter", beyond: true},
+		{name: "bad idempotency key", method: "POST", path: path, body: session, auth: r.full, header: []string{"Idempotency-Key", "a b"}, status: 400, code: "invalid_idempotency_key"},
+
+		{name: "log out", method: "POST", path: logout, body: `{"scope":"everywhere","known_sessions":["a"],"reason":"password_changed"}`, auth: r.full, header: []string{"Idempotency-Key", "k2"}, status: 200},
+		{name: "log out others under its key", method: "POST", path: logout, body: `{"scope":"others","current_session":"a"}`, auth: r.full, header: []string{"Idempotency-Key", "k2"}, status: 409, code: "idempotency_key_reused"},
+		{name: "log out others", method: "POST", path: logout, body: `{"scope":"others","current_session":"a"}`, auth: r.full, status: 200},
+		{name: "log out others without a session", method: "POST", path: logout, body: `{"scope":"others"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "log out everywhere with a session", method: "POST", path: logout, body: `{"scope":"everywhere","current_session":"a"}`, auth: r.full, status: 422, code: "invalid_request"},
+
+		{name: "history", method: "GET", path: path, auth: r.full, status: 200},
+		{name: "history filtered", method: "GET", path: path + "?user=ann&scope=session&since=2h&after=0&limit=1&follow=false", auth: r.full, status: 200},
+		{name: "history of nobody", method: "GET", path: path + "?user=nobody", auth: r.full, status: 200},
+		{name: "history with a bad limit", method: "GET", path: path + "?limit=1001", auth: r.full, status: 400, code: "invalid_parameter"},
+		{name: "history with an empty filter", method: "GET", path: path + "?scope=all", auth: r.full, status: 400, code: "invalid_parameter"},
+		{name: "history without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
+		{name: "history without the scope", method: "GET", path: path, auth: r.publish, status: 403, code: "api_key_scope"},
+	}...)
+}
+
+func (r *rig) checks(t *testing.T) []exchange {
+	const path, forward = "/v1/check", "/v1/forward-auth"
+	alive := "?session=alive&user=eve&auth_time=2026-07-30T10:00:00Z&max_staleness_ms=60000&position=1&device=eve-phone&client=shop"
+	recent := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	alive = strings.Replace(alive, "2026-07-30T10:00:00Z", recent, 1)
+	question := `{"session":"alive","user":"eve","auth_time":"` + recent + `","max_staleness_ms":60000,"position":1,"allow_missing":["user"]}`
+	return append(r.refusals(path, question), []exchange{
+		{name: "check an active one", method: "GET", path: path + alive, auth: r.full, header: []string{"Curfew-Position", "1"}, status: 200},
+		{name: "check with less", method: "GET", path: path + "?session=alive&allow_missing=user,auth_time", auth: r.full, status: 200},
+		{name: "check a revoked one", method: "GET", path: path + "?session=s1&user=ann&auth_time=" + recent, auth: r.full, status: 401, code: "session_revoked"},
+		{name: "check one past max age", method: "GET", path: path + "?session=old&user=eve&auth_time=2001-01-01T00:00:00Z", auth: r.full, status: 401, code: "session_revoked"},
+		{name: "check without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
+		{name: "check without the scope", method: "GET", path: path, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "check nobody", method: "GET", path: path + "?user=eve", auth: r.full, status: 422, code: "session_claims_missing", beyond: true},
+		{name: "check one of the future", method: "GET", path: path + "?session=z&user=eve&auth_time=2999-01-01T00:00:00Z", auth: r.full, status: 422, code: "session_claims_invalid", beyond: true},
+		{name: "check with a bad budget", method: "GET", path: path + "?session=a&max_staleness_ms=0", auth: r.full, status: 422, code: "invalid_request"},
+		{name: "check at a bad time", method: "GET", path: path + "?session=a&auth_time=x", auth: r.full, status: 400, code: "invalid_parameter"},
+		{name: "check at a bad position", method: "GET", path: path, auth: r.full, header: []string{"Curfew-Position", "x"}, status: 400, code: "invalid_position"},
+		{name: "check what isn't applied", method: "GET", path: path + alive + "&allow_missing=user", auth: r.full, header: []string{"Curfew-Position", "999999"}, status: 503, code: "session_undetermined"},
+
+		{name: "check one", method: "POST", path: path, body: question, auth: r.full, status: 200},
+		{name: "check several", method: "POST", path: path, body: "[" + question + `,{"session":"s1"},{},{"session":"old","user":"a","auth_time":"2001-01-01T00:00:00Z"}]`, auth: r.full, header: []string{"Curfew-Position", "1"}, status: 200},
+		{name: "check none", method: "POST", path: path, body: "[]", auth: r.full, status: 200},
+		{name: "check too many", method: "POST", path: path, body: "[" + strings.Repeat("{},", 1000) + "{}]", auth: r.full, status: 422, code: "invalid_request"},
+		{name: "check a bad question", method: "POST", path: path, body: `[{"session":"a"},{"allow_missing":["everything"]}]`, auth: r.full, status: 422, code: "invalid_request"},
+
+		{name: "forward an active one", method: "GET", path: forward, auth: accessToken(t, "alive", map[string]any{"sub": "eve"}), header: []string{"Curfew-Position", "1"}, status: 200},
+		{name: "forward a revoked one", method: "GET", path: forward, auth: accessToken(t, "s1", nil), status: 401, code: "session_revoked"},
+		{name: "forward none", method: "GET", path: forward, status: 401, code: "session_required"},
+		{name: "forward a bad token", method: "GET", path: forward, auth: "x.y.z", status: 401, code: "invalid_token"},
+		{name: "forward a token without a session", method: "GET", path: forward, auth: accessToken(t, "", map[string]any{"sid": nil, "sub": "eve"}), status: 401, code: "session_claims_missing"},
+		{name: "forward at a bad position", method: "GET", path: forward, auth: accessToken(t, "alive", nil), header: []string{"Curfew-Position", "x"}, status: 400, code: "invalid_position"},
+	}...)
+}
+
+func (r *rig) others() []exchange {
+	const tickets, keys = "/v1/tickets", "/v1/keys"
+	ticket, key := `{"user":"eve","session":"alive","auth_time":`+now+`}`, `{"name":"ci","tenant":"globex","scopes":["read"]}`
+	return append(slices.Concat(r.refusals(tickets, ticket), r.refusals(keys, key)), []exchange{
+		{name: "ticket", method: "POST", path: tickets, body: strings.Replace(ticket, "}", `,"device":"d","client":"c","origin":"`+origin+`"}`, 1), auth: r.full, status: 200},
+		{name: "ticket without an auth time", method: "POST", path: tickets, body: `{"user":"eve","session":"alive"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "ticket for nobody", method: "POST", path: tickets, body: `{"user":"","session":"alive","auth_time":` + now + `}`, auth: r.full, status: 422, code: "invalid_request"},
+
+		{name: "keys without a key", method: "GET", path: keys, status: 401, code: "api_key_missing"},
+		{name: "keys without the scope", method: "GET", path: keys, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "key for no tenant", method: "POST", path: keys, body: `{"tenant":"*","scopes":["read"]}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "key for nothing", method: "POST", path: keys, body: `{"tenant":"a","scopes":[]}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "revoke an unknown key", method: "DELETE", path: keys + "/0123456789abcdef", auth: r.full, status: 404, code: "no_such_key"},
+		{name: "revoke a key without one", method: "DELETE", path: keys + "/x", status: 401, code: "api_key_missing"},
+		{name: "revoke a key without the scope", method: "DELETE", path: keys + "/x", auth: r.publish, status: 403, code: "api_key_scope"},
+
+		{name: "health", method: "GET", path: "/healthz", status: 200},
+		{name: "readiness", method: "GET", path: "/readyz", status: 200},
+		{name: "doctor", method: "GET", path: "/doctor", status: 200},
+		{name: "metrics", method: "GET", path: "/metrics", status: 200},
+
+		{name: "connect without a subprotocol", method: "GET", path: "/v1/connect", status: 400, code: "subprotocol_missing"},
+		// A handshake needs headers that HTTP doesn't leave to OpenAPI.
+		{name: "connect without a handshake", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}, status: 400, beyond: true},
+		{name: "connect from elsewhere", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1", "Origin", "https://evil.example"}, status: 403, code: "origin_not_allowed"},
+		{name: "connect with another version", method: "GET", path: "/v1/connect", status: 426, header: []string{"Sec-WebSocket-Protocol", "curfew.v1", "Connection", "Upgrade",
+			"Upgrade", "websocket", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "12"}},
+	}...)
+}
+
+func (r *rig) testKeys(t *testing.T) {
+	var made struct{ ID, Key string }
+	body := r.do(t, exchange{method: "POST", path: "/v1/keys", body: `{"name":"ci","tenant":"globex","scopes":["publish","admin"]}`, auth: r.full, status: 201})
+	if err := json.Unmarshal(body, &made); err != nil {
+		t.Fatal(err)
+	}
+	r.do(t, exchange{method: "POST", path: "/v1/revocations", body: session, auth: made.Key, status: 200})
+	for range 2 {
+		r.do(t, exchange{method: "DELETE", path: "/v1/keys/" + made.ID, auth: r.full, status: 200})
+	}
+	r.do(t, exchange{method: "POST", path: "/v1/revocations", body: session, auth: made.Key, status: 401, code: "api_key_invalid"})
+	r.do(t, exchange{method: "GET", path: "/v1/keys", auth: r.full, status: 200})
+}
+
+// testFollow validates the lines of an endless answer one by one: kin-openapi knows no NDJSON, and no answer without an end.
+func (r *rig) testFollow(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.srv.URL()+"/v1/revocations?follow=true&after=0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.full)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	schema := r.doc.Paths.Find("/v1/revocations").Get.Responses.Status(200).Value.Content.Get(resp.Header.Get("Content-Type")).Schema.Value
+	lines := bufio.NewReader(resp.Body)
+	for records := 0; records < 3; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(line) == 1 {
+			continue
+		}
+		var v any
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.VisitJSON(v, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("a line isn't as documented: %v", err)
+		}
+		records++
+	}
+}
+
+// testConns upgrades for real, and finds the only place taken then.
+func (r *rig) testConns(t *testing.T) {
+	conn, err := tabclient.Dial(t.Context(), strings.Replace(r.srv.URL(), "http", "ws", 1), origin, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Dial has held the answer to status 101 and the subprotocol.
+	r.seen["connect 101"]++
+	defer conn.Close()
+	r.do(t, exchange{method: "GET", path: "/v1/connect", status: 503, code: "too_many_conns", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}})
+}
+
+func testWithoutNATS(t *testing.T, seen map[string]int) {
+	srv := natstest.Start(t)
+	r := newRig(t, start(t, func(c *config.Config) {
+		c.NATS.URL, c.StalenessBudget, c.JWT = srv.URL(), time.Second, config.Default().JWT
+	}), seen)
+	r.do(t, exchange{method: "GET", path: "/v1/forward-auth", status: 503, code: "forward_auth_not_configured"})
+	srv.Stop()
+	probe := time.NewTicker(20 * time.Millisecond)
+	defer probe.Stop()
+	for deadline := time.Now().Add(30 * time.Second); r.fresh(t); {
+		if <-probe.C; time.Now().After(deadline) {
+			t.Fatal("the replica stays fresh without NATS")
+		}
+	}
+	for _, x := range []exchange{
+		{name: "readiness", method: "GET", path: "/readyz", status: 503},
+		{name: "doctor", method: "GET", path: "/doctor", status: 200},
+		{name: "revoke", method: "POST", path: "/v1/revocations", body: session, auth: r.full, status: 503, code: "not_stored"},
+		{name: "log out", method: "POST", path: "/v1/users/ann/logout", body: `{"scope":"everywhere"}`, auth: r.full, status: 503, code: "not_stored"},
+		{name: "history", method: "GET", path: "/v1/revocations", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
+		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"}]`, auth: r.full, status: 200},
+		{name: "make a key", method: "POST", path: "/v1/keys", body: `{"tenant":"a","scopes":["read"]}`, auth: r.full, status: 503, code: "keys_unavailable"},
+		{name: "revoke a key", method: "DELETE", path: "/v1/keys/0123456789abcdef", auth: r.full, status: 503, code: "keys_unavailable"},
+	} {
+		t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
+	}
+}
+
+// fresh reports whether the replica still has proof that it has applied everything.
+func (r *rig) fresh(t *testing.T) bool {
+	t.Helper()
+	resp, err := r.client.Get(r.srv.AdminURL() + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var ready server.Readiness
+	if err := json.NewDecoder(resp.Body).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	return ready.Checks["replica"] == "ok"
+}
