@@ -6,7 +6,8 @@
 //
 // Each process follows the bucket, so that a request is answered from memory and a revoked key stops working everywhere within
 // milliseconds. A process that has lost the bucket goes on with what it knew: a key can't be made up that way, but one that is revoked
-// meanwhile works there until the connection is back. Readiness tells of it.
+// meanwhile works there until the connection is back, and ten seconds longer where the NATS server was restarted: only then does nats.go miss
+// its consumer's heartbeats. Readiness tells of it.
 //
 // The deployment's secret, from which keys for tickets, log hashes and message ids are derived, lives in the same NATS ([Secret]).
 package access

@@ -7,9 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/curfewhq/curfew/events"
 )
@@ -51,6 +54,8 @@ type record struct {
 	Key
 	// Hash is the SHA-256 of the secret, in hex.
 	Hash string `json:"hash"`
+	// revision is the bucket's, by which a later state is told from an earlier one.
+	revision uint64
 }
 
 const (
@@ -68,8 +73,8 @@ func (t Text) Reveal() string { return textPrefix + t.id + "_" + t.secret }
 // String returns the text with its secret left out.
 func (t Text) String() string { return textPrefix + t.id + "_…" }
 
-// GoString returns what String does.
-func (t Text) GoString() string { return t.String() }
+// Format writes what String returns, whatever the verb: %d would print the members of a plain Stringer.
+func (t Text) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
 
 func newText() Text {
 	return Text{id: randomHex(idBytes), secret: randomHex(secretBytes)}
@@ -86,11 +91,13 @@ func randomHex(n int) string {
 func ParseText(s string) (Text, bool) {
 	rest, ok := strings.CutPrefix(s, textPrefix)
 	id, secret, cut := strings.Cut(rest, "_")
-	if !ok || !cut || len(id) != 2*idBytes || len(secret) != 2*secretBytes || !isHex(id) || !isHex(secret) {
+	if !ok || !cut || !isID(id) || len(secret) != 2*secretBytes || !isHex(secret) {
 		return Text{}, false
 	}
 	return Text{id: id, secret: secret}, true
 }
+
+func isID(s string) bool { return len(s) == 2*idBytes && isHex(s) }
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
@@ -118,6 +125,10 @@ func (q Request) Validate() error {
 	}
 	if len(q.Name) > 100 {
 		errs = append(errs, errors.New("name is longer than 100 bytes: shorten it"))
+	}
+	// Names are listed on terminals.
+	if !utf8.ValidString(q.Name) || strings.ContainsFunc(q.Name, unicode.IsControl) {
+		errs = append(errs, errors.New("name holds a control character, or isn't UTF-8: give plain text"))
 	}
 	if len(q.Scopes) == 0 {
 		errs = append(errs, errors.New("scopes are required: give some of publish, check, read, admin"))

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -19,8 +20,8 @@ type Secret struct{ bytes []byte }
 // String returns a fixed text.
 func (Secret) String() string { return "(secret)" }
 
-// GoString returns a fixed text.
-func (Secret) GoString() string { return "(secret)" }
+// Format writes what String returns, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LoadSecret returns the secret from the bucket. The first process of a deployment makes it; a second that starts at the same time takes the
 // first one's.

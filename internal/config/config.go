@@ -6,8 +6,12 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // Config of curfew serve.
@@ -107,6 +111,9 @@ const (
 // Leeway is how much longer than max age revocations are remembered.
 const Leeway = 5 * time.Minute
 
+// duplicateWindow is the stream's: it can't be longer than what the stream keeps.
+const duplicateWindow = 10 * time.Minute
+
 // Default returns the defaults.
 func Default() Config {
 	return Config{
@@ -143,41 +150,76 @@ func (c Config) Validate() error {
 	}
 	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
-	fault(c.NATS.URL != "" && c.NATS.Listen != "", "nats.listen: is for the embedded server only; leave it out with nats.url")
+	errs = append(errs, c.NATS.faults()...)
+	fault(c.Ledger.SyncInterval < 0, "ledger.sync_interval: can't be negative; 0 syncs before each acknowledgement")
+	fault(c.Ledger.MaxBytes < 0, "ledger.max_bytes: can't be negative; a ledger without a limit fills the disk")
+	fault(c.Ledger.Replicas < 0 || c.Ledger.Replicas > 5, "ledger.replicas: use 1, 3 or 5")
+	fault(c.Ledger.Replicas > 1 && c.NATS.URL == "", "ledger.replicas: the embedded server is alone: leave it out, or set nats.url")
 	fault(c.MaxAge < time.Minute, "max_age: must be at least 1m; it can't be disabled, because without it no revocation could ever be forgotten")
 	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s")
 	fault(c.Ledger.BeatInterval < 250*time.Millisecond || c.Ledger.BeatInterval*3 > c.StalenessBudget,
 		"ledger.beat_interval: must be at least 250ms and at most a third of staleness_budget")
 	fault(c.Retention() < c.MaxAge+Leeway, "ledger.retention: %v is shorter than max_age and leeway (%v): a session could outlive its revocation; lengthen it or leave it out",
 		c.Retention(), c.MaxAge+Leeway)
-	fault(c.ClockSkew < 0 || c.ClockSkew > time.Hour, "clock_skew: must be between 0s and 1h")
+	fault(c.Retention() < duplicateWindow, "ledger.retention: must be at least %v, within which repeated calls are recognised", duplicateWindow)
+	// Zero would be taken for the default.
+	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
 	fault(c.DrainWindow < 0, "drain_window: can't be negative")
 	for _, o := range c.AllowedOrigins {
-		fault(!isOrigin(o), "allowed_origins: %q isn't an origin: write scheme://host or scheme://host:port, no path, no wildcard", o)
+		fault(!isOrigin(o), "allowed_origins: %q isn't an origin as browsers send it: write scheme://host or scheme://host:port in lower case, no path, no wildcard, no default port", o)
 	}
+	fault(!slices.Contains([]string{"auto", "json", "text"}, c.LogFormat), "log_format: want auto, json or text")
+	fault(!slices.Contains([]string{"error", "warning", "warn", "info", "debug", "trace"}, c.LogLevel), "log_level: want error, warning, info or debug")
 	errs = append(errs, c.JWT.faults()...)
 	return errors.Join(errs...)
 }
 
 func (c Config) listenFaults() []error {
 	var errs []error
-	for _, l := range []struct{ name, addr string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}} {
-		if l.name == "admin_listen" && l.addr == "" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(l.addr); err != nil {
-			errs = append(errs, fmt.Errorf("%s: write host:port, such as 127.0.0.1:7080", l.name))
-		}
+	if !isAddress(c.Listen) {
+		errs = append(errs, errors.New("listen: write host:port, such as 127.0.0.1:7080"))
+	} else if !Loopback(c.Listen) && c.TLSCertFile == "" && !c.BehindProxy {
+		errs = append(errs, fmt.Errorf("listen: %s is reachable from other machines, and API keys and tickets would travel in the clear: set tls_cert_file and tls_key_file, or behind_proxy if a proxy in front speaks TLS", c.Listen))
+	}
+	if c.AdminListen != "" && !isAddress(c.AdminListen) {
+		errs = append(errs, errors.New("admin_listen: write host:port, such as 127.0.0.1:7081, or leave it empty for none"))
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		errs = append(errs, errors.New("tls_cert_file, tls_key_file: give both or neither"))
 	}
-	if !Loopback(c.Listen) && c.TLSCertFile == "" && !c.BehindProxy {
-		errs = append(errs, fmt.Errorf("listen: %s is reachable from other machines, and API keys and tickets would travel in the clear: set tls_cert_file and tls_key_file, or behind_proxy if a proxy in front speaks TLS", c.Listen))
+	return errs
+}
+
+func (n NATS) faults() []error {
+	var errs []error
+	if (n.CertFile == "") != (n.KeyFile == "") {
+		errs = append(errs, errors.New("nats.cert_file, nats.key_file: give both or neither"))
+	}
+	if n.URL == "" && (n.CredsFile != "" || n.CAFile != "" || n.CertFile != "" || n.KeyFile != "") {
+		errs = append(errs, errors.New("nats: creds_file, ca_file, cert_file and key_file are for an external NATS: set nats.url, or leave them out"))
+	}
+	switch {
+	case n.Listen == "":
+	case n.URL != "":
+		errs = append(errs, errors.New("nats.listen: is for the embedded server only; leave it out with nats.url"))
+	case !isAddress(n.Listen):
+		errs = append(errs, errors.New("nats.listen: write host:port, such as 127.0.0.1:4222"))
+	case !Loopback(n.Listen):
+		errs = append(errs, errors.New("nats.listen: whoever reaches the embedded server could forge the ledger: listen on 127.0.0.1, or run a NATS of your own and set nats.url"))
 	}
 	return errs
+}
+
+// isAddress reports whether s is host:port with a port in digits.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 func (j JWT) faults() []error {
@@ -190,10 +232,17 @@ func (j JWT) faults() []error {
 	switch {
 	case len(j.Algorithms) == 0 && sources > 0:
 		return []error{errors.New("jwt.algorithms: name the algorithms that tokens may be signed with, such as RS256 or ES256")}
-	case len(j.Algorithms) > 0 && sources != 1:
-		return []error{errors.New("jwt: give exactly one of jwks_url, jwks_file and key_file")}
+	case len(j.Algorithms) == 0:
+		return nil
 	}
-	return nil
+	var errs []error
+	if sources != 1 {
+		errs = append(errs, errors.New("jwt: give exactly one of jwks_url, jwks_file and key_file"))
+	}
+	if fault := events.TenantFault(j.Tenant); fault != "" {
+		errs = append(errs, errors.New("jwt.tenant: "+fault))
+	}
+	return errs
 }
 
 // Loopback reports whether an address can be reached from this machine only.
@@ -209,8 +258,13 @@ func Loopback(addr string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// isOrigin reports whether s is an origin in the one spelling that browsers send: requests' origins are compared with it as strings.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Path == "" && u.RawQuery == "" && u.Fragment == "" &&
-		u.User == nil && !strings.Contains(s, "*") && !strings.HasSuffix(s, "#") && !strings.HasSuffix(s, "?")
+	if err != nil || u.Hostname() == "" || strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return false
+	}
+	defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return defaultPort != "" && u.Port() != defaultPort && !strings.HasSuffix(u.Host, ":") && !strings.Contains(u.Host, "*") &&
+		s == strings.ToLower(u.Scheme+"://"+u.Host)
 }

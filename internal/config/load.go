@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,14 @@ const envPrefix = "CURFEW_"
 
 // notMembers are environment variables and flags of the command line that aren't members of the configuration.
 var notMembers = []string{"url", "admin_url", "api_key", "api_key_file"}
+
+// serviceLinkForm is the form of the variables that Kubernetes gives each pod for a service named curfew, or curfew-something, but for the
+// one that ends in _PORT: its value tells it.
+var serviceLinkForm = regexp.MustCompile(`^CURFEW_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+func isServiceLink(key, v string) bool {
+	return serviceLinkForm.MatchString(key) || strings.HasSuffix(key, "_PORT") && strings.Contains(v, "://")
+}
 
 // Flags adds a flag for every member to set, with the default as its default.
 func Flags(set *pflag.FlagSet) {
@@ -68,7 +78,8 @@ func Flags(set *pflag.FlagSet) {
 	set.String("log-level", d.LogLevel, "error, warning, info or debug")
 }
 
-// Load puts the configuration together. set is a set that Flags was called with, or nil; environ is os.Environ. It doesn't validate.
+// Load puts the configuration together. set is a set that Flags was called with, or nil; environ is os.Environ. It reports all that it can't
+// read at once. It doesn't validate.
 func Load(set *pflag.FlagSet, environ []string) (Config, error) {
 	k := koanf.New(".")
 	members := memberNames()
@@ -85,7 +96,8 @@ func Load(set *pflag.FlagSet, environ []string) (Config, error) {
 			return Config{}, fmt.Errorf("config file %s: %w", p, err)
 		}
 		for _, name := range k.Keys() {
-			if !slices.Contains(members, name) {
+			// A name with a dot in it looks like a member's here and would be without effect.
+			if !slices.Contains(members, name) || !nested(k.Raw(), strings.Split(name, ".")) {
 				envFaults = append(envFaults, fmt.Errorf("config file %s: %s isn't a member of the configuration: see 'curfew serve --help'", p, name))
 			}
 		}
@@ -98,22 +110,63 @@ func Load(set *pflag.FlagSet, environ []string) (Config, error) {
 			return Config{}, fmt.Errorf("flags: %w", err)
 		}
 	}
-	if err := errors.Join(envFaults...); err != nil {
+	c, err := decode(k)
+	if err := errors.Join(append(envFaults, err)...); err != nil {
 		return Config{}, err
 	}
-	return decode(k)
+	return c, nil
+}
+
+// nested reports whether the path leads through maps, and not to a name that holds dots itself.
+func nested(m map[string]any, path []string) bool {
+	v, ok := m[path[0]]
+	if len(path) == 1 {
+		return ok
+	}
+	inner, ok := v.(map[string]any)
+	return ok && nested(inner, path[1:])
 }
 
 func decode(k *koanf.Koanf) (Config, error) {
 	c := Default()
 	err := k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &c, TagName: "koanf", WeaklyTypedInput: true, ZeroFields: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(durationHook, listHook),
 	}})
 	if err != nil {
 		return Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	return c, nil
+}
+
+// durationHook reads durations from text only: a bare number has no unit, and would be taken for nanoseconds.
+func durationHook(_, to reflect.Type, v any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() {
+		return v, nil
+	}
+	switch v := v.(type) {
+	case time.Duration:
+		return v, nil
+	case string:
+		if d, err := time.ParseDuration(v); err == nil {
+			return d, nil
+		}
+	}
+	return nil, errors.New("want a number with a unit, such as 15s, 5m or 720h")
+}
+
+// listHook splits a list that was given as one text at its commas.
+func listHook(from, to reflect.Type, v any) (any, error) {
+	if from.Kind() != reflect.String || to != reflect.TypeFor[[]string]() {
+		return v, nil
+	}
+	var list []string
+	for part := range strings.SplitSeq(v.(string), ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list, nil
 }
 
 // memberNames returns all members in dotted form, from the defaults.
@@ -144,7 +197,7 @@ func readEnv(environ, members []string) (map[string]any, []error) {
 			values[member] = v
 		} else if name == "config" {
 			values[name] = v
-		} else if !slices.Contains(notMembers, name) {
+		} else if !slices.Contains(notMembers, name) && !isServiceLink(key, v) {
 			faults = append(faults, fmt.Errorf("environment: %s isn't known: see 'curfew serve --help'", key))
 		}
 		return "", nil
@@ -180,7 +233,8 @@ func changedFlags(set *pflag.FlagSet, members []string) map[string]any {
 	return values
 }
 
-// Describe returns the configuration member by member, for curfew doctor. There are no secrets in it: they live in files.
+// Describe returns the configuration member by member, for curfew doctor. Secrets live in files, and what URLs hold of users and passwords is
+// left out.
 func Describe(c Config) []string {
 	var all map[string]any
 	_ = mapstructureDecode(c, &all)
@@ -191,10 +245,30 @@ func Describe(c Config) []string {
 	lines := make([]string, len(names))
 	for i, n := range names {
 		v := k.Get(n)
-		if d, ok := v.(time.Duration); ok {
-			v = d.String()
+		switch value := v.(type) {
+		case time.Duration:
+			v = value.String()
+		case string:
+			v = withoutUser(value)
 		}
 		lines[i] = fmt.Sprintf("%s = %v", n, v)
 	}
 	return lines
+}
+
+// withoutUser leaves out what stands before the @ in each of the URLs of a comma-separated list.
+func withoutUser(s string) string {
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
+		at := strings.LastIndexByte(part, '@')
+		if at < 0 {
+			continue
+		}
+		scheme := ""
+		if end := strings.Index(part, "://"); end >= 0 && end < at {
+			scheme = part[:end+len("://")]
+		}
+		parts[i] = scheme + "(redacted)" + part[at:]
+	}
+	return strings.Join(parts, ",")
 }

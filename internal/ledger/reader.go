@@ -23,9 +23,9 @@ func NewReader(js jetstream.JetStream, stream string) *Reader { return &Reader{j
 
 // Range says what to read.
 type Range struct {
-	// Topics are wildcards, such as events.TenantTopics; at least one.
+	// Topics are wildcards, such as events.TenantTopics; at least one, or nothing is read: a range without any would be everybody's.
 	Topics []string
-	// After starts behind a position. Since starts at a time, if After is 0. Both zero start at the beginning.
+	// After starts behind a position, Since at a time; with both, whichever is later. Both zero start at the beginning.
 	After uint64
 	Since time.Time
 	// New starts behind the head: only what comes from now on. It excludes After and Since.
@@ -49,9 +49,16 @@ type Entry struct {
 // ErrStop ends a reading without an error when fn returns it.
 var ErrStop = errors.New("stop reading")
 
-// Read calls fn for each message of the range, in order. It returns fn's error, or nil for ErrStop and at the end of the range. idle, if not
-// nil, is called while there is nothing to read, at least each 15 s, so that a writer can tell whether its reader is still there.
+// Read calls fn for each message of the range, in order. It returns fn's error, or nil for ErrStop and at the end of the range, and the cause
+// of ctx's end. idle, if not nil, is called by a following reading: once at its start, from when on nothing of the range is missed, and then
+// each 15 s without a message, so that a writer can tell whether its reader is still there.
 func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle func() error) error {
+	if len(q.Topics) == 0 {
+		return errors.New("read a range: it has no topics")
+	}
+	if idle == nil {
+		idle = func() error { return nil }
+	}
 	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: q.Topics, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 	}
@@ -79,21 +86,27 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	}
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
-	return r.deliver(ctx, messages, q.Follow, fn, idle)
+	if q.Follow {
+		if err := idle(); err != nil {
+			return err
+		}
+	}
+	return r.deliver(ctx, messages, q, fn, idle)
 }
 
-func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, follow bool, fn func(Entry) error, idle func() error) error {
+func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, q Range, fn func(Entry) error, idle func() error) error {
 	count := uint64(0)
 	for {
 		msg, err := messages.Next(jetstream.NextMaxWait(15 * time.Second))
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, nats.ErrTimeout) && follow:
-			if idle != nil {
-				if err := idle(); err != nil {
-					return err
-				}
+		case errors.Is(err, nats.ErrTimeout) && !q.Follow:
+			// The server's heartbeats came, for else this were another error: what was pending has expired meanwhile.
+			return nil
+		case errors.Is(err, nats.ErrTimeout):
+			if err := idle(); err != nil {
+				return err
 			}
 			continue
 		case err != nil:
@@ -106,14 +119,17 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 		if count++; meta.Sequence.Consumer != count {
 			return fmt.Errorf("read stream %s: a message was lost on the way: read again", r.stream)
 		}
-		entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data()}
-		entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
-		if err := fn(entry); errors.Is(err, ErrStop) {
-			return nil
-		} else if err != nil {
-			return err
+		// A consumer starts at a position or at a time, not at both.
+		if !meta.Timestamp.Before(q.Since) {
+			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data()}
+			entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
+			if err := fn(entry); errors.Is(err, ErrStop) {
+				return nil
+			} else if err != nil {
+				return err
+			}
 		}
-		if meta.NumPending == 0 && !follow {
+		if meta.NumPending == 0 && !q.Follow {
 			return nil
 		}
 	}

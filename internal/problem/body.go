@@ -7,6 +7,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // MaxBodyBytes bounds the body of every request.
@@ -30,24 +36,132 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, Problem) {
 	return body, Problem{}
 }
 
-// DecodeStrict reads exactly one JSON value into v and refuses members that v doesn't have, so that a misspelt member isn't silently
-// without effect. The error names the member and quotes no value.
+// DecodeStrict reads exactly one JSON value into v, whose members have names of lower-case letters, digits and underscores. It refuses
+// whatever two readers could read differently, because they would end different sessions: members that v doesn't have or that stand there
+// twice, names in another case, and strings that aren't Unicode. The error names the member at most and quotes no value.
 func DecodeStrict(body []byte, v any) error {
+	switch {
+	case !utf8.Valid(body):
+		return errors.New("the body isn't UTF-8")
+	case !json.Valid(body):
+		return errors.New("the body isn't one JSON value")
+	case halfPair(body):
+		return errors.New("a string holds half a surrogate pair")
+	}
+	if err := checkMembers(body); err != nil {
+		return err
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
+	if err == nil {
+		return nil
+	}
 	var typ *json.UnmarshalTypeError
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &typ):
-		return errors.New("member " + typ.Field + " has the wrong type, want " + typ.Type.String())
-	case errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the body isn't JSON")
-	case err != nil:
-		return err
+	if errors.As(err, &typ) {
+		what := "the body"
+		if typ.Field != "" {
+			what = "member " + typ.Field
+		}
+		return errors.New(what + " has the wrong type, want " + jsonType(typ.Type))
 	}
-	if dec.More() {
-		return errors.New("the body holds more than one JSON value")
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		// checkMembers has seen the name: it is short and harmless.
+		return errors.New("member " + strings.Trim(name, `"`) + " isn't known")
 	}
-	return nil
+	// What is left is time.Time's, whose error quotes the value.
+	return errors.New("a time isn't written as RFC 3339, such as 2006-01-02T15:04:05.000Z")
+}
+
+// jsonType says in JSON's words what a Go type is read from.
+func jsonType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return jsonType(t.Elem())
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
+}
+
+// memberName is the form of all names of this API.
+var memberName = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
+
+// checkMembers refuses names that encoding/json would take for another (it ignores case), and names that stand twice in one object, of which
+// it would take the last. body is valid JSON.
+func checkMembers(body []byte) error {
+	type level struct {
+		// members is nil for an array.
+		members map[string]bool
+		// value is true behind a name.
+		value bool
+	}
+	open := []*level{{}}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return nil // the end: the body is valid
+		}
+		top := open[len(open)-1]
+		if name, ok := token.(string); ok && top.members != nil && !top.value {
+			switch {
+			case !memberName.MatchString(name):
+				return errors.New("a member isn't known: names are lower-case")
+			case top.members[name]:
+				return errors.New("member " + name + " stands there twice")
+			}
+			top.members[name], top.value = true, true
+			continue
+		}
+		switch token {
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+			continue
+		case json.Delim('{'):
+			open = append(open, &level{members: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, &level{})
+		}
+		top.value = false
+	}
+}
+
+// halfPair reports whether valid JSON holds half a UTF-16 surrogate pair. encoding/json reads every one as U+FFFD, which would make one id
+// of two different ones.
+func halfPair(b []byte) bool {
+	for i := bytes.IndexByte(b, '\\'); i >= 0; i = bytes.IndexByte(b, '\\') {
+		b = b[i:]
+		first, ok := codeUnit(b)
+		if !ok {
+			b = b[2:]
+			continue
+		}
+		b = b[6:]
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		second, _ := codeUnit(b)
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return true
+		}
+		b = b[6:]
+	}
+	return false
+}
+
+// codeUnit reads the \uXXXX that b begins with.
+func codeUnit(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(unit), err == nil
 }

@@ -47,9 +47,16 @@ func Unavailable(code, detail string, after time.Duration) Problem {
 	return p
 }
 
-// Invalid returns a 422 that names the fields.
+// MaxFaults is how many faults an answer lists: a small request must not cause a huge answer.
+const MaxFaults = 100
+
+// Invalid returns a 422 that names the fields, the first MaxFaults of them.
 func Invalid(faults ...Fault) Problem {
 	p := New(http.StatusUnprocessableEntity, "invalid_request", "Some members of the request are invalid; nothing was done.")
+	if len(faults) > MaxFaults {
+		p.Detail = "Many members of the request are invalid, and only the first faults are listed; nothing was done."
+		faults = faults[:MaxFaults]
+	}
 	p.Faults = faults
 	return p
 }

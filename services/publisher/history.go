@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -68,44 +69,80 @@ func clientOf(e events.Event) string {
 	return ""
 }
 
-// parseFilter refuses parameters that it doesn't know: a misspelt one would silently widen the answer.
-func parseFilter(tenant string, query url.Values) (filter, *problem.Fault) {
+// parseFilter refuses parameters that it doesn't know, that are empty or that stand there twice: ignoring one would silently widen the answer.
+func parseFilter(tenant, rawQuery string) (filter, *problem.Fault) {
 	f := filter{limit: 100, span: ledger.Range{Topics: []string{events.TenantTopics(tenant)}}}
+	// Not URL.Query, which drops what it can't read.
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return f, &problem.Fault{Field: "query", Detail: "can't be read: percent-encode its values"}
+	}
 	for name, values := range query {
-		v := values[0]
-		var err error
-		switch name {
-		case "user":
-			f.user = v
-			// Only events that name the user can match, and they all lie in the user's shard.
-			f.span.Topics = []string{events.UserTopics(tenant, v)}
-		case "session":
-			f.session = v
-		case "device":
-			f.device = v
-		case "client":
-			f.client = v
-		case "scope":
-			f.kinds = append(f.kinds, events.Kind(v))
-		case "since":
-			f.span.Since, err = parseSince(v)
-		case "after":
-			f.span.After, err = strconv.ParseUint(v, 10, 63)
-		case "limit":
-			if f.limit, err = strconv.Atoi(v); err == nil && (f.limit < 1 || f.limit > 1000) {
-				err = errors.New("out of range")
-			}
-		case "follow":
-			f.span.Follow, err = strconv.ParseBool(v)
-		default:
-			return f, &problem.Fault{Field: name, Detail: "isn't a parameter of this call: it knows user, session, device, client, scope, since, after, limit, follow"}
+		remedy := f.set(tenant, name, values[0])
+		if remedy == "" && len(values) > 1 {
+			remedy = "must be given once"
 		}
-		if err != nil || len(values) > 1 {
-			return f, &problem.Fault{Field: name, Detail: "must be given once: since as RFC 3339 or a duration such as 2h, after as a position, limit as 1 to 1000, follow as true or false"}
+		if remedy != "" {
+			if !parameterName.MatchString(name) {
+				name = "query"
+			}
+			return f, &problem.Fault{Field: name, Detail: remedy}
 		}
 	}
-	f.span.New = f.span.Follow && f.span.After == 0 && f.span.Since.IsZero()
+	if f.span.Follow && query.Has("limit") {
+		return f, &problem.Fault{Field: "limit", Detail: "doesn't go together with follow: leave one of them out"}
+	}
+	f.span.New = f.span.Follow && !query.Has("after") && !query.Has("since")
 	return f, nil
+}
+
+// parameterName is what a fault may repeat of a query that it doesn't know.
+var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
+
+// set takes one parameter. It returns what to do instead, or "".
+func (f *filter) set(tenant, name, v string) string {
+	var err error
+	switch name {
+	case "user":
+		f.user = v
+		// Only events that name the user can match, and they all lie in the user's shard.
+		f.span.Topics = []string{events.UserTopics(tenant, v)}
+		return events.IDFault(v)
+	case "session":
+		f.session = v
+		return events.IDFault(v)
+	case "device":
+		f.device = v
+		return events.IDFault(v)
+	case "client":
+		f.client = v
+		return events.IDFault(v)
+	case "scope":
+		f.kinds = []events.Kind{events.Kind(v)}
+		if !slices.Contains(events.Kinds(), events.Kind(v)) {
+			return "must be one of session, user, device, client, tenant"
+		}
+	case "since":
+		if f.span.Since, err = parseSince(v); err != nil {
+			return "must be an RFC 3339 time, or a duration such as 2h"
+		}
+	case "after":
+		if f.span.After, err = strconv.ParseUint(v, 10, 63); err != nil {
+			return "must be a position"
+		}
+	case "limit":
+		if f.limit, err = strconv.Atoi(v); err != nil || f.limit < 1 || f.limit > 1000 {
+			return "must be 1 to 1000"
+		}
+	case "follow":
+		if v != "true" && v != "false" {
+			return "must be true or false"
+		}
+		f.span.Follow = v == "true"
+	default:
+		return "isn't a parameter of this call: it knows user, session, device, client, scope, since, after, limit, follow"
+	}
+	return ""
 }
 
 func parseSince(v string) (time.Time, error) {
@@ -115,35 +152,39 @@ func parseSince(v string) (time.Time, error) {
 	return time.Parse(time.RFC3339, v)
 }
 
+// maxAnswerBytes bounds the events of one answer, because one event may be half a megabyte. It is looked at behind each event.
+const maxAnswerBytes = 8 << 20
+
 func (s *Service) handleHistory(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
-	f, fault := parseFilter(key.Tenant, r.URL.Query())
+	f, fault := parseFilter(key.Tenant, r.URL.RawQuery)
 	if fault != nil {
-		p := problem.Invalid(*fault)
-		p.Status, p.Title = http.StatusBadRequest, http.StatusText(http.StatusBadRequest)
+		p := problem.New(http.StatusBadRequest, "invalid_parameter", "A parameter is invalid; nothing was read.")
+		p.Faults = []problem.Fault{*fault}
 		s.refuse(w, p)
 		return
 	}
 	if f.span.Follow {
-		s.follow(w, r, f)
+		s.follow(w, r, key.ID, f)
 		return
 	}
 	records := []Record{}
 	var next uint64
+	size := 0
 	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
 		if entry.Event == nil || !f.match(entry.Event) {
 			return nil
 		}
-		if len(records) == f.limit {
+		if len(records) == f.limit || size > maxAnswerBytes {
 			next = records[len(records)-1].Position
 			return ledger.ErrStop
 		}
-		records = append(records, Record{Position: entry.Position, Stored: entry.Stored.UTC(), Event: slices.Clone(entry.Data)})
+		size += len(entry.Data)
+		records = append(records, recordOf(entry))
 		return nil
 	}, nil)
 	if err != nil {
-		s.cfg.Log.WithError(err).Warn("history couldn't be read")
-		s.refuse(w, problem.Unavailable("history_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second))
+		s.unreadable(w, r, err)
 		return
 	}
 	answer := map[string]any{"revocations": records}
@@ -153,16 +194,39 @@ func (s *Service) handleHistory(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, answer)
 }
 
-// follow streams records as NDJSON until the caller goes away. An empty line each 15 s without news finds out whether it is still there.
-func (s *Service) follow(w http.ResponseWriter, r *http.Request, f filter) {
+func recordOf(entry ledger.Entry) Record {
+	return Record{Position: entry.Position, Stored: entry.Stored.UTC(), Event: entry.Data}
+}
+
+// unreadable answers that the ledger can't be read, unless the caller has gone away.
+func (s *Service) unreadable(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	s.cfg.Log.WithError(err).Warn("history couldn't be read")
+	s.refuse(w, problem.Unavailable("history_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second))
+}
+
+// errKeyRevoked ends a following reading whose API key has been revoked meanwhile.
+var errKeyRevoked = errors.New("the follower's API key was revoked")
+
+// follow streams records as NDJSON until the caller goes away. The answer begins once nothing can be missed any more. An empty line each 15 s
+// without news finds out whether the caller is still there. A stream that breaks on this side is cut off, so that it doesn't look complete.
+func (s *Service) follow(w http.ResponseWriter, r *http.Request, keyID string, f filter) {
 	ctl := http.NewResponseController(w)
 	// The stream has no end; each write has a deadline of its own instead.
 	_ = ctl.SetReadDeadline(time.Time{})
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	_ = ctl.Flush()
+	began := false
 	write := func(line []byte) error {
+		if !s.cfg.Keys.Live(keyID) {
+			return errKeyRevoked
+		}
+		if !began {
+			began = true
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusOK)
+		}
 		if err := ctl.SetWriteDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			return err
 		}
@@ -175,13 +239,18 @@ func (s *Service) follow(w http.ResponseWriter, r *http.Request, f filter) {
 		if entry.Event == nil || !f.match(entry.Event) {
 			return nil
 		}
-		line, err := json.Marshal(Record{Position: entry.Position, Stored: entry.Stored.UTC(), Event: entry.Data})
+		line, err := json.Marshal(recordOf(entry))
 		if err != nil {
 			return err
 		}
 		return write(line)
 	}, func() error { return write(nil) })
-	if err != nil && r.Context().Err() == nil {
-		s.cfg.Log.WithError(err).Info("a follower of the history ended")
+	switch {
+	case err == nil, r.Context().Err() != nil:
+	case !began:
+		s.unreadable(w, r, err)
+	default:
+		s.cfg.Log.WithError(err).Info("a follower of the history was cut off")
+		panic(http.ErrAbortHandler)
 	}
 }

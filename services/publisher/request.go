@@ -35,7 +35,8 @@ type Revocation struct {
 	ExpiresAt   *time.Time        `json:"expires_at,omitempty"`
 }
 
-// foreign returns the members that don't apply to the scope. Ignoring them would do something else than the caller meant.
+// foreign returns the members that don't apply to the scope, which is one of the five. Ignoring them would do something else than the caller
+// meant.
 func (q Revocation) foreign() []string {
 	allowed := strings.Fields(map[events.Kind]string{
 		events.KindSession: "session user device client auth_time session_expires_at",
@@ -89,7 +90,7 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 		return nil, err
 	}
 	cutoff := st.now
-	if q.Cutoff != nil {
+	if q.Cutoff != nil && q.Scope != events.KindSession {
 		cutoff = events.Floor(*q.Cutoff)
 		if cutoff.After(st.now.Add(st.clockSkew)) {
 			fault("cutoff", "lies more than %v in the future and would lock people out: leave it out for now", st.clockSkew)
@@ -99,6 +100,10 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 		common.ExpiresAt = st.expiry(q, cutoff)
 	} else {
 		common.ExpiresAt = events.Floor(*q.ExpiresAt)
+	}
+	if !slices.Contains(events.Kinds(), q.Scope) {
+		fault("scope", "must be one of session, user, device, client, tenant")
+		return nil, &events.InvalidError{Faults: faults}
 	}
 	for _, name := range q.foreign() {
 		fault(name, "doesn't apply to scope %s: leave it out", q.Scope)
@@ -118,9 +123,6 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 		e = &events.ClientLoggedOut{Common: common, Client: q.Client, Cutoff: cutoff}
 	case events.KindTenant:
 		e = &events.TenantLoggedOut{Common: common, Cutoff: cutoff}
-	default:
-		fault("scope", "must be one of session, user, device, client, tenant")
-		return nil, &events.InvalidError{Faults: faults}
 	}
 	if err := e.Validate(); err != nil {
 		faults = append(faults, faultsOf(err)...)
@@ -150,7 +152,8 @@ func (st stamp) common(q Revocation) (events.Common, error) {
 	}, nil
 }
 
-// expiry is the contract's: the session's own end if known, else auth time + max age, else now + max age, and leeway.
+// expiry is the contract's: the session's own end if known, else auth time + max age, else now + max age, and leeway. A session that is named
+// beside a cutoff may have begun after it, so that its end counts from now.
 func (st stamp) expiry(q Revocation, cutoff time.Time) time.Time {
 	end := cutoff.Add(st.maxAge)
 	switch {
@@ -158,8 +161,18 @@ func (st stamp) expiry(q Revocation, cutoff time.Time) time.Time {
 		end = *q.SessionExpiresAt
 	case q.Scope == events.KindSession && q.AuthTime != nil:
 		end = q.AuthTime.Add(st.maxAge)
+	case len(q.KnownSessions) > 0 && cutoff.Before(st.now):
+		end = st.now.Add(st.maxAge)
 	}
-	return events.Floor(end.Add(st.leeway))
+	end = events.Floor(end.Add(st.leeway))
+	// The dates behind it are held to years that can be written; one at their edge mustn't become a fault of a member that wasn't given.
+	if latest := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC); end.After(latest) {
+		return latest
+	}
+	if end.Before(time.Unix(0, 0)) {
+		return time.Unix(0, 0).UTC()
+	}
+	return end
 }
 
 func floored(t *time.Time) time.Time {
@@ -169,11 +182,11 @@ func floored(t *time.Time) time.Time {
 	return events.Floor(*t)
 }
 
-// validTraceParent drops a header that isn't of W3C Trace Context's form, as the specification asks (section 3.2.2.3); a caller's broken
-// tracing must not keep a session alive.
+// validTraceParent drops a header that isn't of W3C Trace Context's form (section 3.2.2), or is of all zeros; a caller's broken tracing must not
+// keep a session alive.
 func validTraceParent(h string) string {
 	const form = "00-00000000000000000000000000000000-0000000000000000-00"
-	if len(h) != len(form) {
+	if len(h) != len(form) || h[:2] == "ff" || h[3:35] == form[3:35] || h[36:52] == form[36:52] {
 		return ""
 	}
 	for i := range len(h) {

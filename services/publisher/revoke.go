@@ -2,10 +2,10 @@ package publisher
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -83,7 +83,7 @@ func lastPosition(receipts []Receipt) uint64 {
 
 // revoke validates all, then publishes all. The problem has status 0 when every revocation is stored.
 func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) ([]Receipt, problem.Problem) {
-	call, p := s.parseCall(r)
+	call, p := parseCall(r)
 	if p.Status != 0 {
 		return nil, p
 	}
@@ -92,7 +92,9 @@ func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, ar
 	var faults []problem.Fault
 	for i, q := range batch {
 		if q.Scope == events.KindTenant && !key.Has(access.ScopeAdmin) {
-			return nil, problem.New(http.StatusForbidden, "api_key_scope", "Logging out a whole tenant takes an API key with the scope admin.")
+			p := problem.New(http.StatusForbidden, "api_key_scope", "Logging out a whole tenant takes an API key with the scope admin.")
+			p.Authenticate = `Bearer realm="curfew", error="insufficient_scope", scope="admin"`
+			return nil, p
 		}
 		e, err := st.event(q)
 		if err != nil {
@@ -133,7 +135,7 @@ type call struct {
 	timeout        time.Duration
 }
 
-func (s *Service) parseCall(r *http.Request) (call, problem.Problem) {
+func parseCall(r *http.Request) (call, problem.Problem) {
 	c := call{timeout: 5 * time.Second}
 	keys := r.Header.Values("Idempotency-Key")
 	if len(keys) > 1 || len(keys) == 1 && !validIdempotencyKey(keys[0]) {
@@ -142,17 +144,21 @@ func (s *Service) parseCall(r *http.Request) (call, problem.Problem) {
 	if len(keys) == 1 {
 		c.idempotencyKey = keys[0]
 	}
-	query := r.URL.Query()
-	for name := range query {
-		if name != "wait" && name != "timeout" {
-			return c, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters wait and timeout.")
+	// url.ParseQuery, because URL.Query drops what it can't read.
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	for name, values := range query {
+		if name != "wait" && name != "timeout" || len(values) != 1 {
+			err = errors.New("unknown or repeated")
 		}
 	}
-	if wait := query.Get("wait"); wait != "" && wait != "stored" {
+	if err != nil {
+		return c, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters wait and timeout, each once.")
+	}
+	if query.Has("wait") && query.Get("wait") != "stored" {
 		return c, problem.New(http.StatusUnprocessableEntity, "unsupported_wait", "wait must be stored: every 200 means stored; pass the answer's position to Curfew-Position to wait for a replica.")
 	}
-	if t := query.Get("timeout"); t != "" {
-		d, err := time.ParseDuration(t)
+	if query.Has("timeout") {
+		d, err := time.ParseDuration(query.Get("timeout"))
 		if err != nil || d < time.Millisecond || d > 30*time.Second {
 			return c, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 1ms and 30s, such as 2s.")
 		}
@@ -171,10 +177,4 @@ func validIdempotencyKey(k string) bool {
 		}
 	}
 	return true
-}
-
-// canonical is a request in one spelling. A struct of strings and times can't fail to marshal.
-func canonical(q Revocation) []byte {
-	b, _ := json.Marshal(q)
-	return b
 }

@@ -58,12 +58,16 @@ func New(cfg Config) (*Service, error) {
 	missing(cfg.Keys == nil, "Keys")
 	missing(len(cfg.MessageKey) == 0, "MessageKey")
 	missing(cfg.MaxAge <= 0, "MaxAge")
+	missing(cfg.Leeway <= 0, "Leeway")
 	missing(cfg.Metrics == nil, "Metrics")
 	missing(cfg.Log == nil, "Log")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
 	if cfg.ClockSkew == 0 {
 		cfg.ClockSkew = 5 * time.Second
 	}
-	return &Service{cfg: cfg}, errors.Join(errs...)
+	return &Service{cfg: cfg}, nil
 }
 
 // Routes adds the service's calls to mux.

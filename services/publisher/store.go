@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,64 +30,96 @@ var errKeyReused = errors.New("idempotency key was used for another request")
 
 // store publishes the events and waits for the stream's acknowledgements.
 func (s *Service) store(r *http.Request, key access.Key, c call, batch []Revocation, evs []events.Event) ([]Receipt, problem.Problem) {
-	topics := make([]string, len(evs))
-	msgs := make([]*message.Message, len(evs))
+	pub := publication{key: key, call: c, evs: evs, topics: make([]string, len(evs)), msgs: make([]*message.Message, len(evs)), request: s.requestHash(batch)}
 	for i, e := range evs {
 		data, err := events.Encode(e)
 		if err != nil {
 			return nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", err.Error())
 		}
-		if len(data) > maxMessageBytes {
-			return nil, problem.New(http.StatusUnprocessableEntity, "event_too_large", "The revocation is too large for one event: name fewer known_sessions and send the rest in another call.")
-		}
-		msgs[i] = message.NewMessage(e.Meta().ID, data)
-		msgs[i].Metadata.Set("Content-Type", events.ContentType)
-		msgs[i].Metadata.Set(bus.MsgIDKey, s.messageID(key, c, i, e))
-		msgs[i].Metadata.Set(headerRequest, s.requestHash(batch[i]))
-		topics[i] = events.TopicOf(e).String()
+		pub.msgs[i] = message.NewMessage(e.Meta().ID, data)
+		pub.msgs[i].Metadata.Set("Content-Type", events.ContentType)
+		pub.msgs[i].Metadata.Set(bus.MsgIDKey, s.messageID(key, c, i, e))
+		pub.msgs[i].Metadata.Set(headerRequest, pub.request)
+		pub.topics[i] = events.TopicOf(e).String()
 	}
 	// The caller going away doesn't call the logout off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.timeout)
 	defer cancel()
+	return s.settle(pub, s.publish(ctx, pub))
+}
+
+// publication is one call on its way to the stream. Its slices have one entry for each event.
+type publication struct {
+	key    access.Key
+	call   call
+	evs    []events.Event
+	topics []string
+	msgs   []*message.Message
+	// request is the hash of the whole call.
+	request string
+}
+
+// outcome is what became of one event: stored holds what lies in the stream, which for a repeated call is the first call's event.
+type outcome struct {
+	ack    bus.Ack
+	stored events.Event
+	err    error
+}
+
+// publish stores the events. With an Idempotency-Key the first goes ahead of the others: whether the key stands for this call is known before
+// anything else is stored.
+func (s *Service) publish(ctx context.Context, pub publication) []outcome {
 	began := time.Now()
-	acks, errs := s.publish(ctx, topics, msgs)
-	s.cfg.Metrics.PublishSeconds.Observe(time.Since(began).Seconds())
-	return s.settle(ctx, key, c, evs, msgs, acks, errs)
-}
-
-// maxMessageBytes keeps an event and its headers below NATS's default limit of 1 MiB.
-const maxMessageBytes = 1<<20 - 16<<10
-
-func (s *Service) publish(ctx context.Context, topics []string, msgs []*message.Message) ([]bus.Ack, []error) {
-	if len(msgs) == 1 {
-		ack, err := s.cfg.Stream.PublishAck(ctx, topics[0], msgs[0])
-		return []bus.Ack{ack}, []error{err}
+	defer func() { s.cfg.Metrics.PublishSeconds.Observe(time.Since(began).Seconds()) }()
+	out := make([]outcome, len(pub.evs))
+	rest := 0
+	if len(pub.evs) == 1 || pub.call.idempotencyKey != "" {
+		ack, err := s.cfg.Stream.PublishAck(ctx, pub.topics[0], pub.msgs[0])
+		out[0] = s.outcomeOf(ctx, pub, 0, ack, err)
+		if out[0].err != nil {
+			for i := range out {
+				out[i].err = out[0].err
+			}
+			return out
+		}
+		rest = 1
 	}
-	return s.cfg.Stream.PublishAll(ctx, topics, msgs)
+	if rest == len(pub.evs) {
+		return out
+	}
+	acks, errs := s.cfg.Stream.PublishAll(ctx, pub.topics[rest:], pub.msgs[rest:])
+	for i := range acks {
+		out[rest+i] = s.outcomeOf(ctx, pub, rest+i, acks[i], errs[i])
+	}
+	return out
 }
 
-// settle turns acknowledgements into receipts, or the first trouble into a problem that says how much is stored.
-func (s *Service) settle(ctx context.Context, key access.Key, c call, evs []events.Event, msgs []*message.Message, acks []bus.Ack, errs []error) ([]Receipt, problem.Problem) {
-	receipts := make([]Receipt, len(evs))
+func (s *Service) outcomeOf(ctx context.Context, pub publication, i int, ack bus.Ack, err error) outcome {
+	o := outcome{ack: ack, stored: pub.evs[i], err: err}
+	if err == nil && ack.Duplicate {
+		o.stored, o.err = s.original(ctx, ack.Position, pub.request)
+	}
+	return o
+}
+
+// settle turns outcomes into receipts, or the worst of them into a problem that says how much is stored.
+func (s *Service) settle(pub publication, outcomes []outcome) ([]Receipt, problem.Problem) {
+	receipts := make([]Receipt, len(outcomes))
 	var trouble error
 	stored := 0
-	for i, e := range evs {
-		err := errs[i]
-		if err == nil && acks[i].Duplicate {
-			e, err = s.original(ctx, acks[i].Position, msgs[i].Metadata.Get(headerRequest))
-		}
-		s.count(key, evs[i], acks[i], err)
-		if err != nil {
-			if trouble == nil || errors.Is(err, bus.ErrUnknownOutcome) {
-				trouble = err
+	for i, o := range outcomes {
+		s.count(pub.key, pub.evs[i], o)
+		if o.err != nil {
+			if trouble == nil || errors.Is(o.err, bus.ErrUnknownOutcome) {
+				trouble = o.err
 			}
 			continue
 		}
 		stored++
-		receipts[i] = receiptOf(e, acks[i].Position, acks[i].Duplicate)
+		receipts[i] = receiptOf(o.stored, o.ack.Position, o.ack.Duplicate)
 	}
 	if trouble != nil {
-		return nil, problemOf(trouble, stored, len(evs), c)
+		return nil, problemOf(trouble, stored, len(outcomes), pub.call)
 	}
 	return receipts, problem.Problem{}
 }
@@ -115,40 +148,53 @@ func problemOf(err error, stored, all int, c call) problem.Problem {
 	}
 	switch {
 	case errors.Is(err, errKeyReused):
-		return problem.New(http.StatusConflict, "idempotency_key_reused", "This Idempotency-Key was used for another request within the last 10 minutes: use a new key for a new request.")
-	case errors.Is(err, bus.ErrFull):
-		return problem.Unavailable("ledger_full", "Not stored: the ledger is full. Give it more room (disk, or the stream's MaxBytes); 'curfew doctor' shows both. "+again, 5*time.Second)
+		return problem.New(http.StatusConflict, "idempotency_key_reused", "Nothing was stored: this Idempotency-Key was used for another request within the last 10 minutes. Use a new key for a new request.")
+	// Before the others: an outcome that is unknown stays unknown whatever else is known of it.
 	case errors.Is(err, bus.ErrUnknownOutcome):
 		return problem.Unavailable("outcome_unknown", "The stream didn't acknowledge in time, so it is unknown whether it was stored. "+again, time.Second)
+	case errors.Is(err, bus.ErrFull):
+		return problem.Unavailable("ledger_full", "Not stored: the ledger is full. Give it more room (disk, or the stream's MaxBytes); 'curfew doctor' shows both. "+again, 5*time.Second)
+	case errors.Is(err, bus.ErrInvalid):
+		return problem.New(http.StatusUnprocessableEntity, "event_too_large", "Not stored: the event is larger than NATS takes. Name fewer known_sessions and send the rest in another call, or raise max_payload.")
 	}
 	return problem.Unavailable("not_stored", "Not stored: the stream can't be reached or refused it. 'curfew doctor' tells why. "+again, time.Second)
 }
 
-// count counts and logs the outcome of one event where it is decided.
-func (s *Service) count(key access.Key, e events.Event, ack bus.Ack, err error) {
+// count counts and logs the outcome of one event where it is decided. asked is what the call asked for.
+func (s *Service) count(key access.Key, asked events.Event, o outcome) {
 	result := "stored"
 	switch {
-	case err == nil && ack.Duplicate:
+	case o.err == nil && o.ack.Duplicate:
 		result = "duplicate"
-	case err == nil:
-	case errors.Is(err, errKeyReused):
+	case o.err == nil:
+	case errors.Is(o.err, errKeyReused):
 		result = "refused"
-	case errors.Is(err, bus.ErrUnknownOutcome):
+	case errors.Is(o.err, bus.ErrUnknownOutcome):
 		result = "unknown"
 	default:
 		result = "not_stored"
 	}
-	s.cfg.Metrics.Published.WithLabelValues(events.Name(e), result).Inc()
+	s.cfg.Metrics.Published.WithLabelValues(events.Name(asked), result).Inc()
+	e := asked
+	if o.stored != nil {
+		// Of a repeated call it is the first one's event that can be found in the ledger.
+		e = o.stored
+	}
 	m := e.Meta()
 	log := s.cfg.Log.WithFields(logrus.Fields{
 		telemetry.FieldEvent: m.ID, telemetry.FieldType: events.Name(e), telemetry.FieldTenant: m.Tenant, telemetry.FieldKey: key.ID,
-		telemetry.FieldPosition: ack.Position, telemetry.FieldUserHash: s.cfg.Hasher.ID(m.Tenant, "user", e.UserID()),
+		telemetry.FieldPosition: o.ack.Position, telemetry.FieldUserHash: s.cfg.Hasher.ID(m.Tenant, "user", e.UserID()), "result": result,
 	})
-	if err != nil {
-		log.WithError(err).WithField("result", result).Error("revocation wasn't stored")
-		return
+	switch result {
+	case "refused":
+		log.WithError(o.err).Warn("revocation refused")
+	case "unknown":
+		log.WithError(o.err).Error("it is unknown whether a revocation was stored")
+	case "not_stored":
+		log.WithError(o.err).Error("revocation wasn't stored")
+	default:
+		log.Info("revocation stored")
 	}
-	log.WithField("result", result).Info("revocation stored")
 }
 
 // messageID is the id by which the stream recognises a repeated call. It is deduplicated stream-wide, so whoever guesses one suppresses
@@ -162,9 +208,12 @@ func (s *Service) messageID(key access.Key, c call, index int, e events.Event) s
 	return key.ID + "/" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// requestHash is a keyed hash of what was asked for, in the order of the struct's members.
-func (s *Service) requestHash(q Revocation) string {
+// requestHash is a keyed hash of all that a call asks for, in the order of the struct's members, so that an array that merely begins like
+// another isn't taken for it.
+func (s *Service) requestHash(batch []Revocation) string {
 	mac := hmac.New(sha256.New, s.cfg.MessageKey)
-	_, _ = fmt.Fprintf(mac, "request\x00%s", canonical(q))
+	_, _ = mac.Write([]byte("request\x00"))
+	// Structs of strings and times of four-digit years can't fail to marshal.
+	_ = json.NewEncoder(mac).Encode(batch)
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }

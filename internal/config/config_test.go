@@ -1,0 +1,133 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/config"
+)
+
+func TestDefaultIsValid(t *testing.T) {
+	if err := config.Default().Validate(); err != nil {
+		t.Error(err)
+	}
+	if c := config.Default(); !c.Has(config.RoleGate) || c.Has("console") {
+		t.Errorf("roles: %v", c.Roles)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	const reachable, form = "is reachable from other machines", "write host:port"
+	listen := func(addr string) func(*config.Config) { return func(c *config.Config) { c.Listen = addr } }
+	tests := []struct {
+		name   string
+		change func(*config.Config)
+		// want is what the error must say, or "" for none.
+		want string
+	}{
+		{name: "loopback", change: listen("127.0.0.1:0")},
+		{name: "all of loopback", change: listen("127.9.9.9:7080")},
+		{name: "IPv6 loopback", change: listen("[::1]:7080")},
+		{name: "localhost", change: listen("localhost:7080")},
+		{name: "all of IPv4", change: listen("0.0.0.0:7080"), want: reachable},
+		{name: "all of IPv6", change: listen("[::]:7080"), want: reachable},
+		{name: "everything", change: listen(":7080"), want: reachable},
+		{name: "an IPv4 address", change: listen("192.0.2.1:7080"), want: reachable},
+		{name: "an IPv6 address", change: listen("[2001:db8::1]:7080"), want: reachable},
+		{name: "a name", change: listen("curfew.internal:7080"), want: reachable},
+		{name: "a name that begins like loopback", change: listen("127.0.0.1.evil.example:7080"), want: reachable},
+		{name: "a name that begins like localhost", change: listen("localhost.evil.example:7080"), want: reachable},
+		{name: "no port", change: listen("127.0.0.1"), want: form},
+		{name: "a port that is none", change: listen("127.0.0.1:http"), want: form},
+		{name: "a port too high", change: listen("127.0.0.1:65536"), want: form},
+		{name: "empty", change: listen(""), want: form},
+		{name: "behind a proxy", change: func(c *config.Config) { c.Listen, c.BehindProxy = ":7080", true }},
+		{name: "TLS", change: func(c *config.Config) { c.Listen, c.TLSCertFile, c.TLSKeyFile = ":7080", "c", "k" }},
+		{name: "half of TLS", change: func(c *config.Config) { c.TLSKeyFile = "k" }, want: "tls_cert_file, tls_key_file: give both"},
+		{name: "no admin listener", change: func(c *config.Config) { c.AdminListen = "" }},
+		{name: "a bad admin listener", change: func(c *config.Config) { c.AdminListen = "x" }, want: "admin_listen: " + form},
+
+		{name: "retention as long as it must be", change: func(c *config.Config) { c.Ledger.Retention = c.MaxAge + config.Leeway }},
+		{name: "retention shorter than max age", change: func(c *config.Config) { c.Ledger.Retention = 24 * time.Hour },
+			want: "ledger.retention: 24h0m0s is shorter than max_age and leeway (720h5m0s): a session could outlive its revocation; lengthen it or leave it out"},
+		{name: "max age longer than retention", change: func(c *config.Config) { c.Ledger.Retention, c.MaxAge = 721*time.Hour, 8760*time.Hour }, want: "ledger.retention: 721h0m0s is shorter"},
+		{name: "retention negative", change: func(c *config.Config) { c.Ledger.Retention = -1 }, want: "ledger.retention"},
+		{name: "retention within the duplicate window", change: func(c *config.Config) { c.MaxAge, c.Ledger.Retention = time.Minute, 6*time.Minute }, want: "ledger.retention: must be at least 10m0s"},
+		{name: "no max age", change: func(c *config.Config) { c.MaxAge = 0 }, want: "max_age: must be at least 1m"},
+		{name: "no budget", change: func(c *config.Config) { c.StalenessBudget = 0 }, want: "staleness_budget"},
+		{name: "beats too rare for the budget", change: func(c *config.Config) { c.Ledger.BeatInterval = 6 * time.Second }, want: "ledger.beat_interval"},
+		{name: "negative sync", change: func(c *config.Config) { c.Ledger.SyncInterval = -1 }, want: "ledger.sync_interval"},
+		{name: "negative size", change: func(c *config.Config) { c.Ledger.MaxBytes = -1 }, want: "ledger.max_bytes"},
+		{name: "copies without a cluster", change: func(c *config.Config) { c.Ledger.Replicas = 3 }, want: "set nats.url"},
+		{name: "copies in a cluster", change: func(c *config.Config) { c.Ledger.Replicas, c.NATS.URL = 3, "nats://a" }},
+		{name: "too many copies", change: func(c *config.Config) { c.Ledger.Replicas, c.NATS.URL = 7, "nats://a" }, want: "use 1, 3 or 5"},
+		{name: "no clock skew", change: func(c *config.Config) { c.ClockSkew = 0 }, want: "clock_skew"},
+		{name: "too much clock skew", change: func(c *config.Config) { c.ClockSkew = 2 * time.Hour }, want: "clock_skew"},
+		{name: "no roles", change: func(c *config.Config) { c.Roles = nil }, want: "roles: give at least one"},
+		{name: "unknown role", change: func(c *config.Config) { c.Roles = []string{"gate", "king"} }, want: `roles: "king"`},
+		{name: "no folder", change: func(c *config.Config) { c.DataDir = "" }, want: "data_dir"},
+		{name: "no folder with an external NATS", change: func(c *config.Config) { c.DataDir, c.NATS.URL = "", "nats://a" }},
+		{name: "credentials for nobody", change: func(c *config.Config) { c.NATS.CredsFile = "f" }, want: "set nats.url, or leave them out"},
+		{name: "half a certificate", change: func(c *config.Config) { c.NATS.URL, c.NATS.CertFile = "nats://a", "f" }, want: "nats.cert_file, nats.key_file"},
+		{name: "an open embedded server", change: func(c *config.Config) { c.NATS.Listen = ":4222" }, want: "could forge the ledger"},
+		{name: "an embedded server on loopback", change: func(c *config.Config) { c.NATS.Listen = "127.0.0.1:4222" }},
+		{name: "both kinds of server", change: func(c *config.Config) { c.NATS.URL, c.NATS.Listen = "nats://a", "127.0.0.1:4222" }, want: "nats.listen"},
+		{name: "no algorithms", change: func(c *config.Config) { c.JWT.KeyFile = "k" }, want: "jwt.algorithms"},
+		{name: "no keys", change: func(c *config.Config) { c.JWT.Algorithms = []string{"RS256"} }, want: "exactly one"},
+		{name: "two keys", change: func(c *config.Config) { c.JWT.Algorithms, c.JWT.KeyFile, c.JWT.JWKSURL = []string{"RS256"}, "k", "u" }, want: "exactly one"},
+		{name: "a tenant that is none", change: func(c *config.Config) { c.JWT.Algorithms, c.JWT.KeyFile, c.JWT.Tenant = []string{"RS256"}, "k", "*" }, want: "jwt.tenant"},
+		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
+		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
+		{name: "negative drain", change: func(c *config.Config) { c.DrainWindow = -1 }, want: "drain_window"},
+		{name: "log format", change: func(c *config.Config) { c.LogFormat = "xml" }, want: "log_format"},
+		{name: "log level", change: func(c *config.Config) { c.LogLevel = "loud" }, want: "log_level"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config.Default()
+			tt.change(&c)
+			err := c.Validate()
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("got %v, want none", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestValidateReportsAllAtOnce(t *testing.T) {
+	c := config.Config{Listen: "0.0.0.0:1", AllowedOrigins: []string{"*"}, Roles: []string{"x"}}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, name := range []string{"listen", "roles", "data_dir", "max_age", "staleness_budget", "ledger.beat_interval", "clock_skew", "heartbeat", "max_conns", "allowed_origins", "log_format", "log_level"} {
+		if !strings.Contains("\n"+err.Error(), "\n"+name+":") {
+			t.Errorf("%s isn't reported", name)
+		}
+	}
+	if n := strings.Count(err.Error(), "listen:"); n != 1 {
+		t.Errorf("listen is reported %d times", n)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	for origin, ok := range map[string]bool{
+		"https://app.example.com": true, "http://localhost:3000": true, "https://[::1]:8443": true, "https://xn--bcher-kva.example": true,
+		"https://app.example.com/": false, "https://app.example.com/x": false, "https://app.example.com?": false, "https://app.example.com#": false,
+		"https://*.example.com": false, "*": false, "null": false, "": false, "app.example.com": false, "//app.example.com": false, "https://": false,
+		"https://:443": false, "ftp://a": false, "https://u:p@a": false, "file:///": false, "https://a b": false,
+		// Browsers send none of these, so they would never match.
+		"https://App.example.com": false, "HTTPS://app.example.com": false, "https://app.example.com:443": false, "http://app.example.com:80": false,
+		"https://app.example.com:": false, "https://bücher.example": false,
+	} {
+		c := config.Default()
+		c.AllowedOrigins = []string{origin}
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("%q: got %v, want ok = %v", origin, err, ok)
+		}
+	}
+}
