@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -56,6 +57,9 @@ func demo(cmd *cobra.Command, r *remote, o demoOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if o.rounds < 1 {
+		return usageError{errors.New("--rounds must be at least 1")}
+	}
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(dir, "data")
 	cfg.DrainWindow = 200 * time.Millisecond
@@ -66,91 +70,98 @@ func demo(cmd *cobra.Command, r *remote, o demoOptions) (err error) {
 }
 
 // demoPage runs the services and the page until the command's context ends.
-func demoPage(cmd *cobra.Command, r *remote, cfg config.Config, listen string) error {
-	out := cmd.OutOrStdout()
+func demoPage(cmd *cobra.Command, r *remote, cfg config.Config, addr string) error {
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), "auto", "warning")
 	if err != nil {
 		return err
 	}
-	// The page's address is part of the server's configuration, so it is chosen first.
-	listen, err = settlePort(listen)
+	// The page's address is part of the server's configuration, so it is bound first.
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return hinted{fmt.Errorf("listen on %s: %w", addr, err), "choose another address with --listen, such as 127.0.0.1:0"}
+	}
+	defer func() { _ = listener.Close() }()
+	page := listener.Addr().String()
+	_, port, err := net.SplitHostPort(page)
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(listen)
+	cfg.AllowedOrigins = []string{"http://" + page, "http://localhost:" + port}
+
+	latencies := sampleapp.NewLatencies(linePrinter(cmd.OutOrStdout(), r.json))
+	defer latencies.Close()
+	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, OnShown: latencies.Shown})
 	if err != nil {
-		return usageError{err}
+		return untilInterrupted(err)
 	}
-	cfg.AllowedOrigins = []string{"http://" + listen, "http://localhost:" + port}
-	latencies := sampleapp.NewLatencies(func(l sampleapp.Line) {
-		if r.json {
+	defer stop()
+	defer s.Replica().Watch(latencies.Applied)()
+	return servePage(cmd, r, log, s, listener, latencies, cfg.DataDir)
+}
+
+// linePrinter returns what prints one line per event. Lines of several events don't mix.
+func linePrinter(out io.Writer, asJSON bool) func(sampleapp.Line) {
+	var mu sync.Mutex
+	return func(l sampleapp.Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asJSON {
 			_ = printJSON(out, l)
 			return
 		}
 		fmt.Fprintln(out, l)
-	})
-	defer latencies.Close()
-	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, OnShown: latencies.Shown})
-	if err != nil {
-		return err
 	}
-	defer stop()
-	defer s.Replica().Watch(latencies.Applied)()
+}
 
+// servePage serves the sample application until the command's context ends.
+func servePage(cmd *cobra.Command, r *remote, log *logrus.Logger, s *server.Server, l net.Listener, latencies *sampleapp.Latencies, dataDir string) error {
 	client, err := demoClient(cmd.Context(), s)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	page, err := sampleapp.New(sampleapp.Config{
-		API: client, APIURL: s.URL(), Replica: s.Replica(), Tabs: s.Fanout().Tabs, OnPublish: latencies.Published,
+	sample, err := sampleapp.New(sampleapp.Config{
+		API: client, APIURL: s.URL(), Host: l.Addr().String(), Replica: s.Replica(), Tabs: s.Fanout().Tabs, OnPublish: latencies.Published,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = page.Close() }()
-	listener, err := app.ListenHTTP(app.HTTPConfig{Addr: listen, Handler: page.Handler(), Log: log})
+	defer func() { _ = sample.Close() }()
+	page, err := app.ListenHTTP(app.HTTPConfig{Listener: l, Handler: sample.Handler(), Log: log})
 	if err != nil {
 		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		_ = listener.Stop(ctx)
+		_ = page.Stop(ctx)
 	}()
 	if r.json {
-		_ = printJSON(out, map[string]string{"page": "http://" + listen, "api": s.URL(), "admin": s.AdminURL(), "data_dir": cfg.DataDir})
+		err = printJSON(cmd.OutOrStdout(), map[string]string{"page": "http://" + page.Addr(), "api": s.URL(), "admin": s.AdminURL(), "data_dir": dataDir})
 	} else {
-		printWelcome(out, listen, s, cfg)
+		printWelcome(cmd.OutOrStdout(), page.Addr(), s, dataDir)
+	}
+	if err != nil {
+		return err
 	}
 	select {
 	case <-cmd.Context().Done():
 		return nil
 	case err := <-s.Failed():
 		return err
-	case err := <-listener.Failed():
+	case err := <-page.Failed():
 		return err
 	}
 }
 
-func printWelcome(out io.Writer, listen string, s *server.Server, cfg config.Config) {
+func printWelcome(out io.Writer, page string, s *server.Server, dataDir string) {
 	fmt.Fprintf(out, `Open http://%s in several tabs, and once more in a private window, sign in, and log out in one of them.
 
 API      %s
 health   %s/readyz
 command  curfew tail --url %s --data-dir %s
 
-`, listen, s.URL(), s.AdminURL(), s.URL(), cfg.DataDir)
-}
-
-// settlePort turns port 0 into a free port.
-func settlePort(addr string) (string, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "", hinted{fmt.Errorf("listen on %s: %w", addr, err), "choose another address with --listen, such as 127.0.0.1:0"}
-	}
-	settled := l.Addr().String()
-	return settled, l.Close()
+`, page, s.URL(), s.AdminURL(), s.URL(), dataDir)
 }
 
 // startDemo starts the services; stop takes them down again.

@@ -35,6 +35,18 @@ func TestDemoServesItsPage(t *testing.T) {
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a cross-site logout got %d, want 403", resp.StatusCode)
 	}
+	// DNS rebinding: another name that leads here isn't this application.
+	if req, err = http.NewRequestWithContext(t.Context(), http.MethodGet, page, nil); err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "rebound.example.com"
+	if resp, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("another host got %d, want 421", resp.StatusCode)
+	}
 	http.DefaultClient.CloseIdleConnections()
 	if code := stop(); code != exitDone {
 		t.Errorf("exit code %d\n%s", code, out)

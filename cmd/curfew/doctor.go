@@ -98,7 +98,11 @@ func printFindings(cmd *cobra.Command, r *remote, findings []server.Finding, sho
 		}
 	}
 	if r.json {
-		if err := printJSON(out, server.Findings{Findings: findings}); err != nil {
+		answer := map[string]any{"findings": findings}
+		if show {
+			answer["config"] = describeConfig()
+		}
+		if err := printJSON(out, answer); err != nil {
 			return err
 		}
 	} else {
@@ -109,7 +113,9 @@ func printFindings(cmd *cobra.Command, r *remote, findings []server.Finding, sho
 			}
 		}
 		if show {
-			printConfig(cmd)
+			for _, line := range describeConfig() {
+				fmt.Fprintln(out, line)
+			}
 		}
 	}
 	if failed > 0 {
@@ -118,12 +124,11 @@ func printFindings(cmd *cobra.Command, r *remote, findings []server.Finding, sho
 	return nil
 }
 
-func printConfig(cmd *cobra.Command) {
+// describeConfig is nil for a configuration that can't be read, which is a finding of its own.
+func describeConfig() []string {
 	cfg, err := config.Load(nil, os.Environ())
 	if err != nil {
-		return
+		return nil
 	}
-	for _, line := range config.Describe(cfg) {
-		fmt.Fprintln(cmd.OutOrStdout(), line)
-	}
+	return config.Describe(cfg)
 }

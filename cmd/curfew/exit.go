@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
-	"github.com/curfewhq/curfew/internal/bus"
 )
 
 // Exit codes, documented in the root command's help.
@@ -41,8 +39,12 @@ type coded int
 
 func (c coded) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// report prints an error for a person and returns its exit code. It is the one place where errors become exit codes.
-func report(w io.Writer, err error) int {
+// errInterrupted is what a verb returns that was stopped before it had an answer. Only verbs that have no end of their own (serve, tail, demo) are
+// done when they are interrupted.
+var errInterrupted = errors.New("interrupted before the answer came")
+
+// report prints an error and returns its exit code.
+func report(w io.Writer, err error, asJSON bool) int {
 	var code coded
 	if err == nil {
 		return exitDone
@@ -50,13 +52,20 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	if errors.Is(err, context.Canceled) {
-		return exitDone
+	if asJSON {
+		// A person reads the text; a program gets one object. Nothing can be done if standard error is gone.
+		_ = printJSON(w, map[string]any{"error": err.Error(), "hint": hintOf(err), "exit_code": codeOf(err)})
+	} else {
+		fmt.Fprintln(w, "curfew:", err)
+		if hint := hintOf(err); hint != "" {
+			fmt.Fprintln(w, "hint:", hint)
+		}
 	}
-	fmt.Fprintln(w, "curfew:", err)
-	if hint := hintOf(err); hint != "" {
-		fmt.Fprintln(w, "hint:", hint)
-	}
+	return codeOf(err)
+}
+
+// codeOf is the one place where errors become exit codes.
+func codeOf(err error) int {
 	var usage usageError
 	var refused *apiclient.Error
 	switch {
@@ -64,7 +73,7 @@ func report(w io.Writer, err error) int {
 		return exitUsage
 	case errors.As(err, &refused) && !refused.Retry:
 		return exitRefused
-	case errors.As(err, &refused), errors.Is(err, apiclient.ErrUnreachable):
+	case errors.As(err, &refused), errors.Is(err, apiclient.ErrUnreachable), errors.Is(err, errInterrupted):
 		return exitUnavailable
 	}
 	return exitFailed
@@ -72,7 +81,6 @@ func report(w io.Writer, err error) int {
 
 func hintOf(err error) string {
 	var h hinted
-	var b *bus.Error
 	var refused *apiclient.Error
 	switch {
 	case errors.As(err, &h):
@@ -81,9 +89,6 @@ func hintOf(err error) string {
 		return "start one with 'curfew serve', or give --url; 'curfew doctor' looks further"
 	case errors.As(err, &refused) && refused.Status == 401:
 		return "give a live key with --api-key-file or CURFEW_API_KEY"
-	case errors.As(err, &b):
-		// Its text holds the hint already.
-		return ""
 	}
 	return ""
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/services/publisher"
 )
@@ -90,7 +94,7 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 	f.StringVar(&o.reason, "reason", "admin", "why, for machines")
 	f.StringVar(&o.what.ReasonAdmin, "reason-admin", "", "why, for operators")
 	f.StringVar(&o.what.ReasonUser, "reason-user", "", "why, for the person")
-	f.StringVar(&o.idempotencyKey, "idempotency-key", "", "makes a repeated call harmless")
+	f.StringVar(&o.idempotencyKey, "idempotency-key", "", "makes a repeated call one event (default a fresh one, shown if the outcome is unknown)")
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for the ledger")
 	return cmd
 }
@@ -119,15 +123,17 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer c.Close()
-	header := http.Header{}
-	if o.idempotencyKey != "" {
-		header.Set("Idempotency-Key", o.idempotencyKey)
+	if o.idempotencyKey == "" {
+		if o.idempotencyKey, err = events.NewID(); err != nil {
+			return err
+		}
 	}
+	header := http.Header{"Idempotency-Key": {o.idempotencyKey}}
 	var receipt publisher.Receipt
 	began := time.Now()
 	path := "/v1/revocations?wait=stored&timeout=" + url.QueryEscape(o.timeout.String())
 	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &receipt); err != nil {
-		return err
+		return o.unsure(err)
 	}
 	if o.remote.json {
 		return printJSON(cmd.OutOrStdout(), receipt)
@@ -139,6 +145,22 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (%.1f ms)\n", note, receipt.Scope, receipt.ID, receipt.Position,
 		float64(time.Since(began).Microseconds())/1000)
 	return nil
+}
+
+// unsure adds to an error after which the revocation may be stored or not how to find out: by the same call again.
+func (o *revokeOptions) unsure(err error) error {
+	var refused *apiclient.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return hinted{fmt.Errorf("%w: it is unknown whether the revocation is stored", errInterrupted), o.again()}
+	case errors.As(err, &refused) && refused.Retry, errors.Is(err, apiclient.ErrUnreachable) && !errors.Is(err, syscall.ECONNREFUSED):
+		return hinted{err, o.again()}
+	}
+	return err
+}
+
+func (o *revokeOptions) again() string {
+	return "repeat it with --idempotency-key " + o.idempotencyKey + ": however often, it is one event"
 }
 
 func (o *revokeOptions) parseTimes() error {

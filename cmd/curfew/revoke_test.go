@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -51,5 +54,23 @@ func TestRevokeOfEverybodyAsksFirst(t *testing.T) {
 	}
 	if out := must(t, "check", "--session", "s", "--user", "u", "--client", "c-1", "--auth-time", begun()); !strings.HasPrefix(out, "active") {
 		t.Errorf("something was revoked all the same: %s", out)
+	}
+}
+
+// Whoever is interrupted must not read success: the revocation may be stored or not.
+func TestRevokeInterruptedIsUnknown(t *testing.T) {
+	// A server that takes the call and never answers.
+	taken := make(chan struct{})
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(taken)
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	defer hung.Close()
+	t.Setenv("CURFEW_API_KEY", "cfw_0011223344556677_"+strings.Repeat("0", 64))
+	out, stop := background(t, "revoke", "session", "s-1", "--url", hung.URL)
+	<-taken
+	if code := stop(); code != exitUnavailable || !strings.Contains(out.String(), "unknown whether") || !strings.Contains(out.String(), "--idempotency-key ") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	return report(stderr, err)
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	asJSON, _ := root.PersistentFlags().GetBool("json")
+	return report(stderr, err, asJSON)
 }
 
 // remote says which server a verb speaks to and how its answer is printed.
@@ -49,7 +54,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 server unreachab
 	f.StringVar(&r.url, "url", envOr("CURFEW_URL", "http://127.0.0.1:7080"), "server to speak to (CURFEW_URL)")
 	f.StringVar(&r.keyFile, "api-key-file", os.Getenv("CURFEW_API_KEY_FILE"), "file with the API key (CURFEW_API_KEY_FILE, or the key itself in CURFEW_API_KEY); default <data-dir>/admin.key")
 	f.BoolVar(&r.json, "json", false, "print JSON")
-	root.AddCommand(newServe(), newRevoke(r), newCheck(r), newTail(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
+	root.AddCommand(newServe(r), newRevoke(r), newCheck(r), newTail(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
 	return root
 }
 
@@ -83,6 +88,14 @@ func (r *remote) client() (*apiclient.Client, error) {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// untilInterrupted turns the end of a verb that goes on until it is interrupted into success.
+func untilInterrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // printJSON writes one line of JSON.

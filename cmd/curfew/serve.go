@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
-func newServe() *cobra.Command {
+func newServe(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the services",
@@ -31,7 +32,7 @@ environment, the environment before the file.`,
 			if err := cfg.Validate(); err != nil {
 				return usageError{err}
 			}
-			return serve(cmd, cfg)
+			return serve(cmd, r, cfg)
 		},
 	}
 	config.Flags(cmd.Flags())
@@ -39,7 +40,7 @@ environment, the environment before the file.`,
 }
 
 // serve runs until the command's context ends.
-func serve(cmd *cobra.Command, cfg config.Config) error {
+func serve(cmd *cobra.Command, r *remote, cfg config.Config) error {
 	log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.LogFormat, cfg.LogLevel)
 	if err != nil {
 		return usageError{err}
@@ -49,22 +50,37 @@ func serve(cmd *cobra.Command, cfg config.Config) error {
 	defer cancel()
 	s, err := server.Start(starting, cfg, server.Options{Log: log})
 	if err != nil {
-		return err
+		return untilInterrupted(err)
 	}
-	out := cmd.OutOrStdout()
-	fmt.Fprintln(out, "curfew serves", s.URL())
-	if s.AdminURL() != "" {
-		fmt.Fprintln(out, "health and metrics", s.AdminURL())
-	}
-	if s.AdminKeyFile() != "" {
-		fmt.Fprintln(out, "first admin key written to", s.AdminKeyFile())
+	if err := announce(cmd.OutOrStdout(), r.json, s); err != nil {
+		return errors.Join(err, stopServer(ctx, cfg, s))
 	}
 	var failed error
 	select {
 	case <-ctx.Done():
 	case failed = <-s.Failed():
 	}
+	return errors.Join(failed, stopServer(ctx, cfg, s))
+}
+
+func stopServer(ctx context.Context, cfg config.Config, s *server.Server) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.DrainWindow+15*time.Second)
 	defer cancel()
-	return errors.Join(failed, s.Stop(stopping))
+	return s.Stop(stopping)
+}
+
+// announce says where the server is, once it is ready.
+func announce(out io.Writer, asJSON bool, s *server.Server) error {
+	if asJSON {
+		return printJSON(out, map[string]string{"url": s.URL(), "admin_url": s.AdminURL(), "nats_url": s.LedgerURL(), "admin_key_file": s.AdminKeyFile()})
+	}
+	fmt.Fprintln(out, "curfew serves", s.URL())
+	for _, line := range []struct{ what, where string }{
+		{"health and metrics", s.AdminURL()}, {"the ledger takes replicas at", s.LedgerURL()}, {"first admin key written to", s.AdminKeyFile()},
+	} {
+		if line.where != "" {
+			fmt.Fprintln(out, line.what, line.where)
+		}
+	}
+	return nil
 }

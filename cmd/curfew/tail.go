@@ -13,8 +13,7 @@ import (
 )
 
 func newTail(r *remote) *cobra.Command {
-	filters := map[string]*string{"user": nil, "session": nil, "device": nil, "client": nil, "since": nil, "after": nil}
-	var scopes []string
+	filters := map[string]*string{}
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Follow the events of the ledger",
@@ -26,34 +25,28 @@ func newTail(r *remote) *cobra.Command {
 					query.Set(name, *value)
 				}
 			}
-			if len(scopes) == 1 {
-				query.Set("scope", scopes[0])
-			} else if len(scopes) > 1 {
-				return usageError{fmt.Errorf("--scope may be given once")}
-			}
 			c, err := r.client()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			return c.Lines(cmd.Context(), "/v1/revocations?"+query.Encode(), func(line []byte) error {
+			return untilInterrupted(c.Lines(cmd.Context(), "/v1/revocations?"+query.Encode(), func(line []byte) error {
 				if r.json {
 					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", line)
 					return err
 				}
 				return printRecord(cmd.OutOrStdout(), line)
-			})
+			}))
 		},
 	}
 	r.addDataDir(cmd)
 	f := cmd.Flags()
 	for name, help := range map[string]string{
 		"user": "only events that name this user", "session": "only events that end this session by name", "device": "only events of this device",
-		"client": "only events of this application", "since": "start at a time (RFC 3339) or a while ago (2h)", "after": "start behind a position",
+		"client": "only events of this application", "scope": "only events of scope session, user, device, client or tenant", "since": "start at a time (RFC 3339) or a while ago (2h)", "after": "start behind a position",
 	} {
 		filters[name] = f.String(name, "", help)
 	}
-	f.StringSliceVar(&scopes, "scope", nil, "only session, user, device, client or tenant")
 	return cmd
 }
 

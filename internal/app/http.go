@@ -20,6 +20,8 @@ import (
 // HTTPConfig says how to listen.
 type HTTPConfig struct {
 	Addr string
+	// Listener is served instead of binding Addr, if it isn't nil. It becomes the server's, which closes it.
+	Listener net.Listener
 	// CertFile and KeyFile are PEM and make it speak TLS 1.2 or later. Both or neither. They are read once.
 	CertFile, KeyFile string
 	Handler           http.Handler
@@ -50,9 +52,12 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
-	l, err := net.Listen("tcp", cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w (another process may have it: choose another address)", cfg.Addr, err)
+	l := cfg.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", cfg.Addr); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w (another process may have it: choose another address)", cfg.Addr, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := cfg.Log.WithField(telemetry.FieldComponent, "http")

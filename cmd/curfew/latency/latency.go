@@ -235,9 +235,13 @@ func (m *run) openTab(ctx context.Context, session string) (*tabclient.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if f, err := conn.Next(ctx); err != nil || f.Type != tab.TypeReady {
+	f, err := conn.Next(ctx)
+	if err == nil && f.Type != tab.TypeReady {
+		err = fmt.Errorf("want ready, got %q", f.Type)
+	}
+	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("want ready, got %q: %w", f.Type, err)
+		return nil, err
 	}
 	return conn, nil
 }

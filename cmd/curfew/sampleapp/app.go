@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,7 +43,10 @@ type Config struct {
 	// API is a client of Curfew's API with a key of scope publish.
 	API *apiclient.Client
 	// APIURL is Curfew's address, for the tabs.
-	APIURL  string
+	APIURL string
+	// Host is the address of the page. Requests for another host are refused, but for localhost at the same port: a name that somebody else
+	// points at this machine (DNS rebinding) isn't this application.
+	Host    string
 	Replica *revocation.Replica
 	// Tabs returns a user's open tabs.
 	Tabs func(tenant, user string) []fanout.Tab
@@ -96,7 +100,18 @@ func (a *App) Handler() http.Handler {
 	mux.Handle("GET /me", protect(a.me))
 	mux.Handle("POST /ticket", protect(a.ticket))
 	mux.Handle("POST /log-out", protect(a.logOut))
-	return http.NewCrossOriginProtection().Handler(mux)
+	return a.ownHost(http.NewCrossOriginProtection().Handler(mux))
+}
+
+func (a *App) ownHost(next http.Handler) http.Handler {
+	_, port, _ := net.SplitHostPort(a.cfg.Host)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != a.cfg.Host && r.Host != net.JoinHostPort("localhost", port) {
+			problem.New(http.StatusMisdirectedRequest, "wrong_host", "This demonstration answers at http://"+a.cfg.Host+" only.").Write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // page adds what a page with a session behind it should have.

@@ -44,9 +44,12 @@ func (l Line) String() string {
 	return strings.Join(parts, "  ")
 }
 
-// Latencies tells of each event when it was stored, applied and shown. It is safe for concurrent use.
+// Latencies tells of each event when it was stored, applied and shown. It is safe for concurrent use. Close it.
 type Latencies struct {
+	// print is called from timers, without the lock: whoever is told of an event must never wait for a blocked terminal.
 	print func(Line)
+	// printing counts timers whose line is being printed.
+	printing sync.WaitGroup
 
 	mu sync.Mutex
 	// events: event → what is known of it so far.
@@ -59,34 +62,31 @@ type timing struct {
 	name, reason                  string
 	began, stored, applied, shown time.Time
 	tabs                          int
+	timer                         *time.Timer
 }
 
-// NewLatencies returns latencies that call print for each event, one at a time, once its tabs have had time to acknowledge it.
+// NewLatencies returns latencies that call print for each event once its tabs have had time to acknowledge it, maybe at the same time for
+// several.
 func NewLatencies(print func(Line)) *Latencies {
 	return &Latencies{print: print, events: map[string]*timing{}}
 }
 
 // Applied is told of each event that the replica has applied.
 func (l *Latencies) Applied(a revocation.Applied) {
-	now := time.Now()
 	m := a.Event.Meta()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.of(m.ID)
-	t.applied = now
-	t.name, t.reason = events.Name(a.Event), string(m.Reason)
-	if t.began.IsZero() {
-		// Somebody else published it; the event's own time is when the publisher took it.
-		t.began = m.Time
-	}
+	l.note(m.ID, func(t *timing, now time.Time) {
+		t.applied = now
+		t.name, t.reason = events.Name(a.Event), string(m.Reason)
+		if t.began.IsZero() {
+			// Somebody else published it; the event's own time is when the publisher took it.
+			t.began = m.Time
+		}
+	})
 }
 
 // Published is told of each revocation that the application has published.
 func (l *Latencies) Published(r publisher.Receipt, began, ended time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.of(r.ID)
-	t.began, t.stored = began, ended
+	l.note(r.ID, func(t *timing, _ time.Time) { t.began, t.stored = began, ended })
 }
 
 // Shown is told of each acknowledged notice.
@@ -94,39 +94,56 @@ func (l *Latencies) Shown(event string, outcome tab.Outcome) {
 	if outcome == tab.OutcomeIgnored {
 		return
 	}
+	l.note(event, func(t *timing, now time.Time) {
+		t.shown = now
+		t.tabs++
+	})
+}
+
+// note adds to what is known of an event. The first to do so sets its timer.
+func (l *Latencies) note(event string, add func(t *timing, now time.Time)) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.of(event)
-	t.shown = now
-	t.tabs++
-}
-
-// of returns the event's timing; the first to ask sets the line's timer.
-func (l *Latencies) of(event string) *timing {
-	if t, ok := l.events[event]; ok {
-		return t
+	if l.closed {
+		return
 	}
-	t := &timing{}
-	l.events[event] = t
-	time.AfterFunc(settle, func() { l.settle(event) })
-	return t
+	t, ok := l.events[event]
+	if !ok {
+		t = &timing{}
+		l.events[event] = t
+		l.printing.Add(1)
+		t.timer = time.AfterFunc(settle, func() {
+			defer l.printing.Done()
+			if line, ok := l.line(event); ok {
+				l.print(line)
+			}
+		})
+	}
+	add(t, now)
 }
 
-// Close ends it: nothing is printed afterwards.
+// Close drops what hasn't been printed, and waits for what is being printed.
 func (l *Latencies) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.closed = true
+	for _, t := range l.events {
+		if t.timer.Stop() {
+			l.printing.Done()
+		}
+	}
+	l.mu.Unlock()
+	l.printing.Wait()
 }
 
-func (l *Latencies) settle(event string) {
+// line takes an event's line out; false if nothing is known that is worth one.
+func (l *Latencies) line(event string) (Line, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.events[event]
 	delete(l.events, event)
 	if l.closed || t.applied.IsZero() {
-		return
+		return Line{}, false
 	}
 	after := func(at time.Time) *float64 {
 		if at.IsZero() {
@@ -135,5 +152,7 @@ func (l *Latencies) settle(event string) {
 		ms := float64(at.Sub(t.began).Microseconds()) / 1000
 		return &ms
 	}
-	l.print(Line{Event: event, Type: t.name, Reason: t.reason, StoredMS: after(t.stored), AppliedMS: after(t.applied), ShownMS: after(t.shown), Tabs: t.tabs})
+	return Line{
+		Event: event, Type: t.name, Reason: t.reason, StoredMS: after(t.stored), AppliedMS: after(t.applied), ShownMS: after(t.shown), Tabs: t.tabs,
+	}, true
 }

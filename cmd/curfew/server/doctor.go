@@ -70,7 +70,7 @@ func (s *Server) examineStreams(ctx context.Context) []Finding {
 	}
 	var out []Finding
 	for _, d := range differences {
-		f := Finding{Name: "streams", Status: "warn", Detail: d.String(), Hint: "nothing is broken; restart curfew serve to have it set right where the server allows it"}
+		f := Finding{Name: "streams", Status: "warn", Detail: d.String(), Hint: "nothing is broken; 'nats stream edit " + d.Stream + "' changes it"}
 		if d.Breaks != "" {
 			f.Status, f.Hint = "fail", "set it right before you trust the ledger: 'nats stream edit "+d.Stream+"', or move the ledger"
 		}

@@ -101,6 +101,9 @@ func (s *Server) AdminURL() string {
 	return "http://" + s.admin.Addr()
 }
 
+// LedgerURL is where other processes reach an embedded ledger; empty if they can't.
+func (s *Server) LedgerURL() string { return s.bus.ClientURL() }
+
 // AdminKeyFile is where this start has written the first admin key; empty if there were keys already.
 func (s *Server) AdminKeyFile() string { return s.adminKeyFile }
 
@@ -116,7 +119,7 @@ func (s *Server) Keys() *access.Store { return s.keys }
 // Fanout is the gateway; nil without its role.
 func (s *Server) Fanout() *fanout.Service { return s.fanout }
 
-// Failed is sent an error when a listener ends by itself.
+// Failed is sent an error when the API's listener ends by itself. Without the admin listener the services go on.
 func (s *Server) Failed() <-chan error { return s.api.Failed() }
 
 func (s *Server) startBus(ctx context.Context) error {
