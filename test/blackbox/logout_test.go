@@ -57,38 +57,34 @@ func next(t *testing.T, conn *tabclient.Conn) (tab.Frame, error) {
 
 // TestOneLogoutEndToEnd follows one logout from curl to the check, the tab and tail; then kills the process and finds it all again.
 func TestOneLogoutEndToEnd(t *testing.T) {
-	dir, port, adminPort, begun := t.TempDir(), freePort(t), freePort(t), recent()
-	i := serve(t, dir, port, adminPort)
+	dir, begun := t.TempDir(), recent()
+	i := serve(t, dir, "127.0.0.1:0")
 
 	info, err := os.Stat(filepath.Join(dir, "curfew-data", "admin.key"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the first admin key: %v %v, want mode 0600", info, err)
 	}
 	i.log.wait(t, "first admin key written to")
-	if status, _ := i.check(t, "s-1", "ada", begun); status != "200" {
+	if status, _ := i.check(t, "s-blackbox-7f3a", "ada-lovelace-1815", begun); status != "200" {
 		t.Fatalf("check before: %s, want 200", status)
 	}
 
 	tailed := newLines()
 	tail := exec.Command(binary, "tail", "--json", "--url", i.api, "--after", "1")
 	tail.Dir, tail.Env = dir, cleanEnv()
-	out, err := tail.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	tail.Stdout = tailed
 	if err := tail.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tail.Process.Kill(); _ = tail.Wait() })
-	go tailed.read(out)
 
-	conn := i.tabOf(t, "s-1", "ada", begun)
+	conn := i.tabOf(t, "s-blackbox-7f3a", "ada-lovelace-1815", begun)
 	if f, err := next(t, conn); err != nil || f.Type != tab.TypeReady {
 		t.Fatalf("want ready, got %q %v", f.Type, err)
 	}
 
 	status, body := i.curl(t, i.api+"/v1/revocations?wait=stored", "-H", "Content-Type: application/json", "-H", "Idempotency-Key: blackbox-1",
-		"-d", `{"scope":"session","session":"s-1","user":"ada","reason":"compromised","reason_user":"Sign in again.","reason_admin":"ticket 7"}`)
+		"-d", `{"scope":"session","session":"s-blackbox-7f3a","user":"ada-lovelace-1815","reason":"compromised","reason_user":"Sign in again.","reason_admin":"ticket 7"}`)
 	var receipt struct {
 		ID       string `json:"id"`
 		Position uint64 `json:"position"`
@@ -110,7 +106,7 @@ func TestOneLogoutEndToEnd(t *testing.T) {
 	}
 	refused := func(i *instance) {
 		t.Helper()
-		status, verdict := i.check(t, "s-1", "ada", begun)
+		status, verdict := i.check(t, "s-blackbox-7f3a", "ada-lovelace-1815", begun)
 		if status != "401" || verdict["code"] != "session_revoked" || verdict["event"] != receipt.ID {
 			t.Fatalf("check after: %s %v, want 401 session_revoked by %s", status, verdict, receipt.ID)
 		}
@@ -134,7 +130,7 @@ func TestOneLogoutEndToEnd(t *testing.T) {
 	}
 	i.kill(t)
 
-	i = serve(t, dir, port, adminPort)
+	i = serve(t, dir, i.addr())
 	refused(i)
 	if strings.Contains(i.log.text(), "first admin key written to") {
 		t.Error("a restart made another first admin key")
@@ -149,21 +145,21 @@ func TestOneLogoutEndToEnd(t *testing.T) {
 		}
 	}
 	// A tab of the ended session comes back and learns it.
-	conn = i.tabOf(t, "s-1", "ada", begun)
+	conn = i.tabOf(t, "s-blackbox-7f3a", "ada-lovelace-1815", begun)
 	if f, err := next(t, conn); err != nil || f.Type != tab.TypeLogout || f.ID != receipt.ID || f.Message != "Sign in again." {
 		t.Fatalf("a tab that came back was told %+v %v", f, err)
 	}
 	// The same call again is the same event, also across the restart.
 	_, again := i.curl(t, i.api+"/v1/revocations", "-H", "Content-Type: application/json", "-H", "Idempotency-Key: blackbox-1",
-		"-d", `{"scope":"session","session":"s-1","user":"ada","reason":"compromised","reason_user":"Sign in again.","reason_admin":"ticket 7"}`)
+		"-d", `{"scope":"session","session":"s-blackbox-7f3a","user":"ada-lovelace-1815","reason":"compromised","reason_user":"Sign in again.","reason_admin":"ticket 7"}`)
 	if !strings.Contains(again, receipt.ID) || !strings.Contains(again, `"duplicate":true`) {
 		t.Errorf("the repeated call answered %s", again)
 	}
 	if code := i.terminate(t); code != 0 {
 		t.Errorf("SIGTERM ended it with %d, want 0", code)
 	}
-	for _, secret := range []string{"s-1", "ada", "ticket 7"} {
-		if strings.Contains(i.log.text(), `"`+secret+`"`) {
+	for _, secret := range []string{"s-blackbox-7f3a", "ada-lovelace-1815", "ticket 7", "Sign in again", "cfw_"} {
+		if strings.Contains(i.log.text(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}
 	}
@@ -171,11 +167,11 @@ func TestOneLogoutEndToEnd(t *testing.T) {
 
 func TestExitCodesAndHints(t *testing.T) {
 	dir := t.TempDir()
-	i := serve(t, dir, freePort(t), freePort(t))
+	i := serve(t, dir, "127.0.0.1:0")
 	if r := i.curfew(t, "revoke", "session", "s-9", "--user", "eve"); r.code != 0 || !strings.Contains(r.stdout, "stored: session revocation") {
 		t.Fatalf("revoke: %+v", r)
 	}
-	nobody := "http://127.0.0.1:" + freePort(t)
+	nobody := "http://127.0.0.1:1"
 	for _, c := range []struct {
 		name string
 		args []string
@@ -235,8 +231,8 @@ func TestServeRefusesDangerousConfigurations(t *testing.T) {
 		}
 	})
 	t.Run("two processes on one data folder", func(t *testing.T) {
-		i := serve(t, dir, freePort(t), freePort(t))
-		r := run(t, dir, nil, binary, "serve", "--listen", "127.0.0.1:"+freePort(t), "--admin-listen", "")
+		i := serve(t, dir, "127.0.0.1:0")
+		r := run(t, dir, nil, binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "")
 		if r.code != 1 || !strings.Contains(r.stderr, "curfew-data") {
 			t.Errorf("got %+v", r)
 		}

@@ -1,12 +1,10 @@
 package blackbox
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,23 +45,30 @@ type instance struct {
 
 // lines collects what a process prints and lets tests wait for it.
 type lines struct {
-	mu  sync.Mutex
-	all []string
-	// changed is closed and replaced at every line.
+	mu   sync.Mutex
+	all  []string
+	rest []byte
+	// changed is closed and replaced at every write.
 	changed chan struct{}
 }
 
 func newLines() *lines { return &lines{changed: make(chan struct{})} }
 
-func (l *lines) read(from interface{ Read([]byte) (int, error) }) {
-	s := bufio.NewScanner(from)
-	for s.Scan() {
-		l.mu.Lock()
-		l.all = append(l.all, s.Text())
-		close(l.changed)
-		l.changed = make(chan struct{})
-		l.mu.Unlock()
+// Write takes output in pieces of any size.
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			break
+		}
+		l.all, l.rest = append(l.all, string(line)), rest
 	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return len(p), nil
 }
 
 // wait returns the first line that holds every part.
@@ -103,43 +108,26 @@ func containsAll(s string, parts []string) bool {
 	return true
 }
 
-// freePort returns a port that nobody had a moment ago.
-func freePort(t *testing.T) string {
+// serve starts the binary in dir, which holds its data, and waits until it is ready. addr is where it listens; port 0 is any.
+func serve(t *testing.T, dir, addr string, args ...string) *instance {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
-
-// serve starts the binary in dir, which holds its data, and waits until it is ready.
-func serve(t *testing.T, dir, port, adminPort string, args ...string) *instance {
-	t.Helper()
-	i := &instance{dir: dir, api: "http://127.0.0.1:" + port, admin: "http://127.0.0.1:" + adminPort, log: newLines()}
+	i := &instance{dir: dir, log: newLines()}
 	i.cmd = exec.Command(binary, append([]string{
-		"serve", "--listen", "127.0.0.1:" + port, "--admin-listen", "127.0.0.1:" + adminPort, "--drain-window", "100ms", "--log-format", "json",
+		"serve", "--listen", addr, "--admin-listen", "127.0.0.1:0", "--drain-window", "100ms", "--log-format", "json",
 	}, args...)...)
-	i.cmd.Dir = dir
-	i.cmd.Env = cleanEnv()
-	out, err := i.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.cmd.Stderr = i.cmd.Stdout
+	i.cmd.Dir, i.cmd.Env = dir, cleanEnv()
+	i.cmd.Stdout, i.cmd.Stderr = i.log, i.log
 	if err := i.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go i.log.read(out)
 	t.Cleanup(func() { i.kill(t) })
-	i.log.wait(t, "curfew serves http")
+	i.api = strings.TrimPrefix(i.log.wait(t, "curfew serves http"), "curfew serves ")
+	i.admin = strings.TrimPrefix(i.log.wait(t, "health and metrics http"), "health and metrics ")
 	return i
 }
+
+// addr is where the instance listens.
+func (i *instance) addr() string { return strings.TrimPrefix(i.api, "http://") }
 
 // cleanEnv is the environment without Curfew's own variables.
 func cleanEnv(add ...string) []string {

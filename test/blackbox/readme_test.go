@@ -35,11 +35,11 @@ func TestReadmeCommandsRun(t *testing.T) {
 	if got := strings.TrimSpace(block(t, "serve")); got != "curfew serve" {
 		t.Fatalf("the README starts the server with %q", got)
 	}
-	dir, port, adminPort := t.TempDir(), freePort(t), freePort(t)
-	i := serve(t, dir, port, adminPort)
+	dir := t.TempDir()
+	i := serve(t, dir, "127.0.0.1:0")
 	sh := func(name string) string {
 		t.Helper()
-		script := strings.ReplaceAll(block(t, name), "127.0.0.1:7080", "127.0.0.1:"+port)
+		script := strings.ReplaceAll(block(t, name), "127.0.0.1:7080", i.addr())
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
