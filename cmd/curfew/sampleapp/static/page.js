@@ -30,7 +30,8 @@ function showSignedOut(message) {
 async function refresh() {
   const me = await call("GET", "/me");
   if (me.status === 401) {
-    showSignedOut(signedIn ? "Your session is over." : "");
+    // What the notice said stays there when the close that follows it asks again.
+    if (signedIn || $("signed-out").hidden) showSignedOut(signedIn ? "Your session is over." : "");
     return false;
   }
   if (me.status !== 200) return signedIn;
