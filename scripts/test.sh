@@ -11,7 +11,7 @@ Usage: scripts/test.sh
 Runs, in this order, everything that must pass before a change is merged:
 
   tools        installs what is missing: gcc, curl, nginx, redis-server, chromium (Debian packages)
-  format       gofmt
+  format       gofmt, go mod tidy
   vet          go vet
   lint         golangci-lint, or staticcheck where that is not installed
   build        go build
@@ -169,6 +169,7 @@ format() {
     printf 'not formatted; run gofmt -w on:\n%s\n' "$unformatted"
     return 1
   fi
+  go mod tidy -diff || { echo 'go.mod or go.sum is untidy; run go mod tidy' && return 1; }
 }
 
 lint() {

@@ -90,7 +90,7 @@ test("log out my other devices signs out exactly the other device's tabs, within
   await laptop.tabs[0].click("[data-scope=others]");
   for (const ms of await waiting) assert.ok(ms < 1000, `signed out after ${Math.round(ms)} ms`);
   await phone.tabs[0].screenshot({ path: join(shots, "signed-out.png") });
-  assert.equal(await phone.tabs[1].locator("#notice").textContent(), "You signed out your other devices.");
+  assert.equal(await phone.tabs[1].locator("#notice").textContent(), "You were signed out from another device.");
 
   for (const t of [...laptop.tabs, ...stranger.tabs]) assert.ok(await isSignedIn(t), "every other tab stays signed in");
   // Nothing may come late either: the kept tabs' next answer from the application is still 200.

@@ -211,7 +211,7 @@ func (a *App) logOut(w http.ResponseWriter, r *http.Request) {
 			ReasonUser: "You signed out.", Initiator: by,
 		}
 	case "others":
-		path, body = logoutPath(s.User), publisher.Logout{Scope: "others", CurrentSession: s.ID, ReasonUser: "You signed out your other devices.", Initiator: by}
+		path, body = logoutPath(s.User), publisher.Logout{Scope: "others", CurrentSession: s.ID, ReasonUser: "You were signed out from another device.", Initiator: by}
 	case "everywhere":
 		path, body = logoutPath(s.User), publisher.Logout{Scope: "everywhere", ReasonUser: "You signed out everywhere.", Initiator: by}
 	default:
