@@ -10,7 +10,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 )
 
-// The example of section 3: an exception belongs to its own event only.
+// The example of guarantees, section 3: an exception belongs to its own event only.
 func TestExceptionsBelongToTheirEvent(t *testing.T) {
 	at := func(s int) time.Time { return epoch.Add(time.Duration(s) * time.Second) }
 	e1, e2 := everywhere(1, at(10), "A"), everywhere(2, at(20), "B")
@@ -64,11 +64,13 @@ func TestEntriesLiveExactlyAsLongAsTheRuleSays(t *testing.T) {
 		scopes bool
 	}{
 		{"nothing is known: the event's time and max age", session(func(*events.SessionRevoked) {}), at.Add(30 * day), false},
-		{"auth time and max age", session(func(e *events.SessionRevoked) { e.AuthTime = at.Add(-10 * day) }), at.Add(20 * day), false},
+		{"an old auth time doesn't shorten", session(func(e *events.SessionRevoked) { e.AuthTime = at.Add(-10 * day) }), at.Add(30 * day), false},
+		{"a late auth time doesn't lengthen", session(func(e *events.SessionRevoked) { e.AuthTime = at.Add(10 * day) }), at.Add(30 * day), false},
 		{"the session's own end", session(func(e *events.SessionRevoked) { e.SessionExpiresAt = at.Add(day) }), at.Add(day), false},
-		{"the own end rather than auth time", session(func(e *events.SessionRevoked) {
-			e.AuthTime, e.SessionExpiresAt = at, at.Add(50*day)
-		}), at.Add(50 * day), false},
+		{"the own end beyond max age", session(func(e *events.SessionRevoked) { e.SessionExpiresAt = at.Add(50 * day) }), at.Add(50 * day), false},
+		{"an own end just ahead", session(func(e *events.SessionRevoked) { e.SessionExpiresAt = at.Add(time.Millisecond) }), at.Add(time.Millisecond), false},
+		{"an own end at the event's time isn't believed", session(func(e *events.SessionRevoked) { e.SessionExpiresAt = at }), at.Add(30 * day), false},
+		{"an own end in the past isn't believed", session(func(e *events.SessionRevoked) { e.SessionExpiresAt = at.Add(-day) }), at.Add(30 * day), false},
 		{"expires_at lengthens", session(func(e *events.SessionRevoked) { e.ExpiresAt = at.Add(40*day + DefaultLeeway) }), at.Add(40 * day), false},
 		{"expires_at doesn't shorten", session(func(e *events.SessionRevoked) { e.ExpiresAt = at.Add(day) }), at.Add(30 * day), false},
 		{"a cutoff and max age", everywhere(1, at), at.Add(30 * day), true},

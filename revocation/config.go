@@ -20,6 +20,10 @@ type Config struct {
 	Feed Feed
 	// MaxAge is the absolute age, from auth time, at which every session is over. Zero means DefaultMaxAge. It can't be
 	// disabled: without it no revocation could ever be forgotten.
+	//
+	// The revocation of a session by name is kept until the session's own end, if the event tells it and it is still ahead; otherwise for
+	// MaxAge from the event's time. That end must be the absolute one: whoever revokes and tells the moving end of a rolling session
+	// (Auth.js's expires) has the revocation forgotten while the session goes on. To leave it out is always right.
 	MaxAge time.Duration
 	// Leeway is how much longer than needed entries are kept, and how far ahead an auth time may lie. Zero means DefaultLeeway.
 	Leeway time.Duration
@@ -31,8 +35,9 @@ type Config struct {
 	Hooks         Hooks
 }
 
-// Hooks are called as things happen. Each may be nil. They are called from the replica's own goroutine: a hook that blocks stops the
-// replica, which then goes stale.
+// Hooks are called as things happen. Each may be nil. All but Expired are called one at a time, as the feed is followed: one that blocks
+// stops the replica, which then goes stale. Expired is called by the sweeper, so possibly while another hook runs: what both touch needs
+// a lock. One that blocks stops only the forgetting.
 type Hooks struct {
 	// Skipped: a message held no event that this version knows. Count it, and tell somebody: it may have been a revocation.
 	Skipped func(position uint64, err error)

@@ -25,6 +25,10 @@
 // Monotone: the state is a join. Events may come in any order, any number of times, interleaved in any way, and the state is the
 // same; applying one more never un-revokes anything. There is no un-revoke.
 //
+// Kept: a revocation is forgotten only when no session that it ends can still be within max age. The dates that its caller told of the
+// session are believed only where they keep it longer; but for a session's own end that is still ahead, which is believed and must be the
+// absolute end. Config.MaxAge says more.
+//
 // No false logouts: ids are compared whole, together with their tenant and kind. Nothing probabilistic answers Revoked.
 //
 // # What it doesn't do

@@ -26,7 +26,9 @@ type Sink interface {
 	Skip(position uint64, err error)
 	// Beat delivers a beat, which alone is proof of freshness: it has come the way that the events come. stored is the time that the
 	// stream gave it, by the stream's clock. asOf is the same moment, or an earlier one, as a reading of this process's own clock
-	// (time.Now, with its monotonic part): nothing but what has been delivered up to position was acknowledged before it.
+	// (time.Now, with its monotonic part): nothing but what has been delivered up to position was acknowledged before it. One that was
+	// reckoned from another reading needn't be put right: the sink takes the larger age of the wall clock's and the monotonic one's, and
+	// the future for now.
 	Beat(position uint64, stored, asOf time.Time)
 	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed. It proves nothing
 	// about freshness.

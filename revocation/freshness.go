@@ -14,7 +14,8 @@ type freshness struct {
 // prove moves the proof forward to asOf, never back, and never into the future. Called by the writer only.
 //
 // What is kept is now − age(asOf), so that both of the proof's readings are right even if asOf was reckoned from readings that the
-// machine's sleep has pulled apart: by the clock that stood still, asOf then lies in the future, and by the other an hour ago.
+// machine's sleep has pulled apart: by the clock that stood still, a beat that was stored in the middle of an hour's sleep lies in the
+// future, and by the other half an hour ago. Feeds leave that to this place.
 func (f *freshness) prove(asOf, now time.Time) {
 	asOf = now.Add(-age(asOf, now))
 	if old := f.proof.Load(); old == nil || asOf.After(*old) {

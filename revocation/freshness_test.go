@@ -40,6 +40,10 @@ func TestStaleness(t *testing.T) {
 		{"a proof without a monotonic reading", start.Round(0), start, start.Add(time.Second), time.Second},
 		// By the monotonic clock, which stood still, the beat from the middle of the sleep lies in the future.
 		{"reckoned over a sleep", start.Add(30 * time.Minute), slept(t, start, time.Hour), slept(t, start, time.Hour), 30 * time.Minute},
+		{"reckoned over a sleep, asked later", start.Add(30 * time.Minute), slept(t, start, time.Hour), slept(t, start, time.Hour).Add(time.Second), 30*time.Minute + time.Second},
+		{"reckoned over a sleep, a new beat", start.Add(time.Hour), slept(t, start, time.Hour), slept(t, start, time.Hour), 0},
+		{"reckoned over a sleep, a beat from before", start.Add(time.Second), slept(t, start.Add(2*time.Second), time.Hour), slept(t, start.Add(2*time.Second), time.Hour), time.Hour + time.Second},
+		{"reckoned over a wall clock set back", start.Add(time.Second), slept(t, start.Add(4*time.Second), -time.Hour), slept(t, start.Add(4*time.Second), -time.Hour), 3 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var f freshness
@@ -76,5 +80,17 @@ func TestProofNeverMovesBack(t *testing.T) {
 	f.prove(now.Add(-time.Minute), now.Add(time.Second))
 	if got := f.staleness(now.Add(time.Second)); got != time.Second {
 		t.Errorf("staleness %v after an older proof, want 1s", got)
+	}
+}
+
+// A proof that was reckoned over a sleep lies in the future by the monotonic clock; it mustn't look newer than the next.
+func TestProofOverASleepGivesWayToTheNext(t *testing.T) {
+	var f freshness
+	start := time.Now()
+	woken := slept(t, start, time.Hour)
+	f.prove(start.Add(30*time.Minute), woken)
+	f.prove(woken, woken)
+	if got := f.staleness(woken.Add(time.Second)); got != time.Second {
+		t.Errorf("staleness %v after a new proof, want 1s", got)
 	}
 }

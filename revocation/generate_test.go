@@ -26,13 +26,21 @@ var (
 		}).Draw(t, "offset")
 		return epoch.Add(offset)
 	})
-	// Ends are far enough to lengthen now and then.
+	// Ends are far enough to lengthen now and then, or wrong: in the past, or about when the event happens.
 	genExpiry = rapid.Custom(func(t *rapid.T) time.Time {
-		days := rapid.SampledFrom([]int{0, 0, 0, 1, 31, 60}).Draw(t, "days")
-		if days == 0 {
+		if rapid.Bool().Draw(t, "without end") {
 			return time.Time{}
 		}
-		return epoch.Add(time.Duration(days) * 24 * time.Hour)
+		days := rapid.SampledFrom([]int{-40, -1, 0, 1, 31, 60}).Draw(t, "days")
+		return genTime.Draw(t, "about").Add(time.Duration(days) * 24 * time.Hour)
+	})
+	// Auth times of events are right, or wrong by days.
+	genAuthTime = rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "without auth time") {
+			return time.Time{}
+		}
+		days := rapid.SampledFrom([]int{-40, -29, 0, 0, 29}).Draw(t, "days")
+		return genTime.Draw(t, "about").Add(time.Duration(days) * 24 * time.Hour)
 	})
 )
 
@@ -69,11 +77,10 @@ func drawEvent(t *rapid.T, n int) events.Event {
 	}
 	switch rapid.SampledFrom([]string{"session", "user", "user", "user", "device", "client", "tenant"}).Draw(t, "kind") {
 	case "session":
-		e := &events.SessionRevoked{Common: c, Session: genID.Draw(t, "session"), SessionExpiresAt: genExpiry.Draw(t, "session expires")}
-		if rapid.Bool().Draw(t, "with auth time") {
-			e.AuthTime = genTime.Draw(t, "auth time")
+		return &events.SessionRevoked{
+			Common: c, Session: genID.Draw(t, "session"), AuthTime: genAuthTime.Draw(t, "auth time"),
+			SessionExpiresAt: genExpiry.Draw(t, "session expires"),
 		}
-		return e
 	case "user":
 		e := &events.UserLoggedOutEverywhere{Common: c, User: genID.Draw(t, "user"), Cutoff: genTime.Draw(t, "cutoff")}
 		e.Except = rapid.SliceOfN(genID, 0, 3).Draw(t, "except")

@@ -18,7 +18,7 @@ import (
 //  3. the request is added, and lives on for ever.
 type Live[T any] struct {
 	mu sync.Mutex
-	// byID: session, user or tenant → its entries. Revocations of devices and clients are rare and walk their user's or tenant's.
+	// byID: session, user or tenant → its entries. Revocations of devices and clients are rare, and walk all of their tenant's.
 	byID map[key]map[*LiveEntry[T]]struct{}
 	// n counts the entries.
 	n int

@@ -64,20 +64,6 @@ func (m *mapSet) addSession(k key, by ending) {
 	m.sessions[k] = by
 }
 
-// merge joins other into m. other must not change meanwhile.
-func (m *mapSet) merge(other *mapSet) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for k, by := range other.sessions {
-		m.addSession(k, by)
-	}
-	for k, cs := range other.scopes {
-		for _, c := range cs {
-			m.scopes[k] = m.scopes[k].with(c)
-		}
-	}
-}
-
 // scopeKeys are the parts of a session that cutoffs speak of, in the order of Check. Absent parts have an empty id.
 func scopeKeys(s Session) [4]key {
 	t := s.tenant()

@@ -7,14 +7,12 @@ import (
 	"github.com/curfewhq/curfew/events"
 )
 
-// model is the contract (semantics, sections 2 to 4) said as plainly as possible: it keeps every event, and asks each of them. It shares
+// model is the contract (guarantees, sections 2 to 4) said as plainly as possible: it keeps every event, and asks each of them. It shares
 // nothing with the code that it is compared with.
 type model struct {
 	maxAge, leeway time.Duration
 	events         []events.Event
 }
-
-func (m *model) add(e events.Event) { m.events = append(m.events, e) }
 
 // over reports whether a session with that auth time began up to the cutoff. Both count in whole milliseconds.
 func over(authTime, cutoff time.Time) bool {
@@ -72,16 +70,13 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// kept is rule 9 of section 4: until when e's revocation of sessions by name, and by cutoff, is kept at least.
+// kept is rule 9 of guarantees, section 4, with ADR 0020: until when e's revocation of sessions by name, and by cutoff, is kept at least.
 func (m *model) kept(e events.Event) (names, cutoff time.Time) {
 	c := e.Meta()
 	if s, ok := e.(*events.SessionRevoked); ok {
-		end := c.Time.Add(m.maxAge)
-		if !s.AuthTime.IsZero() {
-			end = s.AuthTime.Add(m.maxAge)
-		}
-		if !s.SessionExpiresAt.IsZero() {
-			end = s.SessionExpiresAt
+		end := s.SessionExpiresAt
+		if !end.After(c.Time) {
+			end = c.Time.Add(m.maxAge)
 		}
 		return latest(end.Add(m.leeway), c.ExpiresAt), time.Time{}
 	}

@@ -186,7 +186,7 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Trap 20, and section 5: who presents the position of their own logout never meets a replica that doesn't know of it.
+// Trap 20, and guarantees, section 5: who presents the position of their own logout never meets a replica that doesn't know of it.
 func TestReadYourLogout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		feed := revocationtest.New()

@@ -9,7 +9,8 @@ import (
 
 // set holds all live revocations. Implementations are safe for one writer and many readers at once.
 //
-// The state is a join-semilattice: apply and merge are its least upper bound, so order and repetition don't matter.
+// The state is a join-semilattice. apply joins it with what an event says, and joining two sets entry by entry gives what applying all
+// events of both does; so order, repetition and who read an event first don't matter.
 type set interface {
 	// apply adds an event.
 	apply(e events.Event, position uint64)
@@ -59,7 +60,8 @@ func (a ending) join(b ending) ending {
 	return first
 }
 
-// key is a typed id within its tenant. The parts are compared one by one, so no concatenation can collide (trap 28).
+// key is a typed id within its tenant. The parts are compared one by one, so no concatenation can collide (trap 28 of
+// docs/traps.md).
 type key struct {
 	tenant string
 	kind   events.Kind
@@ -72,15 +74,16 @@ type lifetimes struct {
 	leeway time.Duration
 }
 
-// sessionExpiry is when an explicit revocation may be forgotten: the session's own end if known, else auth time + max age, else
-// the event's time + max age, and leeway. The event's own expires_at can only lengthen it.
+// sessionExpiry is when an explicit revocation may be forgotten: the session's own end if that is known and lies after the event's time,
+// else the event's time + max age, and leeway. The event's own expires_at can only lengthen it.
+//
+// The dates are the caller's, and Check judges max age by the token's auth time, which may be another one. So an end that has passed isn't
+// believed, and an auth time plays no part: a right one could only shorten, and a wrong one would
+// forget too early (ADR 0020).
 func (l lifetimes) sessionExpiry(e *events.SessionRevoked) int64 {
-	end := e.Time.Add(l.maxAge)
-	switch {
-	case !e.SessionExpiresAt.IsZero():
-		end = e.SessionExpiresAt
-	case !e.AuthTime.IsZero():
-		end = e.AuthTime.Add(l.maxAge)
+	end := e.SessionExpiresAt
+	if !end.After(e.Time) {
+		end = e.Time.Add(l.maxAge)
 	}
 	return l.lengthen(end, &e.Common)
 }

@@ -13,7 +13,7 @@ const reasonMaxAge = events.ReasonMaxAge
 type sink struct{ r *Replica }
 
 // Begin decides from where to follow. The set is never emptied: the state is a join, so what is already there stays true, and
-// an empty answer must not replace it (trap 9).
+// an empty answer must not replace it (trap 9 of docs/traps.md).
 func (s *sink) Begin(h Head) (uint64, error) {
 	r := s.r
 	if need := r.cfg.MaxAge + r.cfg.Leeway; h.Retention > 0 && h.Retention < need {

@@ -1,7 +1,9 @@
 package revocation
 
 import (
+	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -61,4 +63,33 @@ func TestMaxAgeIgnoresTheMonotonicClock(t *testing.T) {
 	if d := r.Check(Session{ID: "s", User: "ada", AuthTime: begun}); d.Scope != ScopeMaxAge {
 		t.Errorf("%v by %q, want revoked by max age", d.State, d.Scope)
 	}
+}
+
+// Expired is called by the sweeper: while another hook runs, and without holding up what the feed brings.
+func TestExpiredIsCalledBesideTheOtherHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		skipping, expiring := make(chan struct{}), make(chan struct{})
+		var inSkipped, inExpired bool
+		r, sink := bare(Config{MaxAge: time.Hour, SweepInterval: time.Minute, Hooks: Hooks{
+			Skipped: func(uint64, error) { inSkipped = true; <-skipping; inSkipped = false },
+			Expired: func(int) { inExpired = true; <-expiring; inExpired = false },
+		}})
+		go r.sweep(t.Context())
+		sink.Event(1, sessionOut(1, "old", time.Now().Add(-3*time.Hour)))
+		sink.Beat(2, time.Now().Add(time.Hour), time.Now())
+		go sink.Skip(3, errors.New("no event"))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if !inSkipped || !inExpired {
+			t.Errorf("in Skipped: %t, in Expired: %t; want both at once", inSkipped, inExpired)
+		}
+		close(skipping)
+		synctest.Wait()
+		sink.Event(4, sessionOut(2, "new", time.Now()))
+		if d := r.Check(Session{ID: "new"}); d.State != Revoked || !inExpired {
+			t.Errorf("%v (%v) while Expired blocks: %t; want revoked all the same", d.State, d.Cause, inExpired)
+		}
+		close(expiring)
+		synctest.Wait()
+	})
 }

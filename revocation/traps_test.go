@@ -10,7 +10,7 @@ import (
 	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
 
-// Each test here is an attack by a mistake that a real system made; the numbers are those of the list of traps.
+// Each test here is an attack by a mistake that a real system made; the numbers are those of docs/traps.md.
 
 // rig is a replica in a bubble, fresh, with its feed.
 type rig struct {
@@ -135,6 +135,47 @@ func TestTrap12EntryOutlivesTheSession(t *testing.T) {
 			t.Errorf("%d cutoffs and %d sessions are kept beyond any session's life", got.Cutoffs, got.Sessions)
 		}
 	})
+}
+
+// What the caller tells of the session is wrong: a cookie's moving end that has passed, an auth time that isn't the token's. The session is
+// refused all the same, for as long as its token isn't past max age.
+func TestTrap12WrongDatesDoNotShorten(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		name string
+		// wrong falsifies an event of now.
+		wrong func(e *events.SessionRevoked, now time.Time)
+	}{
+		{"an end that has passed", func(e *events.SessionRevoked, now time.Time) { e.SessionExpiresAt = now.Add(-time.Minute) }},
+		{"an end that is now", func(e *events.SessionRevoked, now time.Time) { e.SessionExpiresAt = now }},
+		{"an auth time of 29 days ago", func(e *events.SessionRevoked, now time.Time) { e.AuthTime = now.Add(-29 * day) }},
+		{"an auth time beyond max age", func(e *events.SessionRevoked, now time.Time) { e.AuthTime = now.Add(-31 * day) }},
+		{"both", func(e *events.SessionRevoked, now time.Time) {
+			e.AuthTime, e.SessionExpiresAt = now.Add(-31*day), now.Add(-day)
+		}},
+		{"an expiry that has passed", func(e *events.SessionRevoked, now time.Time) { e.ExpiresAt = now.Add(-day) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, revocation.Config{}, func(r *rig) {
+				r.feed.AutoBeat(6 * time.Hour) // what is forgotten is forgotten by the stream's clock
+				begun := time.Now()
+				e := &events.SessionRevoked{Common: common(1, begun), Session: "s", User: "ada"}
+				tt.wrong(e, begun)
+				r.publish(e)
+				for time.Since(begun) < 31*day {
+					d := r.replica.Check(ada("s", begun))
+					byName := time.Since(begun) < revocation.DefaultMaxAge
+					if d.State != revocation.Revoked || byName && d.Scope != revocation.ScopeSession {
+						t.Fatalf("after %v: %v by %q (%v), want revoked", time.Since(begun), d.State, d.Scope, d.Cause)
+					}
+					r.pass(6 * time.Hour)
+				}
+				if got := r.replica.Status().Sessions; got != 0 {
+					t.Errorf("%d sessions are kept beyond max age", got)
+				}
+			})
+		})
+	}
 }
 
 // The logout of a session that nobody here has ever seen is recorded.

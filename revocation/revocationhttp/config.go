@@ -9,10 +9,6 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// PositionHeader is the request header that makes a request wait until the replica knows of a publish: the position that the publish was
-// answered with, in decimal ("read your logout").
-const PositionHeader = "Curfew-Position"
-
 // DefaultPositionTimeout is how long a request with a position waits.
 const DefaultPositionTimeout = time.Second
 

@@ -18,7 +18,7 @@ var (
 	ErrKeysUnavailable = errors.New("keys to verify tokens are unavailable")
 )
 
-// ErrInvalidPosition is what AnswerError maps to 400: the request's Curfew-Position isn't one decimal number.
+// ErrInvalidPosition is returned by PositionOf, and what AnswerError maps to 400: the request's Curfew-Position isn't one decimal number.
 var ErrInvalidPosition = errors.New("invalid position")
 
 // ErrSessionEnded is what the cause of a request's context is, when its session was revoked while it was served.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -81,7 +80,7 @@ func (m *Middleware) Handler(next http.Handler) http.Handler {
 }
 
 func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	position, err := positionOf(r)
+	position, _, err := PositionOf(r)
 	if err != nil {
 		m.fail(w, r, err)
 		return
@@ -178,20 +177,4 @@ func (m *Middleware) refuse(w http.ResponseWriter, p Problem) {
 		p.RetryAfter = m.cfg.RetryAfter
 	}
 	p.Write(w)
-}
-
-// positionOf returns the position that a request presents, 0 if none.
-func positionOf(r *http.Request) (uint64, error) {
-	values := r.Header.Values(PositionHeader)
-	if len(values) == 0 {
-		return 0, nil
-	}
-	if len(values) > 1 {
-		return 0, ErrInvalidPosition
-	}
-	position, err := strconv.ParseUint(values[0], 10, 64)
-	if err != nil {
-		return 0, ErrInvalidPosition // the number's own error quotes the header
-	}
-	return position, nil
 }

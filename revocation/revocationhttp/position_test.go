@@ -1,6 +1,7 @@
 package revocationhttp_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -103,6 +104,38 @@ func TestPositionForms(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestPositionOf(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		values  []string
+		want    uint64
+		present bool
+		err     error
+	}{
+		{"absent", nil, 0, false, nil},
+		{"zero", []string{"0"}, 0, true, nil},
+		{"a position", []string{"42"}, 42, true, nil},
+		{"the largest", []string{"18446744073709551615"}, 1<<64 - 1, true, nil},
+		{"too large", []string{"18446744073709551616"}, 0, true, revocationhttp.ErrInvalidPosition},
+		{"empty", []string{""}, 0, true, revocationhttp.ErrInvalidPosition},
+		{"no number", []string{"soon"}, 0, true, revocationhttp.ErrInvalidPosition},
+		{"hexadecimal", []string{"0x2a"}, 0, true, revocationhttp.ErrInvalidPosition},
+		{"a list", []string{"1, 2"}, 0, true, revocationhttp.ErrInvalidPosition},
+		{"twice the same", []string{"1", "1"}, 0, true, revocationhttp.ErrInvalidPosition},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			for _, v := range tc.values {
+				r.Header.Add("curfew-position", v)
+			}
+			got, present, err := revocationhttp.PositionOf(r)
+			if got != tc.want || present != tc.present || !errors.Is(err, tc.err) {
+				t.Errorf("PositionOf = %d, %t, %v; want %d, %t, %v", got, present, err, tc.want, tc.present, tc.err)
+			}
+		})
+	}
 }
 
 // The route's own position counts as well.

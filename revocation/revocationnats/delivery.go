@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -53,7 +52,7 @@ func (d *delivery) take(msg jetstream.Msg) error {
 	position := meta.Sequence.Stream
 	d.position = position
 	if msg.Subject() == events.TopicBeat {
-		d.sink.Beat(position, meta.Timestamp, d.clock.asOf(meta.Timestamp, time.Now()))
+		d.sink.Beat(position, meta.Timestamp, d.clock.asOf(meta.Timestamp))
 	} else if e, err := events.DecodeMessage(msg.Subject(), msg.Data()); err != nil {
 		d.sink.Skip(position, err)
 	} else {
