@@ -78,7 +78,7 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 		f.StringVar(&o.what.Device, "device", "", "the session's device")
 		f.StringVar(&o.what.Client, "client", "", "the session's application")
 		f.StringVar(&o.authTime, "auth-time", "", "when the session began, RFC 3339")
-		f.StringVar(&o.sessionExpires, "session-expires-at", "", "the session's own end, RFC 3339")
+		f.StringVar(&o.sessionExpires, "session-expires-at", "", "the session's own absolute end, RFC 3339; not one that moves when the session is renewed")
 	case events.KindUser:
 		f.StringSliceVar(&o.what.Except, "except", nil, "session to keep (at most 16)")
 		f.StringSliceVar(&o.what.KnownSessions, "known-session", nil, "session to end by name")
