@@ -117,6 +117,7 @@ test("log out here ends this session's tabs only, and everywhere ends the rest",
   let waiting = timeOf(laptop.tabs);
   await laptop.tabs[1].click("[data-scope=here]");
   await waiting;
+  await laptop.tabs[1].locator("#notice", { hasText: "You signed out." }).waitFor();
   for (const t of phone.tabs) assert.ok(await isSignedIn(t));
 
   waiting = timeOf(phone.tabs);

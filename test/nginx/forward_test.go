@@ -1,7 +1,10 @@
 package nginx_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -72,6 +75,18 @@ func TestForwardAuth(t *testing.T) {
 	t.Run("without a session there is no identity", func(t *testing.T) {
 		s.passed(call{path: "/login/", header: forged}, "", "")
 		s.passed(call{path: "/login/form", cookie: laptop, header: forged}, "", "")
+	})
+	t.Run("the public folder is no way round the check", func(t *testing.T) {
+		// As written, on the wire: a client library would tidy these up.
+		for _, path := range []string{`/login/..\orders`, "/login/..;/orders", "/login/..%2forders", "/login/%2e%2e/orders", "/login/..%5corders", "/login/../orders"} {
+			line := s.raw("GET " + path + " HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")
+			if !strings.Contains(line, " 400 ") && !strings.Contains(line, " 401 ") {
+				t.Errorf("%s was answered %q", path, line)
+			}
+			if seen := s.app.take(); len(seen) > 0 {
+				t.Errorf("%s reached the application", path)
+			}
+		}
 	})
 	t.Run("unusual ids arrive encoded", func(t *testing.T) {
 		s.passed(call{cookie: s.signIn("télé phone", " zoë%")}, "%20zo%C3%AB%25", "t%C3%A9l%C3%A9%20phone")
@@ -198,4 +213,25 @@ func (s *site) awaitFresh(fresh bool) {
 			s.t.Fatalf("after %v the replica isn't fresh=%v", patience, fresh)
 		}
 	}
+}
+
+// raw sends bytes as they are and returns the first line of the answer.
+func (s *site) raw(request string) string {
+	s.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, request); err != nil {
+		s.t.Fatal(err)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.TrimSpace(line)
 }

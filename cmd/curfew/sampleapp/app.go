@@ -1,6 +1,7 @@
 package sampleapp
 
 import (
+	"context"
 	"crypto/rand"
 	"embed"
 	"encoding/hex"
@@ -220,7 +221,8 @@ func (a *App) logOut(w http.ResponseWriter, r *http.Request) {
 	}
 	var receipt publisher.Receipt
 	began := time.Now()
-	err := a.cfg.API.Call(r.Context(), http.MethodPost, path, http.Header{"Idempotency-Key": {"sample-" + randomID()}}, body, &receipt)
+	// The request's own context ends as soon as the replica applies what this call publishes.
+	err := a.cfg.API.Call(context.WithoutCancel(r.Context()), http.MethodPost, path, http.Header{"Idempotency-Key": {"sample-" + randomID()}}, body, &receipt)
 	ended := time.Now()
 	if q.Scope != "others" {
 		// The own cookie goes in any case; whether the logout is stored, the answer tells.

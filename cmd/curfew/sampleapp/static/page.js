@@ -122,9 +122,10 @@ for (const b of document.querySelectorAll("[data-user]")) {
 for (const b of document.querySelectorAll("[data-scope]")) {
   b.onclick = async () => {
     const res = await call("POST", "/log-out", { scope: b.dataset.scope });
-    if (res.status === 200) $("result").textContent = `stored in ${res.body.stored_ms} ms, event ${res.body.id}`;
-    else $("result").textContent = res.body?.detail ?? "failed";
-    if (b.dataset.scope !== "others") showSignedOut("You signed out.");
+    const failed = res.status === 200 ? "" : res.body?.detail ?? "The logout failed.";
+    $("result").textContent = failed || `stored in ${res.body.stored_ms} ms, event ${res.body.id}`;
+    // The cookie is gone in any case; a logout that wasn't stored must not look like one.
+    if (b.dataset.scope !== "others") showSignedOut(failed || "You signed out.");
     else refresh();
   };
 }
