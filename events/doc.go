@@ -14,8 +14,10 @@
 //   - Encode refuses what Validate refuses, so an event that was written is a valid one.
 //   - Decode ignores members it doesn't know, and answers a type or version it doesn't know with an [*UnsupportedError],
 //     so that an older reader meets a newer writer without harm.
-//   - Decode refuses what two readers could read differently: a member that stands there twice, half a surrogate pair,
+//   - Decode refuses what two readers could read differently: a member of the event that stands there twice, half a surrogate pair,
 //     invalid UTF-8. Names of members match exactly.
+//   - CheckJSON holds other JSON that ends sessions, such as a request's, to the same rules, and to names that stand once at any
+//     depth.
 //   - Times have millisecond precision in UTC. Encode floors; it never rounds up.
 //
 // What it doesn't promise: that an event is authentic (that is the stream's permissions and the publisher's API keys), or

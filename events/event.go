@@ -123,7 +123,8 @@ type SessionRevoked struct {
 	Client  string
 	// AuthTime is when the user proved who they are. Zero means unknown.
 	AuthTime time.Time
-	// SessionExpiresAt is the session's own absolute end. Zero means unknown.
+	// SessionExpiresAt is the session's own absolute end: one that doesn't move when a rolling session is renewed. Zero means
+	// unknown. Readers believe it only while it lies ahead of Time; a session that was revoked was still alive.
 	SessionExpiresAt time.Time
 }
 

@@ -26,8 +26,7 @@ var sourceForm = regexp.MustCompile(`^([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9
 
 var tenantForm = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
-// traceParentForm is the form of W3C Trace Context level 1, section 3.2, of any version. A trace id of zeros has the form too:
-// no logout fails for the sake of a trace.
+// traceParentForm is the form of W3C Trace Context level 1, section 3.2.
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // faults collects what is wrong with an event. The zero value is ready to use.
@@ -64,6 +63,15 @@ func IDFault(id string) string {
 func TenantFault(tenant string) string {
 	if !tenantForm.MatchString(tenant) {
 		return "must be 1 to 63 characters of a-z, 0-9 and '-'"
+	}
+	return ""
+}
+
+// TraceParentFault returns "" if s has the form of a W3C trace context (level 1, section 3.2, of any version), or else a remedy.
+// A trace id of zeros has the form too: no logout fails for the sake of a trace. The empty string hasn't.
+func TraceParentFault(s string) string {
+	if !traceParentForm.MatchString(s) {
+		return "must have the form of W3C Trace Context, or be left out"
 	}
 	return ""
 }
@@ -123,8 +131,10 @@ func (f *faults) common(c *Common) {
 	}
 	f.id("initiator.id", c.Initiator.ID, false)
 	f.time("expires_at", c.ExpiresAt, false)
-	if c.TraceParent != "" && !traceParentForm.MatchString(c.TraceParent) {
-		f.add("traceparent", "must have the form of W3C Trace Context, or be left out")
+	if c.TraceParent != "" {
+		if fault := TraceParentFault(c.TraceParent); fault != "" {
+			f.add("traceparent", "%s", fault)
+		}
 	}
 	f.id("replay", c.Replay, false)
 }

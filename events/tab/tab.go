@@ -16,6 +16,9 @@ const (
 	MaxClientFrameBytes = 4 << 10
 	// MaxNoticeIDBytes bounds Hello.After and Ack.ID. Notices bear the ids of events, 36 bytes.
 	MaxNoticeIDBytes = 64
+	// MaxFramesPerSecond is how many frames a tab may send within a second; one more closes the conn with CloseSlowDown. It is
+	// far beyond what a tab has to say: hello, an acknowledgement, and a pong now and then.
+	MaxFramesPerSecond = 50
 	// HelloTimeout is how long a server waits for Hello.
 	HelloTimeout = 5 * time.Second
 	// MaxCloseReasonBytes is what a close frame can carry beside its code (RFC 6455 section 5.5).
@@ -36,7 +39,8 @@ const (
 	// CloseOverloaded tells a tab that reads too slowly, or one that the server has no room for.
 	CloseOverloaded CloseCode = 1013
 	CloseHelloLate  CloseCode = 4008
-	CloseSlowDown   CloseCode = 4029
+	// CloseSlowDown tells a tab that sends more than MaxFramesPerSecond.
+	CloseSlowDown CloseCode = 4029
 	// CloseSignedOut is terminal: the session is over.
 	CloseSignedOut CloseCode = 4501
 	// CloseTicketRefused is terminal for this ticket: get a new one from the application, and only then connect again.
@@ -63,7 +67,8 @@ const (
 type Hello struct {
 	Type   FrameType `json:"type"`
 	Ticket string    `json:"ticket"`
-	// After is the id of the last notice that the tab has seen, or empty.
+	// After is the id of the last notice that the tab has seen, or empty. The server checks its form and does nothing else with
+	// it: the check on connect decides.
 	After string `json:"after,omitempty"`
 }
 
@@ -72,7 +77,7 @@ type Ready struct {
 	Type FrameType `json:"type"`
 	// Session is the tab's own session id.
 	Session string `json:"session"`
-	// Position is that of the server's replica when it checked.
+	// Position is up to where the server's replica had applied the stream when it checked.
 	Position uint64 `json:"position"`
 	// HeartbeatMS is how often the server pings, in milliseconds. A tab that hears nothing for 2.5 times as long reconnects.
 	HeartbeatMS int64 `json:"heartbeat_ms"`
@@ -93,7 +98,7 @@ type Logout struct {
 	At string `json:"at"`
 }
 
-// SessionsChanged says that another session of the same user ended.
+// SessionsChanged says that other sessions of the same user ended. One stands for all that waited with it.
 type SessionsChanged struct {
 	Type FrameType `json:"type"`
 }

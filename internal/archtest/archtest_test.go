@@ -97,7 +97,7 @@ func TestCheckImports(t *testing.T) {
 		{name: "another module for a test of events", file: "events/event_test.go", imports: "github.com/google/go-cmp/cmp"},
 
 		{name: "events for the library", file: "revocation/replica.go", imports: module + "events"},
-		{name: "internals for the library", file: "revocation/replica.go", imports: module + "revocation/internal/set"},
+		{name: "a part of its own for the library", file: "revocation/replica.go", imports: module + "revocation/internal/set", want: "embedders link revocation"},
 		{name: "the feed for the library", file: "revocation/replica.go", imports: module + "revocation/revocationnats", want: "embedders link revocation"},
 		{name: "the feed for a test of the library", file: "revocation/replica_test.go", imports: module + "revocation/revocationnats"},
 		{name: "the fake feed for an example of the library", file: "revocation/example_test.go", imports: module + "revocation/revocationtest"},

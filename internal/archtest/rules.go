@@ -54,24 +54,24 @@ var table = []row{
 	},
 	{
 		folder:  "revocation/revocationhttp/...",
-		ours:    []string{own, "events/...", "revocation", "revocation/internal/..."},
+		ours:    []string{own, "events/...", "revocation"},
 		theirs:  []string{goJose},
 		instead: "revocationhttp is net/http over a revocation.Replica (and go-jose for tokens); hand it what it needs through an interface or a func of its Config",
 	},
 	{
 		folder:  "revocation/revocationnats/...",
-		ours:    []string{own, "events/...", "revocation", "revocation/internal/..."},
+		ours:    []string{own, "events/...", "revocation"},
 		theirs:  []string{natsGo},
 		instead: "revocationnats is the feed over nats.go and nothing else; server-side plumbing belongs to internal/bus",
 	},
 	{
 		folder:  "revocation/revocationtest/...",
-		ours:    []string{own, "events/...", "revocation", "revocation/internal/..."},
+		ours:    []string{own, "events/...", "revocation"},
 		instead: "revocationtest ends up in embedders' tests and depends on events and revocation only",
 	},
 	{
 		folder:  "revocation/...",
-		ours:    []string{"events/...", "revocation", "revocation/internal/..."},
+		ours:    []string{"events/...", "revocation"},
 		instead: "embedders link revocation into every service, so it needs events and the standard library only; report through a hook, or put an adapter beside it (revocationhttp, revocationnats)",
 	},
 	{

@@ -23,13 +23,10 @@ const (
 
 // BeaterConfig configures [Bus.Beat].
 type BeaterConfig struct {
-	// Interval between beats. Zero means 1 s. It is about how late a replica may notice that it is cut off.
+	// Interval between this process's beats. Zero means 1 s. It is about how late a replica may notice that it is cut off.
 	Interval time.Duration
 	// Source names this process in the beat, for a human reader. It should not be empty.
 	Source string
-	// LastBeat, if set, tells when this process last heard a beat of anybody; while that is younger than 0.9 × Interval, none
-	// is written, so that many processes together write about one beat per Interval. It must not block.
-	LastBeat func() time.Time
 	// OnResult, if set, is told the outcome of each beat that was tried; nil is success. It is called from Beat's own
 	// goroutine and must not block.
 	OnResult func(err error)
@@ -37,7 +34,8 @@ type BeaterConfig struct {
 
 // Beat writes a beat to the ledger at once and then each Interval, and blocks until ctx ends; then it returns nil. A beat
 // that fails is reported to OnResult and not repeated: the next one is due soon. Its position and the server's timestamp are
-// the proof that the ledger's path is alive; what it says is for humans.
+// the proof that the ledger's path is alive; what it says is for humans. It doesn't matter to a replica whose beat it hears, but each process that
+// publishes writes its own: its outcome tells whether this process can write.
 func (b *Bus) Beat(ctx context.Context, cfg BeaterConfig) error {
 	if cfg.Interval < 0 {
 		return errors.New("beat: the interval is negative")
@@ -50,11 +48,9 @@ func (b *Bus) Beat(ctx context.Context, cfg BeaterConfig) error {
 	ticker := time.NewTicker(cfg.Interval)
 	defer ticker.Stop()
 	for {
-		if !recentBeat(cfg) {
-			err := b.beatOnce(ctx, payload, cfg.Interval)
-			if cfg.OnResult != nil && ctx.Err() == nil {
-				cfg.OnResult(err)
-			}
+		err := b.beatOnce(ctx, payload, cfg.Interval)
+		if cfg.OnResult != nil && ctx.Err() == nil {
+			cfg.OnResult(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -62,10 +58,6 @@ func (b *Bus) Beat(ctx context.Context, cfg BeaterConfig) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-func recentBeat(cfg BeaterConfig) bool {
-	return cfg.LastBeat != nil && time.Since(cfg.LastBeat()) < cfg.Interval*9/10
 }
 
 // beatOnce goes past [Marshal], which would refuse the TTL. A beat has no message id: it would only fill the duplicate window.

@@ -2,7 +2,6 @@ package bus_test
 
 import (
 	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,27 +46,6 @@ func TestBeat(t *testing.T) {
 	raw, err := b.EventAt(t.Context(), 1)
 	if err != nil || raw.Subject != events.TopicBeat || string(raw.Data) != `{"source":"test"}` || raw.Header.Get(jetstream.MsgTTLHeader) != "60s" || raw.Header.Get(jetstream.MsgIDHeader) != "" {
 		t.Errorf("beat: %+v, %v", raw, err)
-	}
-}
-
-// TestBeatSkips while another process's beat is young enough, and takes over when it isn't.
-func TestBeatSkips(t *testing.T) {
-	b := natstest.Bus(t)
-	var heard, asked atomic.Int64
-	heard.Store(time.Now().Add(time.Hour).UnixNano())
-	results := make(chan error, 1000)
-	beating(t, b, bus.BeaterConfig{
-		Interval: 10 * time.Millisecond,
-		LastBeat: func() time.Time { asked.Add(1); return time.Unix(0, heard.Load()) },
-		OnResult: func(err error) { results <- err },
-	})
-	eventually(t, 10*time.Second, "some intervals pass", func() bool { return asked.Load() >= 5 })
-	if len(results) != 0 {
-		t.Error("beat although another process does")
-	}
-	heard.Store(0)
-	if err := receive(t, results, "beat"); err != nil {
-		t.Error(err)
 	}
 }
 

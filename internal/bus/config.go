@@ -72,11 +72,9 @@ type Embedded struct {
 	// the server has no port at all.
 	ListenAddr string
 	// Username and Password are asked of whoever connects to ListenAddr. They are required unless the address is a loopback
-	// one. The link isn't encrypted: beyond one machine, run a NATS server of your own.
+	// one: anybody who may connect can revoke, and can forge the ledger. The link isn't encrypted: beyond one machine, run a NATS server
+	// of your own.
 	Username, Password string
-	// InsecureNoAuth allows a ListenAddr that others can reach without Username and Password. INSECURE: anybody who reaches
-	// the port can then revoke, and can forge the ledger.
-	InsecureNoAuth bool
 	// SyncInterval is how much acknowledged history a power failure may cost. Zero means none: each message is synced to
 	// disk before it is acknowledged (about 0.6 ms). A killed process loses nothing in either case.
 	SyncInterval time.Duration
@@ -136,7 +134,7 @@ func (e Embedded) faults() []error {
 	if err != nil {
 		return append(errs, fmt.Errorf("listen address %q isn't host:port", e.ListenAddr))
 	}
-	if e.Username == "" && !e.InsecureNoAuth && !loopback(host) {
+	if e.Username == "" && !loopback(host) {
 		errs = append(errs, fmt.Errorf("listen address %q can be reached by others without a password: set username and password, or listen on 127.0.0.1", e.ListenAddr))
 	}
 	return errs

@@ -9,6 +9,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // crashFactor times MaxDeliver is how often a message is delivered without any answer before it is parked unseen. It is
@@ -181,7 +183,7 @@ func (s *subscription) await(d *delivery) {
 
 func (s *subscription) acknowledge(d *delivery) {
 	if err := d.raw.Ack(); err != nil {
-		s.owner.bus.cfg.Log.WithError(err).WithField("position", d.Position).Warn("acknowledgement not sent; the message will be delivered again")
+		s.owner.bus.cfg.Log.WithError(err).WithField(telemetry.FieldPosition, d.Position).Warn("acknowledgement not sent; the message will be delivered again")
 		return
 	}
 	s.owner.bus.stats.acknowledged.Add(1)
@@ -214,6 +216,7 @@ func (s *subscription) park(d *delivery, reason error) {
 	// Parking may outlast what is left of AckWait. If this fails, a second delivery is parked under the same id.
 	_ = d.raw.InProgress()
 	if _, err := s.owner.bus.parker.park(context.WithoutCancel(s.parent), d.Delivery, reason); err != nil {
+		s.owner.bus.log(d.Delivery).WithError(err).Error("poison message can't be parked; it stays unacknowledged and is tried again")
 		s.repeatLater(d)
 		return
 	}

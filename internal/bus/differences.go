@@ -12,7 +12,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Difference is one setting of a stream that isn't what it should be.
+// bucketStream begins the name of the stream that a bucket is made of.
+const bucketStream = "KV_"
+
+// Difference is one setting of a stream that isn't what it should be. A bucket is named by its stream, as in KV_CURFEW_KEYS.
 type Difference struct {
 	Stream, Setting, Got, Want string
 	// Breaks says which promise no longer holds. Empty means that nothing is broken, only unusual.
@@ -27,8 +30,8 @@ func (d Difference) String() string {
 	return text
 }
 
-// Differences compares our streams with what they should be; nil means that nothing differs. A missing stream is a
-// difference too. It changes nothing.
+// Differences compares our streams and buckets with what they should be; nil means that nothing differs. A missing stream is a
+// difference too; a missing bucket isn't, because who needs it makes it. It changes nothing.
 func (b *Bus) Differences(ctx context.Context) ([]Difference, error) {
 	var all []Difference
 	for _, spec := range b.specs() {
@@ -46,7 +49,28 @@ func (b *Bus) Differences(ctx context.Context) ([]Difference, error) {
 		}
 		all = append(all, compare(got, spec)...)
 	}
+	for _, bucket := range buckets() {
+		stream, err := b.js.Stream(ctx, bucketStream+bucket.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, streamError("look at bucket "+bucket.Name, err)
+		}
+		all = append(all, compareBucket(stream.CachedInfo().Config, bucket.withDefaults())...)
+	}
 	return all, nil
+}
+
+// compareBucket lists what of a bucket's stream differs in what it keeps, and for how long.
+func compareBucket(got jetstream.StreamConfig, want Bucket) []Difference {
+	c := &comparison{stream: got.Name}
+	shorter := got.MaxAge > 0 && (want.TTL == 0 || got.MaxAge < want.TTL)
+	c.check("max age", age(got.MaxAge), age(want.TTL), shorter, "its entries expire while they are needed")
+	c.check("max age", age(got.MaxAge), age(want.TTL), !shorter && got.MaxAge != want.TTL, "")
+	c.same("history", got.MaxMsgsPerSubject, int64(want.History), "")
+	c.same("storage", got.Storage, jetstream.FileStorage, "a restart of the server loses everything")
+	return c.found
 }
 
 // comparison collects the differences of one stream.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 const (
@@ -56,7 +58,7 @@ func runServer(ctx context.Context, cfg Config) (*server.Server, error) {
 	if err != nil {
 		return nil, &Error{Op: "start embedded NATS", Err: err, Hint: "check the listen address and folder"}
 	}
-	said := &serverLog{log: cfg.Log.WithField("component", "nats-server")}
+	said := &serverLog{log: cfg.Log.WithField(telemetry.FieldComponent, "nats-server")}
 	srv.SetLoggerV2(said, false, false, false)
 	srv.Start()
 	if said.awaitReady(ctx, srv) {

@@ -25,6 +25,24 @@ type Bucket struct {
 	Description string
 }
 
+// KeysBucket holds the API keys, hashed. Its history tells an operator what became of a key.
+func KeysBucket() Bucket {
+	return Bucket{Name: "CURFEW_KEYS", History: 5, Description: "API keys, hashed"}
+}
+
+// SecretsBucket holds the deployment's secret.
+func SecretsBucket() Bucket {
+	return Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret"}
+}
+
+// TicketsBucket holds the ids of used tickets, for twice as long as a ticket can be used.
+func TicketsBucket() Bucket {
+	return Bucket{Name: "CURFEW_TICKETS", TTL: 2 * time.Minute, Description: "ids of used tickets"}
+}
+
+// buckets are all of ours. A process opens those that its roles need.
+func buckets() []Bucket { return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket()} }
+
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
 // changed to what is asked for. Buckets are kept in files, with the replicas of Config.
 func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
@@ -55,8 +73,7 @@ func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, 
 }
 
 func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {
-	setDefault(&bucket.History, 1)
-	setDefault(&bucket.MaxBytes, -1)
+	bucket = bucket.withDefaults()
 	return jetstream.KeyValueConfig{
 		Bucket:         bucket.Name,
 		Description:    bucket.Description,
@@ -67,6 +84,12 @@ func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {
 		Storage:        jetstream.FileStorage,
 		Replicas:       b.cfg.Replicas,
 	}
+}
+
+func (bucket Bucket) withDefaults() Bucket {
+	setDefault(&bucket.History, 1)
+	setDefault(&bucket.MaxBytes, -1)
+	return bucket
 }
 
 func sameBucket(got, want jetstream.KeyValueConfig) bool {

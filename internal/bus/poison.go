@@ -11,6 +11,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // Headers of a parked message. Its payload and its other headers are those it had, except for what NATS would obey.
@@ -48,7 +51,7 @@ func (b *Bus) Parker() *Parker { return b.parker }
 
 // Park stores a message from a [Subscriber] on curfew.parked.<durable> with its reason and waits for the acknowledgement, at
 // most 5 s. The same message parked again by the same durable within the duplicate window is stored once. It doesn't
-// acknowledge the message. The reason is kept for months: it must hold no secrets.
+// acknowledge the message. The reason is kept for months: it must hold no secrets. A failure is counted, and is the caller's to log.
 func (p *Parker) Park(ctx context.Context, msg *message.Message, reason error) (Ack, error) {
 	d, ok := DeliveryOf(msg)
 	if !ok {
@@ -60,20 +63,23 @@ func (p *Parker) Park(ctx context.Context, msg *message.Message, reason error) (
 func (p *Parker) park(ctx context.Context, d Delivery, reason error) (Ack, error) {
 	ctx, cancel := context.WithTimeout(ctx, defaultPublishTimeout)
 	defer cancel()
-	log := p.bus.cfg.Log.WithField("consumer", d.Consumer).WithField("position", d.Position)
 	// ExpectStream keeps a message from landing in a stream that happens to take the topic.
 	ack, err := p.bus.js.PublishMsg(ctx, parkedMessage(d, reason, time.Now()), jetstream.WithExpectStream(ParkedStream))
 	if err != nil {
 		p.bus.stats.parkFailures.Add(1)
-		log.WithError(err).Error("poison message can't be parked; it stays unacknowledged and is tried again")
 		kind, _ := classify(err)
 		return Ack{}, fmt.Errorf("park: %w: %w", kind, err)
 	}
 	if !ack.Duplicate {
 		p.bus.stats.parked.Add(1)
-		log.WithField("reason", oneLine(reason)).Error("poison message parked")
+		p.bus.log(d).WithField("reason", oneLine(reason)).Error("poison message parked")
 	}
 	return Ack{Position: ack.Sequence, Duplicate: ack.Duplicate, Stream: ack.Stream}, nil
+}
+
+// log returns the log for what concerns one delivery.
+func (b *Bus) log(d Delivery) logrus.FieldLogger {
+	return b.cfg.Log.WithField("consumer", d.Consumer).WithField(telemetry.FieldPosition, d.Position)
 }
 
 // parkedMessage is the message with its reason. What NATS obeys is left out of its headers: a TTL would expire it here, and

@@ -18,14 +18,13 @@ const MaxBatch = 1000
 // order, but one may fail while a later one is stored.
 func (p *Publisher) PublishAll(ctx context.Context, topics []string, msgs []*message.Message) (acks []Ack, errs []error) {
 	acks, errs = make([]Ack, len(msgs)), make([]error, len(msgs))
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if err := p.batchReady(ctx, topics, msgs); err != nil {
+	if err := p.beginBatch(ctx, topics, msgs); err != nil {
 		for i := range msgs {
 			errs[i] = p.outcome(topicAt(topics, i), err)
 		}
 		return acks, errs
 	}
+	defer p.underWay.Done()
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	sent := make([]jetstream.PubAckFuture, len(msgs))
@@ -48,14 +47,15 @@ func (p *Publisher) PublishAll(ctx context.Context, topics []string, msgs []*mes
 	return acks, errs
 }
 
-func (p *Publisher) batchReady(ctx context.Context, topics []string, msgs []*message.Message) error {
+// beginBatch is begin for many.
+func (p *Publisher) beginBatch(ctx context.Context, topics []string, msgs []*message.Message) error {
 	if len(msgs) > MaxBatch {
 		return fmt.Errorf("%w: %d messages at once: send at most %d", ErrInvalid, len(msgs), MaxBatch)
 	}
 	if len(topics) != len(msgs) {
 		return fmt.Errorf("%w: %d topics for %d messages", ErrInvalid, len(topics), len(msgs))
 	}
-	return p.ready(ctx)
+	return p.begin(ctx)
 }
 
 func (p *Publisher) sendAsync(ctx context.Context, topic string, msg *message.Message) (jetstream.PubAckFuture, error) {

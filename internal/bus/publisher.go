@@ -26,8 +26,10 @@ type Publisher struct {
 	bus     *Bus
 	reserve int64 // bytes of free disk below which nothing is tried
 
-	mu     sync.RWMutex // held for reading by each publish, so that Close can wait for them
-	closed bool         // guarded by mu
+	underWay sync.WaitGroup // publishes; grows only under mu, while closed is false
+
+	mu     sync.Mutex // never held while anything is sent
+	closed bool       // guarded by mu
 }
 
 // Ack is a stream's acknowledgement: the message is stored.
@@ -64,11 +66,10 @@ func (p *Publisher) Publish(topic string, msgs ...*message.Message) error {
 // PublishAck stores one message and returns where. It returns within the deadline of ctx, or 5 s where that has none. Every
 // error is an ErrNotStored or an ErrUnknownOutcome. The message must not be changed meanwhile.
 func (p *Publisher) PublishAck(ctx context.Context, topic string, msg *message.Message) (Ack, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if err := p.ready(ctx); err != nil {
+	if err := p.begin(ctx); err != nil {
 		return Ack{}, p.outcome(topic, err)
 	}
+	defer p.underWay.Done()
 	m, err := Marshal(topic, msg)
 	if err != nil {
 		return Ack{}, p.outcome(topic, err)
@@ -82,9 +83,31 @@ func (p *Publisher) PublishAck(ctx context.Context, topic string, msg *message.M
 	return p.acknowledged(ack), nil
 }
 
-// ready says no while nothing has been sent. The caller holds mu.
+// begin enters a publish, which Close waits for until underWay.Done. After an error there is nothing to be done.
+func (p *Publisher) begin(ctx context.Context) error {
+	if !p.enter() {
+		return fmt.Errorf("%w: %w", errBeforeSending, ErrClosed)
+	}
+	if err := p.ready(ctx); err != nil {
+		p.underWay.Done()
+		return err
+	}
+	return nil
+}
+
+// enter reports whether the publisher is open, and if it is counts a publish: in one step, so that Close misses none.
+func (p *Publisher) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.underWay.Add(1)
+	}
+	return !p.closed
+}
+
+// ready says no while nothing has been sent.
 func (p *Publisher) ready(ctx context.Context) error {
-	if p.closed || p.bus.closing.Load() || p.bus.nc.IsClosed() {
+	if p.bus.closing.Load() || p.bus.nc.IsClosed() {
 		return fmt.Errorf("%w: %w", errBeforeSending, ErrClosed)
 	}
 	if err := ctx.Err(); err != nil {
@@ -128,8 +151,9 @@ func (p *Publisher) acknowledged(ack *jetstream.PubAck) Ack {
 // and never fails.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
+	p.mu.Unlock()
+	p.underWay.Wait()
 	return nil
 }
 

@@ -211,6 +211,45 @@ func TestPublisherCloseWaitsAndIsIdempotent(t *testing.T) {
 	work.Wait()
 }
 
+// TestCloseOfAStalledPublisher waits for the publish under way, and refuses the next one at once: it must not queue behind the first.
+func TestCloseOfAStalledPublisher(t *testing.T) {
+	srv := natstest.Start(t)
+	proxy := natstest.NewProxy(t, srv.Addr())
+	b := natstest.Open(t, bus.Config{URL: proxy.URL()})
+	p := b.Publisher()
+	mustStore(t, p, newMessage("before"))
+	proxy.Stall()
+	before := b.Conn().Stats().OutMsgs
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	sent, closed := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := p.PublishAck(ctx, topic, newMessage("on its way")); sent <- err }()
+	eventually(t, 10*time.Second, "it is on its way", func() bool { return b.Conn().Stats().OutMsgs > before })
+	go func() { closed <- p.Close() }()
+	eventually(t, 10*time.Second, "the publisher is closed", func() bool {
+		soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := p.PublishAck(soon, topic, newMessage("refused"))
+		return errors.Is(err, bus.ErrClosed)
+	})
+	_, errs := p.PublishAll(t.Context(), []string{topic}, []*message.Message{newMessage("refused")})
+	if !errors.Is(errs[0], bus.ErrClosed) || !errors.Is(errs[0], bus.ErrNotStored) {
+		t.Errorf("publish all: %v", errs[0])
+	}
+	select {
+	case err := <-closed:
+		t.Errorf("closed (%v) while a publish was under way", err)
+	default:
+	}
+	proxy.Heal()
+	if err := receive(t, sent, "acknowledgement"); err != nil {
+		t.Errorf("the publish under way: %v", err)
+	}
+	if err := receive(t, closed, "end of close"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCloseIsIdempotentAndRaces(t *testing.T) {
 	b := natstest.Bus(t)
 	p := b.Publisher()

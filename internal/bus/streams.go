@@ -84,7 +84,7 @@ func maxBytes(cfg Config, configured, def, share int64) int64 {
 // EnsureStreams creates the ledger and the parked stream where they are missing. An existing stream that breaks a promise is
 // refused with a [*StreamError] inside an [*Error]; one that only differs is left alone (see [Bus.Differences]). On the
 // embedded server, which nobody else configures, what Config says about age, size and duplicates is applied to existing
-// streams. Anything else that is broken and can be changed, [Bus.Repair] changes. Safe to call from several processes at once.
+// streams. Safe to call from several processes at once.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	var broken []Difference
 	for _, spec := range b.specs() {
@@ -150,29 +150,6 @@ func (b *Bus) configured(got, spec jetstream.StreamConfig) (want jetstream.Strea
 	}
 	change = want.MaxAge != got.MaxAge || want.Duplicates != got.Duplicates || want.MaxBytes != got.MaxBytes
 	return want, change
-}
-
-// Repair brings existing streams to what they should be, as far as the server lets settings change, and returns what still
-// differs. It is an operator's act: it can shorten what a stream keeps.
-func (b *Bus) Repair(ctx context.Context) ([]Difference, error) {
-	for _, spec := range b.specs() {
-		stream, err := b.js.Stream(ctx, spec.Name)
-		if err != nil {
-			return nil, streamError("repair stream "+spec.Name, err)
-		}
-		got := stream.CachedInfo().Config
-		if len(compare(got, spec)) == 0 {
-			continue
-		}
-		if b.cfg.MaxBytes == 0 && got.MaxBytes > 0 {
-			spec.MaxBytes = got.MaxBytes // a default isn't worth a change
-		}
-		spec.Placement, spec.Metadata = got.Placement, got.Metadata
-		if _, err := b.js.UpdateStream(ctx, spec); err != nil {
-			return nil, streamError("repair stream "+spec.Name, err)
-		}
-	}
-	return b.Differences(ctx)
 }
 
 // streamError adds the hint to what the server said about a stream.

@@ -119,24 +119,6 @@ func TestDifferencesThatBreakNothing(t *testing.T) {
 	}
 }
 
-// TestRepair brings back what can be brought back.
-func TestRepair(t *testing.T) {
-	b := natstest.Open(t, bus.Config{URL: natstest.Start(t).URL()})
-	replaceStream(t, b, bus.LedgerStream, func(c *jetstream.StreamConfig) {
-		c.MaxAge, c.DenyPurge, c.DenyDelete, c.AllowRollup, c.Discard, c.AllowMsgTTL, c.Duplicates = time.Hour, false, false, true, jetstream.DiscardOld, false, time.Second
-	})
-	mustStore(t, b.Publisher(), newMessage("kept"))
-	if diffs, err := b.Repair(t.Context()); err != nil || len(diffs) != 0 {
-		t.Errorf("repair: %v, %v", diffs, err)
-	}
-	if err := b.EnsureStreams(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if _, err := b.EventAt(t.Context(), 1); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestConfigurationIsAppliedToTheEmbeddedServer, which has nobody else to change its streams.
 func TestConfigurationIsAppliedToTheEmbeddedServer(t *testing.T) {
 	cfg := natstest.Config(t)
@@ -169,6 +151,51 @@ func TestLedgerLargerThanDisk(t *testing.T) {
 	var told *bus.Error
 	if err := b.EnsureStreams(t.Context()); !errors.As(err, &told) || !strings.Contains(told.Hint, "lower it") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBucketsThatDiffer are told, once they exist; what each process opens is set right by opening it.
+func TestBucketsThatDiffer(t *testing.T) {
+	b := natstest.Bus(t)
+	open := func(change func(*bus.Bucket)) {
+		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket()} {
+			change(&bucket)
+			if _, err := b.KeyValue(t.Context(), bucket); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	open(func(*bus.Bucket) {})
+	if diffs, err := b.Differences(t.Context()); err != nil || len(diffs) != 0 {
+		t.Errorf("as they should be: %v, %v", diffs, err)
+	}
+	open(func(bucket *bus.Bucket) { bucket.TTL, bucket.History = bucket.TTL/2, bucket.History+1 })
+	diffs, err := b.Differences(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range diffs {
+		got = append(got, d.String())
+	}
+	// A history of zero means one, and so does one more than zero.
+	want := []string{
+		"KV_CURFEW_KEYS: history is 6 instead of 5",
+		"KV_CURFEW_TICKETS: max age is 1m0s instead of 2m0s: its entries expire while they are needed",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("differences: %q, want %q", got, want)
+	}
+	open(func(bucket *bus.Bucket) { bucket.TTL += time.Hour })
+	diffs, err = b.Differences(t.Context())
+	if err != nil || len(diffs) != 3 {
+		t.Fatalf("an hour longer: %v, %v", diffs, err)
+	}
+	for _, d := range diffs {
+		// Keys and the secret would be gone after an hour; a longer memory for tickets only costs space.
+		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS") {
+			t.Errorf("an hour longer: %v", d)
+		}
 	}
 }
 

@@ -17,12 +17,6 @@ type Option func(*server.Options)
 // InProcess leaves the server without a port: connect with nats.InProcessServer.
 func InProcess() Option { return func(o *server.Options) { o.DontListen = true } }
 
-// StoreDir keeps the streams in a folder that the caller owns. The default is one of the test's own.
-func StoreDir(dir string) Option { return func(o *server.Options) { o.StoreDir = dir } }
-
-// Port listens on a fixed port of 127.0.0.1. The default is any that is free.
-func Port(port int) Option { return func(o *server.Options) { o.Port = port } }
-
 // With changes any other option of the server, as users or TLS.
 func With(change func(*server.Options)) Option { return change }
 
@@ -48,15 +42,13 @@ func Start(t testing.TB, opts ...Option) *Server {
 		Host:                   "127.0.0.1",
 		Port:                   server.RANDOM_PORT,
 		JetStream:              true,
+		StoreDir:               t.TempDir(),
 		NoLog:                  true,
 		NoSigs:                 true,
 		DisableJetStreamBanner: true,
 	}}
 	for _, opt := range opts {
 		opt(&s.opts)
-	}
-	if s.opts.StoreDir == "" {
-		s.opts.StoreDir = t.TempDir()
 	}
 	t.Cleanup(s.Stop)
 	s.Restart()
@@ -105,6 +97,3 @@ func (s *Server) Addr() string {
 
 // URL is the nats:// URL of Addr.
 func (s *Server) URL() string { return "nats://" + s.Addr() }
-
-// StoreDir is the folder of the streams.
-func (s *Server) StoreDir() string { return s.opts.StoreDir }

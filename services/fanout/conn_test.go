@@ -40,7 +40,7 @@ func TestHelloLate(t *testing.T) {
 	}
 }
 
-// The deadline of hello must not end the conn later, nor must that of any write (lab 2.5, the sticky deadline).
+// The deadline of hello must not end the conn later, nor must that of any write.
 func TestTrapStickyDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)

@@ -123,6 +123,31 @@ func TestDrainOfSignedOut(t *testing.T) {
 	})
 }
 
+// Without a window all are told at once, and come back after no more than the shortest wait.
+func TestDrainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, func(cfg *Config) { cfg.DrainWindow = -1 })
+		var tabs []*seen
+		for i := range 20 {
+			tabs = append(tabs, watch(g.open(who("ann", fmt.Sprintf("s%d", i)))))
+		}
+		if after := g.svc.comeBack(); after != 100*time.Millisecond {
+			t.Errorf("come back after %v, want 100 ms", after)
+		}
+		began := time.Now()
+		g.svc.Drain(t.Context())
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		synctest.Wait()
+		for _, o := range tabs {
+			if diff := cmp.Diff([]string{"drain", "closed 1012"}, o.take()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+	})
+}
+
 // A drain that is out of time leaves the rest to Run, which closes them all and waits, also for those that never answer.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -67,7 +67,7 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// With the kernel's own buffers a tab that doesn't read is noticed megabytes later (lab 2.6). Those of a TLS conn are beneath it.
+// With the kernel's own buffers a tab that doesn't read is noticed megabytes later. Those of a TLS conn are beneath it.
 func TestKernelBuffersAreBounded(t *testing.T) {
 	g := newRig(t, nil)
 	mux := http.NewServeMux()

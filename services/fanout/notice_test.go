@@ -70,7 +70,7 @@ func logoutOf(e events.Event) []string {
 	return []string{strings.TrimSpace(fmt.Sprintf("logout %s %s %s", e.Meta().ID, e.Kind(), e.Meta().ReasonUser)), "closed 4501"}
 }
 
-// ends is the contract's own words (semantics.md section 2), without an index and without a set.
+// ends is the contract's own words (docs/guarantees.md, section 2), without an index and without a set.
 func ends(e events.Event, s revocation.Session) bool {
 	if e.Meta().Tenant != s.Tenant {
 		return false

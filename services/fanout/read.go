@@ -12,9 +12,6 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 )
 
-// maxFramesPerSecond is far beyond what a tab has to say: hello, an acknowledgement, and a pong now and then.
-const maxFramesPerSecond = 50
-
 // protocolError says with which code a conn is to be closed.
 type protocolError struct {
 	code   tab.CloseCode
@@ -116,7 +113,7 @@ func (r *reader) flooded(now time.Time) bool {
 		r.second, r.frames = now, 0
 	}
 	r.frames++
-	return r.frames > maxFramesPerSecond
+	return r.frames > tab.MaxFramesPerSecond
 }
 
 // counted is a reader that counts what it reads.

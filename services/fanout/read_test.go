@@ -250,7 +250,7 @@ func TestFlood(t *testing.T) {
 					if c.frame[0] == cont {
 						_, _ = conn.NetConn().Write(frame(textOp, nil))
 					}
-					for range 20 * maxFramesPerSecond {
+					for range 20 * tab.MaxFramesPerSecond {
 						if _, err := conn.NetConn().Write(c.frame); err != nil {
 							return
 						}

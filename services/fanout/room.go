@@ -71,7 +71,7 @@ func (s *Service) seal() []*conn {
 
 // comeBack returns when a tab is to reconnect: spread, so that tabs don't come back together.
 func (s *Service) comeBack() time.Duration {
-	return 100*time.Millisecond + rand.N(s.cfg.DrainWindow)
+	return 100*time.Millisecond + rand.N(s.cfg.DrainWindow+1)
 }
 
 // Drain stops accepting and closes all conns with 1012, spread over the drain window by the server, each told when to come back. It returns when

@@ -36,7 +36,7 @@ type Config struct {
 	HelloTimeout time.Duration
 	// MaxConns bounds open conns. Zero means 19,000.
 	MaxConns int
-	// DrainWindow is over how long Drain spreads the closing. Zero means 2 s.
+	// DrainWindow is over how long Drain spreads the closing, and tabs their coming back. Zero means 2 s, negative at once.
 	DrainWindow time.Duration
 	Metrics     *telemetry.Metrics
 	Log         logrus.FieldLogger
@@ -94,9 +94,10 @@ func New(cfg Config) (*Service, error) {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = 19_000
 	}
-	if cfg.DrainWindow <= 0 {
+	if cfg.DrainWindow == 0 {
 		cfg.DrainWindow = 2 * time.Second
 	}
+	cfg.DrainWindow = max(cfg.DrainWindow, 0)
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	changed, err := tab.EncodeSessionsChanged()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 )
 
-// One tab stops reading: it alone is given up, after the write's deadline, and nobody waits for it (lab 2.6).
+// One tab stops reading: it alone is given up, after the write's deadline, and nobody waits for it.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)

@@ -24,7 +24,11 @@ import (
 
 func bucket(t *testing.T, b *bus.Bus) jetstream.KeyValue {
 	t.Helper()
-	kv, err := b.KeyValue(t.Context(), bus.Bucket{Name: "TICKETS", TTL: 2 * TicketLifetime})
+	bucket := bus.TicketsBucket()
+	if bucket.TTL < 2*TicketLifetime {
+		t.Errorf("a used ticket is forgotten after %v, and one can be used for %v", bucket.TTL, TicketLifetime)
+	}
+	kv, err := b.KeyValue(t.Context(), bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +228,7 @@ func TestTicketBucketUnavailable(t *testing.T) {
 // The call that issues tickets, with a real key store.
 func TestIssueTicket(t *testing.T) {
 	b := natstest.Bus(t)
-	keysKV, err := b.KeyValue(t.Context(), bus.Bucket{Name: "KEYS", History: 5})
+	keysKV, err := b.KeyValue(t.Context(), bus.KeysBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
