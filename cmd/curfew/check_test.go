@@ -23,7 +23,7 @@ func TestCheckTellsTheStateByItsExitCode(t *testing.T) {
 		{"active", []string{"--session", "s-1", "--user", "u-2", "--auth-time", begun()}, "active", exitDone},
 		{"revoked", []string{"--session", "s-1", "--user", "u-1", "--auth-time", begun()}, "revoked", exitRevoked},
 		{"claim missing", []string{"--session", "s-1", "--user", "u-2"}, "undetermined", exitUndetermined},
-		{"claim allowed to be missing", []string{"--session", "s-1", "--user", "u-2", "--allow-missing", "auth_time"}, "active", exitDone},
+		{"claim allowed to be missing", []string{"--session", "s-1", "--user", "u-2", "--dangerously-allow-missing", "auth_time"}, "active", exitDone},
 		{"position far ahead", []string{"--session", "s-1", "--user", "u-2", "--auth-time", begun(), "--position", "99999999"}, "undetermined", exitUndetermined},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/curfewhq/curfew/internal/problem"
@@ -24,6 +25,11 @@ func WithKey(ctx context.Context, k Key) context.Context {
 // Guard lets requests with a live key pass that has the scope, and puts the key into their context. onRefuse is told the code of each
 // refusal; it may be nil.
 func (s *Store) Guard(scope Scope, onRefuse func(code string), next http.Handler) http.Handler {
+	return s.guard([]Scope{scope}, onRefuse, next)
+}
+
+// guard is Guard for calls that any one of some scopes is enough for. A refusal asks for the first.
+func (s *Store) guard(scopes []Scope, onRefuse func(code string), next http.Handler) http.Handler {
 	refuse := func(w http.ResponseWriter, p problem.Problem) {
 		if onRefuse != nil {
 			onRefuse(p.Code)
@@ -45,14 +51,19 @@ func (s *Store) Guard(scope Scope, onRefuse func(code string), next http.Handler
 			refuse(w, p)
 			return
 		}
-		if !key.Has(scope) {
-			p := problem.New(http.StatusForbidden, "api_key_scope", "The API key lacks the scope "+string(scope)+"; make one with 'curfew keys create --scopes "+string(scope)+"'.")
-			p.Authenticate = `Bearer realm="curfew", error="insufficient_scope", scope="` + string(scope) + `"`
-			refuse(w, p)
+		if !slices.ContainsFunc(scopes, key.Has) {
+			refuse(w, lacks(scopes[0], "The API key lacks the scope "+string(scopes[0])+"; make one with 'curfew keys create --scopes "+string(scopes[0])+"'."))
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(WithKey(r.Context(), key)))
 	})
+}
+
+// lacks is the answer to a key that may not do what it asks for without a scope.
+func lacks(scope Scope, detail string) problem.Problem {
+	p := problem.New(http.StatusForbidden, "api_key_scope", detail)
+	p.Authenticate = `Bearer realm="curfew", error="insufficient_scope", scope="` + string(scope) + `"`
+	return p
 }
 
 // bearer returns the request's key. Two Authorization headers are none: which one counts would be anybody's guess.

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -117,9 +118,9 @@ func TestRoutes(t *testing.T) {
 	mux := http.NewServeMux()
 	var told []string
 	s.Routes(mux, func(code string) { told = append(told, code) })
-	_, admin := create(t, s, "acme", access.ScopeAdmin)
+	_, operator := create(t, s, "acme", access.Scopes()...)
 	_, reader := create(t, s, "acme", access.ScopeRead)
-	auth := "Bearer " + admin.Reveal()
+	auth := "Bearer " + operator.Reveal()
 
 	got, w := send(t, mux, http.MethodPost, "/v1/keys", `{"name":"ci","tenant":"globex","scopes":["publish"]}`, auth)
 	var made access.Created
@@ -174,7 +175,7 @@ func TestRoutesWithoutNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ method, path, body string }{
-		{http.MethodPost, "/v1/keys", `{"tenant":"a","scopes":["read"]}`}, {http.MethodDelete, "/v1/keys/" + key.ID, ""},
+		{http.MethodPost, "/v1/keys", `{"tenant":"acme","scopes":["admin"]}`}, {http.MethodDelete, "/v1/keys/" + key.ID, ""},
 	} {
 		got, w := send(t, mux, tt.method, tt.path, tt.body, "Bearer "+admin.Reveal())
 		if got.Status != 503 || got.Code != "keys_unavailable" || w.Header().Get("Retry-After") != "1" {
@@ -186,5 +187,151 @@ func TestRoutesWithoutNATS(t *testing.T) {
 	}
 	if got, _ := send(t, mux, http.MethodGet, "/v1/keys", "", "Bearer "+admin.Reveal()); got.Status != 200 {
 		t.Errorf("what is known can't be listed: %v", fmt.Sprint(got))
+	}
+}
+
+// An admin key of one tenant made keys of every tenant, and saw all of them. What each may do:
+func TestWhoManagesWhichKeys(t *testing.T) {
+	s := open(t, bucket(t, natstest.Bus(t)))
+	mux := http.NewServeMux()
+	s.Routes(mux, nil)
+	keys := map[string]access.Key{}
+	bearers := map[string]string{}
+	for _, k := range []struct {
+		name, tenant string
+		scopes       []access.Scope
+	}{
+		{"publish", "acme", []access.Scope{access.ScopePublish, access.ScopeCheck, access.ScopeRead}},
+		{"admin", "acme", []access.Scope{access.ScopeAdmin, access.ScopeRead}},
+		{"operator", "default", []access.Scope{access.ScopeOperator}},
+		{"first", "default", access.Scopes()},
+		{"default's admin", "default", []access.Scope{access.ScopeAdmin}},
+	} {
+		key, text := create(t, s, k.tenant, k.scopes...)
+		keys[k.name], bearers[k.name] = key, "Bearer "+text.Reveal()
+	}
+	const unscoped, own, unknown = "api_key_scope", "", "no_such_key"
+	// needs is the scope that a refusal asks for.
+	type want struct{ code, needs string }
+
+	t.Run("create", func(t *testing.T) {
+		for _, tt := range []struct {
+			by, tenant, scopes string
+			want               want
+		}{
+			{"publish", "acme", `"publish"`, want{unscoped, "admin"}},
+			{"admin", "acme", `"read"`, want{own, ""}},
+			{"admin", "acme", `"admin"`, want{own, ""}},
+			{"admin", "acme", `"read","admin","read"`, want{own, ""}},
+			{"admin", "acme", `"publish"`, want{unscoped, "publish"}},
+			{"admin", "acme", `"read","check"`, want{unscoped, "check"}},
+			{"admin", "acme", `"operator"`, want{unscoped, "operator"}},
+			{"admin", "acme", `"admin","operator"`, want{unscoped, "operator"}},
+			{"admin", "default", `"read"`, want{unscoped, "operator"}},
+			{"admin", "globex", `"admin"`, want{unscoped, "operator"}},
+			{"default's admin", "acme", `"admin"`, want{unscoped, "operator"}},
+			{"default's admin", "default", `"operator"`, want{unscoped, "operator"}},
+			{"operator", "default", `"operator"`, want{own, ""}},
+			{"operator", "acme", `"operator"`, want{own, ""}},
+			{"operator", "acme", `"admin"`, want{unscoped, "admin"}},
+			{"operator", "default", `"publish"`, want{unscoped, "publish"}},
+			{"first", "globex", `"publish","check","read","admin","operator"`, want{own, ""}},
+		} {
+			before := len(s.List())
+			got, w := send(t, mux, http.MethodPost, "/v1/keys", `{"tenant":"`+tt.tenant+`","scopes":[`+tt.scopes+`]}`, bearers[tt.by])
+			status, made := 201, 1
+			if tt.want.code != own {
+				status, made = 403, 0
+			}
+			if got.Status != status || got.Code != tt.want.code || len(s.List())-before != made {
+				t.Errorf("%s makes %s of %s: got %v and %d keys, want %d %s", tt.by, tt.scopes, tt.tenant, got, len(s.List())-before, status, tt.want.code)
+			}
+			if status == 403 && !strings.Contains(got.Authenticate, `error="insufficient_scope", scope="`+tt.want.needs+`"`) {
+				t.Errorf("%s makes %s of %s: %s, want the scope %s", tt.by, tt.scopes, tt.tenant, got.Authenticate, tt.want.needs)
+			}
+			if tt.by == "admin" && tt.tenant != "acme" && !strings.Contains(w.Body.String(), "--tenant acme") {
+				t.Errorf("the refusal doesn't say what to do: %s", w.Body)
+			}
+		}
+	})
+
+	t.Run("list", func(t *testing.T) {
+		tenants := func(by string) map[string]bool {
+			_, w := send(t, mux, http.MethodGet, "/v1/keys", "", bearers[by])
+			var answer struct{ Keys []access.Key }
+			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
+				t.Fatalf("%d %v", w.Code, err)
+			}
+			seen := map[string]bool{}
+			for _, k := range answer.Keys {
+				seen[k.Tenant] = true
+			}
+			return seen
+		}
+		for by, want := range map[string]map[string]bool{
+			"admin": {"acme": true}, "default's admin": {"default": true},
+			"operator": {"acme": true, "default": true, "globex": true}, "first": {"acme": true, "default": true, "globex": true},
+		} {
+			if diff := cmp.Diff(want, tenants(by)); diff != "" {
+				t.Errorf("%s sees keys of: %s", by, diff)
+			}
+		}
+		if got, _ := send(t, mux, http.MethodGet, "/v1/keys", "", bearers["publish"]); got.Code != unscoped {
+			t.Errorf("publish: %v", got)
+		}
+	})
+
+	t.Run("revoke", func(t *testing.T) {
+		for _, tt := range []struct {
+			by, tenant string
+			scope      access.Scope
+			want       string
+		}{
+			{"publish", "acme", access.ScopeRead, unscoped},
+			{"admin", "acme", access.ScopePublish, own},
+			{"admin", "acme", access.ScopeAdmin, own},
+			{"admin", "acme", access.ScopeOperator, unscoped},
+			{"admin", "default", access.ScopeRead, unknown},
+			{"admin", "default", access.ScopeOperator, unknown},
+			{"default's admin", "default", access.ScopeRead, own},
+			{"default's admin", "default", access.ScopeOperator, unscoped},
+			{"operator", "acme", access.ScopePublish, own},
+			{"operator", "default", access.ScopeOperator, own},
+			{"first", "globex", access.ScopeOperator, own},
+		} {
+			victim, _ := create(t, s, tt.tenant, tt.scope)
+			got, w := send(t, mux, http.MethodDelete, "/v1/keys/"+victim.ID, "", bearers[tt.by])
+			if got.Code != tt.want || s.Live(victim.ID) != (tt.want != own) {
+				t.Errorf("%s revokes %s of %s: got %v, live %v, want %q", tt.by, tt.scope, tt.tenant, got, s.Live(victim.ID), tt.want)
+			}
+			// A foreign key and none at all are answered alike.
+			if tt.want == unknown {
+				if _, none := send(t, mux, http.MethodDelete, "/v1/keys/ffffffffffffffff", "", bearers[tt.by]); none.Body.String() != w.Body.String() {
+					t.Errorf("%s differs from %s", w.Body, none.Body)
+				}
+			}
+		}
+	})
+	for name, k := range keys {
+		if !s.Live(k.ID) {
+			t.Errorf("the key %s was revoked", name)
+		}
+	}
+}
+
+// A caller that went away left it open whether there was a key.
+func TestCreateOutlivesItsCaller(t *testing.T) {
+	s := open(t, bucket(t, natstest.Bus(t)))
+	mux := http.NewServeMux()
+	s.Routes(mux, nil)
+	_, admin := create(t, s, "acme", access.ScopeAdmin)
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/keys", strings.NewReader(`{"tenant":"acme","scopes":["admin"]}`))
+	r.Header.Set("Authorization", "Bearer "+admin.Reveal())
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	if w.Code != http.StatusCreated || len(s.List()) != 2 {
+		t.Errorf("got %d and %d keys, want 201 and 2", w.Code, len(s.List()))
 	}
 }

@@ -28,12 +28,19 @@ const (
 	ScopeCheck Scope = "check"
 	// ScopeRead reads the history of revocations.
 	ScopeRead Scope = "read"
-	// ScopeAdmin manages keys, of every tenant.
+	// ScopeAdmin manages keys of the key's own tenant. Together with ScopePublish it logs out that whole tenant.
 	ScopeAdmin Scope = "admin"
+	// ScopeOperator manages keys of every tenant. The first key has it, and only a key that has it can give it.
+	ScopeOperator Scope = "operator"
 )
 
+// scopeNames lists all scopes in sentences.
+const scopeNames = "publish, check, read, admin, operator"
+
 // Scopes returns all scopes.
-func Scopes() []Scope { return []Scope{ScopePublish, ScopeCheck, ScopeRead, ScopeAdmin} }
+func Scopes() []Scope {
+	return []Scope{ScopePublish, ScopeCheck, ScopeRead, ScopeAdmin, ScopeOperator}
+}
 
 // Key is an API key without its secret.
 type Key struct {
@@ -48,6 +55,12 @@ type Key struct {
 
 // Has reports whether the key may do what scope says.
 func (k Key) Has(scope Scope) bool { return slices.Contains(k.Scopes, scope) }
+
+// managesAll reports whether the key manages keys of every tenant.
+func (k Key) managesAll() bool { return k.Has(ScopeOperator) }
+
+// sees reports whether the key, which manages keys, may know of another one.
+func (k Key) sees(other Key) bool { return k.managesAll() || k.Tenant == other.Tenant }
 
 // record is a key as it is kept.
 type record struct {
@@ -131,11 +144,11 @@ func (q Request) Validate() error {
 		errs = append(errs, errors.New("name holds a control character, or isn't UTF-8: give plain text"))
 	}
 	if len(q.Scopes) == 0 {
-		errs = append(errs, errors.New("scopes are required: give some of publish, check, read, admin"))
+		errs = append(errs, errors.New("scopes are required: give some of "+scopeNames))
 	}
 	for _, s := range q.Scopes {
 		if !slices.Contains(Scopes(), s) {
-			errs = append(errs, errors.New("scopes must be some of publish, check, read, admin"))
+			errs = append(errs, errors.New("scopes must be some of "+scopeNames))
 			break
 		}
 	}

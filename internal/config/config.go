@@ -18,7 +18,7 @@ import (
 type Config struct {
 	// Listen is the address of the API and the tabs.
 	Listen string `koanf:"listen"`
-	// AdminListen is the address of /healthz, /readyz and /metrics. Empty means none.
+	// AdminListen is the address of /healthz, /readyz, /doctor and /metrics, which ask for no key and speak no TLS. Empty means none.
 	AdminListen string `koanf:"admin_listen"`
 	// DataDir holds the embedded ledger and the first admin key.
 	DataDir string `koanf:"data_dir"`
@@ -27,7 +27,8 @@ type Config struct {
 	// TLSCertFile and TLSKeyFile make Listen speak TLS.
 	TLSCertFile string `koanf:"tls_cert_file"`
 	TLSKeyFile  string `koanf:"tls_key_file"`
-	// BehindProxy says that a proxy in front of Listen speaks TLS.
+	// BehindProxy says that other machines reach Listen and AdminListen only through a proxy, which speaks TLS and keeps strangers from the
+	// latter.
 	BehindProxy bool `koanf:"behind_proxy"`
 
 	NATS   NATS   `koanf:"nats"`
@@ -48,7 +49,7 @@ type Config struct {
 	Heartbeat time.Duration `koanf:"heartbeat"`
 	// MaxConns bounds the open conns of this process.
 	MaxConns int `koanf:"max_conns"`
-	// DrainWindow is over how long conns are closed at shutdown.
+	// DrainWindow is over how long conns are closed at shutdown. At least 1 ms, which closes them all at once.
 	DrainWindow time.Duration `koanf:"drain_window"`
 
 	LogFormat string `koanf:"log_format"`
@@ -60,11 +61,17 @@ type NATS struct {
 	// URL of an external NATS. Empty runs an embedded server.
 	URL       string `koanf:"url"`
 	CredsFile string `koanf:"creds_file"`
-	CAFile    string `koanf:"ca_file"`
-	CertFile  string `koanf:"cert_file"`
-	KeyFile   string `koanf:"key_file"`
+	// NKeyFile is a file with an nkey seed, instead of CredsFile.
+	NKeyFile string `koanf:"nkey_file"`
+	CAFile   string `koanf:"ca_file"`
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
 	// Listen opens the embedded server to other processes. Empty keeps it inside this one.
 	Listen string `koanf:"listen"`
+	// ListenUser and the password in ListenPasswordFile are asked of whoever connects to Listen. They are required beyond loopback; the link
+	// isn't encrypted.
+	ListenUser         string `koanf:"listen_user"`
+	ListenPasswordFile string `koanf:"listen_password_file"`
 }
 
 // Ledger says how the stream is kept.
@@ -166,7 +173,7 @@ func (c Config) Validate() error {
 	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
-	fault(c.DrainWindow < 0, "drain_window: can't be negative")
+	fault(c.DrainWindow < time.Millisecond, "drain_window: must be at least 1ms, which closes all conns at once")
 	for _, o := range c.AllowedOrigins {
 		fault(!isOrigin(o), "allowed_origins: %q isn't an origin as browsers send it: write scheme://host or scheme://host:port in lower case, no path, no wildcard, no default port", o)
 	}
@@ -185,6 +192,8 @@ func (c Config) listenFaults() []error {
 	}
 	if c.AdminListen != "" && !isAddress(c.AdminListen) {
 		errs = append(errs, errors.New("admin_listen: write host:port, such as 127.0.0.1:7081, or leave it empty for none"))
+	} else if c.AdminListen != "" && !Loopback(c.AdminListen) && !c.BehindProxy {
+		errs = append(errs, fmt.Errorf("admin_listen: %s is reachable from other machines, and health and metrics ask for no key and speak no TLS: listen on 127.0.0.1, leave it empty for none, or set behind_proxy if only a proxy or a private network reaches it", c.AdminListen))
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		errs = append(errs, errors.New("tls_cert_file, tls_key_file: give both or neither"))
@@ -197,17 +206,30 @@ func (n NATS) faults() []error {
 	if (n.CertFile == "") != (n.KeyFile == "") {
 		errs = append(errs, errors.New("nats.cert_file, nats.key_file: give both or neither"))
 	}
-	if n.URL == "" && (n.CredsFile != "" || n.CAFile != "" || n.CertFile != "" || n.KeyFile != "") {
-		errs = append(errs, errors.New("nats: creds_file, ca_file, cert_file and key_file are for an external NATS: set nats.url, or leave them out"))
+	if n.URL == "" && (n.CredsFile != "" || n.NKeyFile != "" || n.CAFile != "" || n.CertFile != "" || n.KeyFile != "") {
+		errs = append(errs, errors.New("nats: creds_file, nkey_file, ca_file, cert_file and key_file are for an external NATS: set nats.url, or leave them out"))
+	}
+	if n.CredsFile != "" && n.NKeyFile != "" {
+		errs = append(errs, errors.New("nats.creds_file, nats.nkey_file: give one of them"))
+	}
+	return append(errs, n.listenFaults()...)
+}
+
+func (n NATS) listenFaults() []error {
+	var errs []error
+	if (n.ListenUser == "") != (n.ListenPasswordFile == "") {
+		errs = append(errs, errors.New("nats.listen_user, nats.listen_password_file: give both or neither"))
 	}
 	switch {
+	case n.Listen == "" && (n.ListenUser != "" || n.ListenPasswordFile != ""):
+		errs = append(errs, errors.New("nats.listen_user, nats.listen_password_file: are for nats.listen: set it, or leave them out"))
 	case n.Listen == "":
 	case n.URL != "":
 		errs = append(errs, errors.New("nats.listen: is for the embedded server only; leave it out with nats.url"))
 	case !isAddress(n.Listen):
 		errs = append(errs, errors.New("nats.listen: write host:port, such as 127.0.0.1:4222"))
-	case !Loopback(n.Listen):
-		errs = append(errs, errors.New("nats.listen: whoever reaches the embedded server could forge the ledger: listen on 127.0.0.1, or run a NATS of your own and set nats.url"))
+	case !Loopback(n.Listen) && (n.ListenUser == "" || n.ListenPasswordFile == ""):
+		errs = append(errs, errors.New("nats.listen: whoever reaches the embedded server could forge the ledger: set nats.listen_user and nats.listen_password_file, listen on 127.0.0.1, or run a NATS of your own and set nats.url"))
 	}
 	return errs
 }

@@ -48,6 +48,13 @@ func TestValidate(t *testing.T) {
 		{name: "no admin listener", change: func(c *config.Config) { c.AdminListen = "" }},
 		{name: "a bad admin listener", change: func(c *config.Config) { c.AdminListen = "x" }, want: "admin_listen: " + form},
 
+		{name: "an open admin listener", change: func(c *config.Config) { c.AdminListen = "0.0.0.0:7081" }, want: "admin_listen: 0.0.0.0:7081 " + reachable},
+		{name: "an open admin listener of a name", change: func(c *config.Config) { c.AdminListen = "curfew.internal:7081" }, want: "or set behind_proxy"},
+		// The certificate is listen's.
+		{name: "an open admin listener with TLS", change: func(c *config.Config) { c.AdminListen, c.TLSCertFile, c.TLSKeyFile = ":7081", "c", "k" }, want: "admin_listen: :7081 " + reachable},
+		{name: "an admin listener behind a proxy", change: func(c *config.Config) { c.AdminListen, c.BehindProxy = "0.0.0.0:7081", true }},
+		{name: "an admin listener on loopback", change: func(c *config.Config) { c.AdminListen = "[::1]:7081" }},
+
 		{name: "retention as long as it must be", change: func(c *config.Config) { c.Ledger.Retention = c.MaxAge + config.Leeway }},
 		{name: "retention shorter than max age", change: func(c *config.Config) { c.Ledger.Retention = 24 * time.Hour },
 			want: "ledger.retention: 24h0m0s is shorter than max_age and leeway (720h5m0s): a session could outlive its revocation; lengthen it or leave it out"},
@@ -71,6 +78,17 @@ func TestValidate(t *testing.T) {
 		{name: "credentials for nobody", change: func(c *config.Config) { c.NATS.CredsFile = "f" }, want: "set nats.url, or leave them out"},
 		{name: "half a certificate", change: func(c *config.Config) { c.NATS.URL, c.NATS.CertFile = "nats://a", "f" }, want: "nats.cert_file, nats.key_file"},
 		{name: "an open embedded server", change: func(c *config.Config) { c.NATS.Listen = ":4222" }, want: "could forge the ledger"},
+		{name: "an open embedded server with half a password", change: func(c *config.Config) { c.NATS.Listen, c.NATS.ListenUser = ":4222", "u" }, want: "give both or neither"},
+		{name: "an open embedded server with a password", change: func(c *config.Config) {
+			c.NATS.Listen, c.NATS.ListenUser, c.NATS.ListenPasswordFile = ":4222", "u", "f"
+		}},
+		{name: "a password on loopback", change: func(c *config.Config) {
+			c.NATS.Listen, c.NATS.ListenUser, c.NATS.ListenPasswordFile = "127.0.0.1:4222", "u", "f"
+		}},
+		{name: "a password for nobody", change: func(c *config.Config) { c.NATS.ListenUser, c.NATS.ListenPasswordFile = "u", "f" }, want: "are for nats.listen"},
+		{name: "an nkey for nobody", change: func(c *config.Config) { c.NATS.NKeyFile = "f" }, want: "set nats.url, or leave them out"},
+		{name: "an nkey", change: func(c *config.Config) { c.NATS.URL, c.NATS.NKeyFile = "nats://a", "f" }},
+		{name: "two kinds of credentials", change: func(c *config.Config) { c.NATS.URL, c.NATS.NKeyFile, c.NATS.CredsFile = "nats://a", "f", "g" }, want: "give one of them"},
 		{name: "an embedded server on loopback", change: func(c *config.Config) { c.NATS.Listen = "127.0.0.1:4222" }},
 		{name: "both kinds of server", change: func(c *config.Config) { c.NATS.URL, c.NATS.Listen = "nats://a", "127.0.0.1:4222" }, want: "nats.listen"},
 		{name: "no algorithms", change: func(c *config.Config) { c.JWT.KeyFile = "k" }, want: "jwt.algorithms"},
@@ -79,6 +97,9 @@ func TestValidate(t *testing.T) {
 		{name: "a tenant that is none", change: func(c *config.Config) { c.JWT.Algorithms, c.JWT.KeyFile, c.JWT.Tenant = []string{"RS256"}, "k", "*" }, want: "jwt.tenant"},
 		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
 		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
+		// The fan-out takes zero for its default.
+		{name: "no drain", change: func(c *config.Config) { c.DrainWindow = 0 }, want: "drain_window: must be at least 1ms"},
+		{name: "the shortest drain", change: func(c *config.Config) { c.DrainWindow = time.Millisecond }},
 		{name: "negative drain", change: func(c *config.Config) { c.DrainWindow = -1 }, want: "drain_window"},
 		{name: "log format", change: func(c *config.Config) { c.LogFormat = "xml" }, want: "log_format"},
 		{name: "log level", change: func(c *config.Config) { c.LogLevel = "loud" }, want: "log_level"},

@@ -260,11 +260,11 @@ func TestLists(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	c := config.Default()
-	c.NATS.URL = "nats://ann:p@ss:word@a:4222, tls://t0ken@b:4222,nats://c:4222"
+	c.NATS.URL = "nats://ann:p@ss:w0rt@a:4222, tls://t0ken@b:4222,nats://c:4222"
 	c.JWT.JWKSURL = "https://user:hunter2@idp.example/keys"
 	lines := config.Describe(c)
 	text := strings.Join(lines, "\n")
-	for _, secret := range []string{"ann", "p@ss", "word", "t0ken", "hunter2"} {
+	for _, secret := range []string{"ann", "p@ss", "w0rt", "t0ken", "hunter2"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is shown", secret)
 		}

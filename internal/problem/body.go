@@ -9,10 +9,9 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // MaxBodyBytes bounds the body of every request.
@@ -37,18 +36,13 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, Problem) {
 }
 
 // DecodeStrict reads exactly one JSON value into v, whose members have names of lower-case letters, digits and underscores. It refuses
-// whatever two readers could read differently, because they would end different sessions: members that v doesn't have or that stand there
-// twice, names in another case, and strings that aren't Unicode. The error names the member at most and quotes no value.
+// whatever two readers could read differently, because they would end different sessions: what events.CheckJSON refuses, members that v
+// doesn't have, and names in another case. The error names the member at most and quotes no value.
 func DecodeStrict(body []byte, v any) error {
-	switch {
-	case !utf8.Valid(body):
-		return errors.New("the body isn't UTF-8")
-	case !json.Valid(body):
-		return errors.New("the body isn't one JSON value")
-	case halfPair(body):
-		return errors.New("a string holds half a surrogate pair")
+	if err := events.CheckJSON(body); err != nil {
+		return err
 	}
-	if err := checkMembers(body); err != nil {
+	if err := checkNames(body); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -66,7 +60,7 @@ func DecodeStrict(body []byte, v any) error {
 		return errors.New(what + " has the wrong type, want " + jsonType(typ.Type))
 	}
 	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		// checkMembers has seen the name: it is short and harmless.
+		// checkNames has seen the name: it is short and harmless.
 		return errors.New("member " + strings.Trim(name, `"`) + " isn't known")
 	}
 	// What is left is time.Time's, whose error quotes the value.
@@ -93,16 +87,13 @@ func jsonType(t reflect.Type) string {
 // memberName is the form of all names of this API.
 var memberName = regexp.MustCompile(`^[a-z0-9_]{1,40}$`)
 
-// checkMembers refuses names that encoding/json would take for another (it ignores case), and names that stand twice in one object, of which
-// it would take the last. body is valid JSON.
-func checkMembers(body []byte) error {
+// checkNames refuses names that encoding/json would take for another: it ignores case. body is valid JSON.
+func checkNames(body []byte) error {
 	type level struct {
-		// members is nil for an array.
-		members map[string]bool
-		// value is true behind a name.
-		value bool
+		// object is false for an array; name is true where a name comes next.
+		object, name bool
 	}
-	open := []*level{{}}
+	open := []level{{}}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	for {
@@ -110,58 +101,21 @@ func checkMembers(body []byte) error {
 		if err != nil {
 			return nil // the end: the body is valid
 		}
-		top := open[len(open)-1]
-		if name, ok := token.(string); ok && top.members != nil && !top.value {
-			switch {
-			case !memberName.MatchString(name):
-				return errors.New("a member isn't known: names are lower-case")
-			case top.members[name]:
-				return errors.New("member " + name + " stands there twice")
-			}
-			top.members[name], top.value = true, true
-			continue
-		}
+		top := &open[len(open)-1]
 		switch token {
 		case json.Delim('}'), json.Delim(']'):
 			open = open[:len(open)-1]
 			continue
+		}
+		if name, ok := token.(string); ok && top.name && !memberName.MatchString(name) {
+			return errors.New("a member isn't known: names are lower-case")
+		}
+		top.name = top.object && !top.name
+		switch token {
 		case json.Delim('{'):
-			open = append(open, &level{members: map[string]bool{}})
+			open = append(open, level{object: true, name: true})
 		case json.Delim('['):
-			open = append(open, &level{})
+			open = append(open, level{})
 		}
-		top.value = false
 	}
-}
-
-// halfPair reports whether valid JSON holds half a UTF-16 surrogate pair. encoding/json reads every one as U+FFFD, which would make one id
-// of two different ones.
-func halfPair(b []byte) bool {
-	for i := bytes.IndexByte(b, '\\'); i >= 0; i = bytes.IndexByte(b, '\\') {
-		b = b[i:]
-		first, ok := codeUnit(b)
-		if !ok {
-			b = b[2:]
-			continue
-		}
-		b = b[6:]
-		if !utf16.IsSurrogate(first) {
-			continue
-		}
-		second, _ := codeUnit(b)
-		if utf16.DecodeRune(first, second) == utf8.RuneError {
-			return true
-		}
-		b = b[6:]
-	}
-	return false
-}
-
-// codeUnit reads the \uXXXX that b begins with.
-func codeUnit(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	unit, err := strconv.ParseUint(string(b[2:6]), 16, 16)
-	return rune(unit), err == nil
 }

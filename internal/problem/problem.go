@@ -62,7 +62,10 @@ func Invalid(faults ...Fault) Problem {
 }
 
 // Write answers with p and marks the answer as not to be stored.
-func (p Problem) Write(w http.ResponseWriter) {
+func (p Problem) Write(w http.ResponseWriter) { p.WriteBody(w, p) }
+
+// WriteBody is Write with another body, which holds p's members and more.
+func (p Problem) WriteBody(w http.ResponseWriter, body any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
@@ -74,7 +77,7 @@ func (p Problem) Write(w http.ResponseWriter) {
 	}
 	w.WriteHeader(p.Status)
 	// The status is out; a caller that went away is no news.
-	_ = json.NewEncoder(w).Encode(p)
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 // JSON answers with v, marked as not to be stored.

@@ -36,12 +36,12 @@ func TestDecodeStrict(t *testing.T) {
 		{name: "a whole surrogate pair", body: `{"session":"\ud83d\ude00 \\ud800 \n"}`},
 		{name: "null is left out", body: `{"cutoff":null}`},
 		{name: "the same name in two objects", body: `{"initiator":{"type":"user"},"session":"type"}`},
-		{name: "empty", body: "", want: "the body isn't one JSON value"},
-		{name: "cut off", body: `{"session":"a"`, want: "the body isn't one JSON value"},
-		{name: "two values", body: `{} {}`, want: "the body isn't one JSON value"},
+		{name: "empty", body: "", want: "not JSON"},
+		{name: "cut off", body: `{"session":"a"`, want: "not JSON"},
+		{name: "two values", body: `{} {}`, want: "not JSON"},
 		// json.Decoder.More says no at a closing bracket.
-		{name: "a brace too many", body: `{}}`, want: "the body isn't one JSON value"},
-		{name: "a bracket too many", body: `{}]`, want: "the body isn't one JSON value"},
+		{name: "a brace too many", body: `{}}`, want: "not JSON"},
+		{name: "a bracket too many", body: `{}]`, want: "not JSON"},
 		{name: "unknown member", body: `{"sesion":"topsecret"}`, want: "member sesion isn't known"},
 		{name: "unknown member in a member", body: `{"initiator":{"typ":"topsecret"}}`, want: "member typ isn't known"},
 		{name: "a token as a name", body: `{"cfw_TOPSECRET":1}`, want: "a member isn't known: names are lower-case"},
@@ -49,14 +49,17 @@ func TestDecodeStrict(t *testing.T) {
 		// encoding/json ignores case, also that of U+017F, which folds to s.
 		{name: "another case", body: `{"Session":"a"}`, want: "a member isn't known: names are lower-case"},
 		{name: "another letter of the same fold", body: `{"ſession":"a"}`, want: "a member isn't known: names are lower-case"},
-		{name: "twice", body: `{"session":"a","count":1,"session":"b"}`, want: "member session stands there twice"},
-		{name: "twice in a member", body: `{"initiator":{"type":"a","type":"b"}}`, want: "member type stands there twice"},
-		{name: "twice in an element", body: `[[{"session":"a","session":"b"}]]`, want: "member session stands there twice"},
-		{name: "not UTF-8", body: "{\"session\":\"\xff\"}", want: "the body isn't UTF-8"},
-		{name: "half a pair", body: `{"session":"\ud800"}`, want: "a string holds half a surrogate pair"},
-		{name: "the other half", body: `{"session":"\udc00x"}`, want: "a string holds half a surrogate pair"},
-		{name: "two first halves", body: `{"session":"\ud800\ud800"}`, want: "a string holds half a surrogate pair"},
-		{name: "half a pair behind a backslash", body: `{"session":"\\\ud800"}`, want: "a string holds half a surrogate pair"},
+		{name: "another case behind a value", body: `{"session":"a","initiator":{"type":"b"},"Count":1}`, want: "a member isn't known: names are lower-case"},
+		{name: "another case in an element of an array", body: `[1,["x"],{"except":["Y"],"Session":"a"}]`, want: "a member isn't known: names are lower-case"},
+		{name: "twice by an escape", body: `{"session":"a","\u0073ession":"b"}`, want: "a name stands twice in an object"},
+		{name: "twice", body: `{"session":"a","count":1,"session":"b"}`, want: "a name stands twice in an object"},
+		{name: "twice in a member", body: `{"initiator":{"type":"a","type":"b"}}`, want: "a name stands twice in an object"},
+		{name: "twice in an element", body: `[[{"session":"a","session":"b"}]]`, want: "a name stands twice in an object"},
+		{name: "not UTF-8", body: "{\"session\":\"\xff\"}", want: "not UTF-8"},
+		{name: "half a pair", body: `{"session":"\ud800"}`, want: "half a surrogate pair"},
+		{name: "the other half", body: `{"session":"\udc00x"}`, want: "half a surrogate pair"},
+		{name: "two first halves", body: `{"session":"\ud800\ud800"}`, want: "half a surrogate pair"},
+		{name: "half a pair behind a backslash", body: `{"session":"\\\ud800"}`, want: "half a surrogate pair"},
 		{name: "a number for a string", body: `{"session":1}`, want: "member session has the wrong type, want a string"},
 		{name: "a string for a list", body: `{"except":"topsecret"}`, want: "member except has the wrong type, want an array"},
 		{name: "a string for a number", body: `{"count":"topsecret"}`, want: "member count has the wrong type, want a whole number"},
@@ -67,13 +70,14 @@ func TestDecodeStrict(t *testing.T) {
 		{name: "a string for an object at the top", body: `"topsecret"`, want: "the body has the wrong type, want an object"},
 		{name: "no time", body: `{"cutoff":"topsecret"}`, want: wrongTime},
 		{name: "a number for a time", body: `{"cutoff":1754300000}`, want: wrongTime},
-		{name: "too deep", body: strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), want: "the body isn't one JSON value"},
+		{name: "too deep", body: strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), want: "not JSON"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := ""
 			if err := problem.DecodeStrict([]byte(tt.body), &request{}); err != nil {
-				got = err.Error()
+				// Where in the body isn't what this is about.
+				got, _, _ = strings.Cut(err.Error(), ", at byte ")
 			}
 			if got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
@@ -164,6 +168,24 @@ func TestWrite(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A body with more members comes with the same status and headers.
+func TestWriteBody(t *testing.T) {
+	p := problem.Unavailable("not_stored", "", time.Second)
+	p.Authenticate = "Bearer"
+	plain, more := httptest.NewRecorder(), httptest.NewRecorder()
+	p.Write(plain)
+	p.WriteBody(more, struct {
+		problem.Problem
+		State string `json:"state"`
+	}{p, "undetermined"})
+	if diff := cmp.Diff(plain.Result().Header, more.Result().Header); diff != "" || more.Code != plain.Code {
+		t.Errorf("%d and %d: %s", plain.Code, more.Code, diff)
+	}
+	if got, want := more.Body.String(), strings.Replace(plain.Body.String(), "}\n", ",\"state\":\"undetermined\"}\n", 1); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

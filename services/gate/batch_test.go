@@ -83,12 +83,13 @@ func TestCheckBatchRefusals(t *testing.T) {
 		{name: "one too many", body: many(gate.MaxBatch + 1), status: 422, code: "invalid_request"},
 		{name: "too large", body: `{"session":"` + strings.Repeat("x", 1<<20) + `"}`, status: 413, code: "body_too_large"},
 		{name: "fault of an object", body: `{"session":"a\nb"}`, status: 422, code: "invalid_request", faults: "- session"},
-		{name: "faults of an array", body: `[{},{"user":"a\u0000"},{"max_staleness_ms":0,"allow_missing":["everything"]}]`,
-			status: 422, code: "invalid_request", faults: "1 user, 2 max_staleness_ms, 2 allow_missing"},
+		{name: "faults of an array", body: `[{},{"user":"a\u0000"},{"max_staleness_ms":0,"dangerously_allow_missing":["everything"]}]`,
+			status: 422, code: "invalid_request", faults: "1 user, 2 max_staleness_ms, 2 dangerously_allow_missing"},
 		// One fault for each member, or a megabyte of them would be answered with twenty.
-		{name: "many wrong names", body: `{"allow_missing":["x"` + strings.Repeat(`,"x"`, 10_000) + `]}`,
-			status: 422, code: "invalid_request", faults: "- allow_missing"},
-		{name: "Go's zero time", body: `{"auth_time":"0001-01-01T00:00:00Z","allow_missing":["auth_time"]}`, status: 422, code: "invalid_request", faults: "- auth_time"},
+		{name: "many wrong names", body: `{"dangerously_allow_missing":["x"` + strings.Repeat(`,"x"`, 10_000) + `]}`,
+			status: 422, code: "invalid_request", faults: "- dangerously_allow_missing"},
+		{name: "the name without the warning", body: `{"session":"laptop","allow_missing":["user"]}`, status: 400, code: "malformed_body"},
+		{name: "Go's zero time", body: `{"auth_time":"0001-01-01T00:00:00Z","dangerously_allow_missing":["auth_time"]}`, status: 422, code: "invalid_request", faults: "- auth_time"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -110,7 +111,7 @@ func TestCheckBatchRefusals(t *testing.T) {
 			}
 		})
 	}
-	counted(t, g.metrics.Refused.WithLabelValues("malformed_body"), 8)
+	counted(t, g.metrics.Refused.WithLabelValues("malformed_body"), 9)
 	counted(t, g.metrics.Checks.WithLabelValues("undetermined"), 0)
 	w := g.do(t, call{method: http.MethodPost, target: "/v1/check", key: g.keys.check, body: "{}", header: http.Header{"Content-Type": {"text/plain"}}})
 	if w.Code != http.StatusUnsupportedMediaType {
@@ -127,13 +128,13 @@ func TestCheckAllowMissing(t *testing.T) {
 			{"no session", `{"user":"ada",` + at + `}`, "undetermined", "session id is missing"},
 			{"no user", `{"session":"laptop",` + at + `}`, "undetermined", "user is missing"},
 			{"no auth time", `{"session":"laptop","user":"ada"}`, "undetermined", "auth time is missing"},
-			{"no session, allowed", `{"user":"ada",` + at + `,"allow_missing":["session"]}`, "active", ""},
-			{"no user, allowed", `{"session":"laptop",` + at + `,"allow_missing":["user"]}`, "active", ""},
-			{"no auth time, allowed", `{"session":"laptop","user":"ada","allow_missing":["auth_time"]}`, "active", ""},
-			{"no auth time, allowed, but a cutoff exists", `{"session":"laptop","user":"grace","allow_missing":["auth_time"]}`, "undetermined", "auth time is missing"},
-			{"another is allowed", `{"session":"laptop","user":"ada","allow_missing":["user","session"]}`, "undetermined", "auth time is missing"},
-			{"all", `{"allow_missing":["session","user","auth_time"]}`, "active", ""},
-			{"empty list", `{"session":"laptop","user":"ada","allow_missing":[]}`, "undetermined", "auth time is missing"},
+			{"no session, allowed", `{"user":"ada",` + at + `,"dangerously_allow_missing":["session"]}`, "active", ""},
+			{"no user, allowed", `{"session":"laptop",` + at + `,"dangerously_allow_missing":["user"]}`, "active", ""},
+			{"no auth time, allowed", `{"session":"laptop","user":"ada","dangerously_allow_missing":["auth_time"]}`, "active", ""},
+			{"no auth time, allowed, but a cutoff exists", `{"session":"laptop","user":"grace","dangerously_allow_missing":["auth_time"]}`, "undetermined", "auth time is missing"},
+			{"another is allowed", `{"session":"laptop","user":"ada","dangerously_allow_missing":["user","session"]}`, "undetermined", "auth time is missing"},
+			{"all", `{"dangerously_allow_missing":["session","user","auth_time"]}`, "active", ""},
+			{"empty list", `{"session":"laptop","user":"ada","dangerously_allow_missing":[]}`, "undetermined", "auth time is missing"},
 		}
 		for _, tt := range tests {
 			got := read(t, g.post(t, tt.body))
@@ -141,7 +142,7 @@ func TestCheckAllowMissing(t *testing.T) {
 				t.Errorf("%s: %s %q, want %s %q", tt.name, got.State, got.Cause, tt.state, tt.cause)
 			}
 		}
-		if w := g.get(t, "session=laptop&allow_missing=user,auth_time"); w.Code != http.StatusOK {
+		if w := g.get(t, "session=laptop&dangerously_allow_missing=user,auth_time"); w.Code != http.StatusOK {
 			t.Errorf("as a parameter: %d %s", w.Code, w.Body)
 		}
 	})

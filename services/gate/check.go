@@ -3,10 +3,8 @@ package gate
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/access"
@@ -60,7 +58,7 @@ func (s *Service) ask(tenant string, q Question) revocation.Decision {
 }
 
 func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
-	position, err := positionOf(r)
+	position, _, err := revocationhttp.PositionOf(r)
 	if err != nil {
 		s.refuse(w, answer(err))
 		return
@@ -126,7 +124,7 @@ func (s *Service) catchUp(r *http.Request, position uint64) {
 
 // handleCheckOne tells the state by the status code, for callers that look at nothing else.
 func (s *Service) handleCheckOne(w http.ResponseWriter, r *http.Request) {
-	position, err := positionOf(r)
+	position, _, err := revocationhttp.PositionOf(r)
 	if err != nil {
 		s.refuse(w, answer(err))
 		return
@@ -155,28 +153,13 @@ func (s *Service) handleCheckOne(w http.ResponseWriter, r *http.Request) {
 		p = problem.New(http.StatusUnprocessableEntity, p.Code, "The question lacks what its answer depends on, or has it wrong; cause says what.")
 		s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
 	}
-	refusal{p, verdict(d)}.write(w)
+	p.WriteBody(w, refusal{p, verdict(d)})
 }
 
 // refusal holds the members of a problem and of a verdict side by side.
 type refusal struct {
 	problem.Problem
 	Verdict
-}
-
-func (f refusal) write(w http.ResponseWriter) {
-	h := w.Header()
-	if f.Authenticate != "" {
-		h.Set("WWW-Authenticate", f.Authenticate)
-	}
-	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
-	}
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(f.Status)
-	// The status is out; a caller that went away is no news.
-	_ = json.NewEncoder(w).Encode(f)
 }
 
 // answer is the SDK's answer to an error.

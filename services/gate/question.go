@@ -12,7 +12,6 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
-	"github.com/curfewhq/curfew/revocation/revocationhttp"
 )
 
 // Question asks for one session.
@@ -28,8 +27,8 @@ type Question struct {
 	MaxStalenessMS *int64 `json:"max_staleness_ms,omitempty"`
 	// Position must have been applied; the call waits up to a second for it. A Curfew-Position header holds for all questions of a call.
 	Position uint64 `json:"position,omitempty"`
-	// AllowMissing names what may be missing: session, user, auth_time.
-	AllowMissing []string `json:"allow_missing,omitempty"`
+	// AllowMissing names what may be missing: session, user, auth_time. A revocation of what is missing can't be found.
+	AllowMissing []string `json:"dangerously_allow_missing,omitempty"`
 }
 
 // faults returns what is wrong with a question, at most one fault for each member.
@@ -51,7 +50,7 @@ func (q Question) faults() []problem.Fault {
 	// 0 can't mean the budget: who asks for 0 asks for the freshest answer there is.
 	fault(q.MaxStalenessMS != nil && *q.MaxStalenessMS < 1, "max_staleness_ms", "must be at least 1: leave it out for the server's budget")
 	fault(slices.ContainsFunc(q.AllowMissing, func(m string) bool { return m != "session" && m != "user" && m != "auth_time" }),
-		"allow_missing", "must hold some of session, user, auth_time")
+		"dangerously_allow_missing", "must hold some of session, user, auth_time")
 	return faults
 }
 
@@ -79,7 +78,7 @@ func (q Question) require() revocation.Require {
 	return require
 }
 
-// questionOf reads the parameters, each of which is named like a member of Question. allow_missing is a list with commas.
+// questionOf reads the parameters, each of which is named like a member of Question. dangerously_allow_missing is a list with commas.
 func questionOf(r *http.Request) (Question, error) {
 	var q Question
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -110,27 +109,14 @@ func questionOf(r *http.Request) (Question, error) {
 			*q.MaxStalenessMS, err = strconv.ParseInt(v, 10, 64)
 		case "position":
 			q.Position, err = strconv.ParseUint(v, 10, 64)
-		case "allow_missing":
+		case "dangerously_allow_missing":
 			q.AllowMissing = strings.Split(v, ",")
 		default:
-			return q, errors.New("the query knows the parameters session, user, device, client, auth_time, max_staleness_ms, position and allow_missing")
+			return q, errors.New("the query knows the parameters session, user, device, client, auth_time, max_staleness_ms, position and dangerously_allow_missing")
 		}
 		if err != nil {
 			return q, errors.New(name + " can't be read: auth_time is RFC 3339 with its '+' written as %2B, max_staleness_ms and position are whole numbers")
 		}
 	}
 	return q, nil
-}
-
-// positionOf returns the position of the header Curfew-Position, 0 without one. Which of two counts would be anybody's guess.
-func positionOf(r *http.Request) (uint64, error) {
-	values := r.Header.Values(revocationhttp.PositionHeader)
-	if len(values) == 0 {
-		return 0, nil
-	}
-	position, err := strconv.ParseUint(values[0], 10, 64)
-	if err != nil || len(values) > 1 {
-		return 0, revocationhttp.ErrInvalidPosition
-	}
-	return position, nil
 }

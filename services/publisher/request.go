@@ -32,7 +32,8 @@ type Revocation struct {
 	ReasonAdmin string            `json:"reason_admin,omitempty"`
 	ReasonUser  string            `json:"reason_user,omitempty"`
 	Initiator   *events.Initiator `json:"initiator,omitempty"`
-	ExpiresAt   *time.Time        `json:"expires_at,omitempty"`
+	// ExpiresAt can only lengthen how long the revocation is kept, up to 10 times max age.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // foreign returns the members that don't apply to the scope, which is one of the five. Ignoring them would do something else than the caller
@@ -96,10 +97,14 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 			fault("cutoff", "lies more than %v in the future and would lock people out: leave it out for now", st.clockSkew)
 		}
 	}
-	if q.ExpiresAt == nil {
-		common.ExpiresAt = st.expiry(q, cutoff)
-	} else {
-		common.ExpiresAt = events.Floor(*q.ExpiresAt)
+	common.ExpiresAt = st.expiry(q, cutoff)
+	if q.ExpiresAt != nil {
+		// It only lengthens; what is shorter than the revocation needs would let the session pass again.
+		if q.ExpiresAt.After(st.latestExpiry()) {
+			fault("expires_at", "lies more than %d times max age (%v) in the future: leave it out, or give an earlier one", maxAges, st.maxAge)
+		} else if own := events.Floor(*q.ExpiresAt); own.After(common.ExpiresAt) {
+			common.ExpiresAt = own
+		}
 	}
 	if !slices.Contains(events.Kinds(), q.Scope) {
 		fault("scope", "must be one of session, user, device, client, tenant")
@@ -113,7 +118,7 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 	case events.KindSession:
 		e = &events.SessionRevoked{
 			Common: common, Session: q.Session, User: q.User, Device: q.Device, Client: q.Client,
-			AuthTime: floored(q.AuthTime), SessionExpiresAt: floored(q.SessionExpiresAt),
+			AuthTime: floored(q.AuthTime), SessionExpiresAt: floored(st.sessionEnd(q)),
 		}
 	case events.KindUser:
 		e = &events.UserLoggedOutEverywhere{Common: common, User: q.User, Cutoff: cutoff, Except: q.Except, KnownSessions: q.KnownSessions}
@@ -152,27 +157,42 @@ func (st stamp) common(q Revocation) (events.Common, error) {
 	}, nil
 }
 
-// expiry is the contract's: the session's own end if known, else auth time + max age, else now + max age, and leeway. A session that is named
-// beside a cutoff may have begun after it, so that its end counts from now.
+// maxAges is how many times max age a revocation may be kept at the caller's wish: replicas hold it in memory for that long.
+const maxAges = 10
+
+func (st stamp) latestExpiry() time.Time {
+	latest := st.now
+	for range maxAges {
+		latest = latest.Add(st.maxAge) // ten times a max age of thirty years is no Duration any more
+	}
+	return latest
+}
+
+// expiry is the contract's (ADR 0020): the session's own end if it is known and lies ahead, else now + max age, and leeway. The caller's auth
+// time plays no part, and of cutoffs it is the cutoff + max age, but for sessions that are named beside one, which may have begun after it.
 func (st stamp) expiry(q Revocation, cutoff time.Time) time.Time {
-	end := cutoff.Add(st.maxAge)
+	end := st.now.Add(st.maxAge)
 	switch {
-	case q.Scope == events.KindSession && q.SessionExpiresAt != nil:
-		end = *q.SessionExpiresAt
-	case q.Scope == events.KindSession && q.AuthTime != nil:
-		end = q.AuthTime.Add(st.maxAge)
-	case len(q.KnownSessions) > 0 && cutoff.Before(st.now):
-		end = st.now.Add(st.maxAge)
+	case q.Scope == events.KindSession && q.SessionExpiresAt != nil && events.Floor(*q.SessionExpiresAt).After(st.now):
+		end = *st.sessionEnd(q)
+	case q.Scope != events.KindSession && (len(q.KnownSessions) == 0 || cutoff.After(st.now)):
+		end = cutoff.Add(st.maxAge)
 	}
 	end = events.Floor(end.Add(st.leeway))
-	// The dates behind it are held to years that can be written; one at their edge mustn't become a fault of a member that wasn't given.
-	if latest := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC); end.After(latest) {
-		return latest
-	}
+	// A cutoff may lie close to the first year that can be written.
 	if end.Before(time.Unix(0, 0)) {
 		return time.Unix(0, 0).UTC()
 	}
 	return end
+}
+
+// sessionEnd is the session's own end as replicas are told of it. One that lies further ahead than anything may be kept stands for "never", as
+// in the year 9999; the session is revoked all the same, and max age ends it long before.
+func (st stamp) sessionEnd(q Revocation) *time.Time {
+	if latest := st.latestExpiry(); q.SessionExpiresAt != nil && q.SessionExpiresAt.After(latest) {
+		return &latest
+	}
+	return q.SessionExpiresAt
 }
 
 func floored(t *time.Time) time.Time {
@@ -182,22 +202,12 @@ func floored(t *time.Time) time.Time {
 	return events.Floor(*t)
 }
 
-// validTraceParent drops a header that isn't of W3C Trace Context's form (section 3.2.2), or is of all zeros; a caller's broken tracing must not
-// keep a session alive.
+// validTraceParent drops a header that isn't of an event's form, and the values that W3C Trace Context calls invalid (section 3.2.2: version ff,
+// ids of zeros); a caller's broken tracing must not keep a session alive.
 func validTraceParent(h string) string {
-	const form = "00-00000000000000000000000000000000-0000000000000000-00"
-	if len(h) != len(form) || h[:2] == "ff" || h[3:35] == form[3:35] || h[36:52] == form[36:52] {
+	const zeros = "00000000000000000000000000000000"
+	if events.TraceParentFault(h) != "" || h[:2] == "ff" || h[3:35] == zeros || h[36:52] == zeros[:16] {
 		return ""
-	}
-	for i := range len(h) {
-		c := h[i]
-		if form[i] == '-' {
-			if c != '-' {
-				return ""
-			}
-		} else if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return ""
-		}
 	}
 	return h
 }

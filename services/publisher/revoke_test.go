@@ -16,13 +16,19 @@ import (
 	"github.com/curfewhq/curfew/services/publisher"
 )
 
+// sessionEnd and longer lie ahead: the one before max age, the other behind it.
+var (
+	sessionEnd = time.Now().Add(maxAge / 2).UTC().Truncate(time.Second)
+	longer     = time.Now().Add(2 * maxAge).UTC().Truncate(time.Second)
+)
+
 // bodies: scope → a request with every member that applies to it.
 var bodies = map[string]string{
 	"session": `{"scope":"session","session":"PLANTED s","user":"PLANTED u","device":"PLANTED d","client":"PLANTED c","auth_time":"2026-07-01T10:00:00.1239Z",` +
-		`"session_expires_at":"2026-09-01T10:00:00Z","reason":"compromised","reason_admin":"PLANTED a","reason_user":"PLANTED r","initiator":{"type":"policy","id":"PLANTED i"}}`,
+		`"session_expires_at":"` + sessionEnd.Format(time.RFC3339) + `","reason":"compromised","reason_admin":"PLANTED a","reason_user":"PLANTED r","initiator":{"type":"policy","id":"PLANTED i"}}`,
 	"user":   `{"scope":"user","user":"PLANTED u","cutoff":"2026-07-01T12:00:00.123456+02:00","except":["PLANTED e"],"known_sessions":["PLANTED k1","PLANTED k2"]}`,
 	"device": `{"scope":"device","device":"PLANTED d","user":"PLANTED u"}`,
-	"client": `{"scope":"client","client":"PLANTED c","expires_at":"2027-01-01T00:00:00Z"}`,
+	"client": `{"scope":"client","client":"PLANTED c","expires_at":"` + longer.Format(time.RFC3339) + `"}`,
 	"tenant": `{"scope":"tenant"}`,
 }
 
@@ -82,9 +88,9 @@ func checkEvent(t *testing.T, e events.Event) {
 	case *events.SessionRevoked:
 		common.Reason, common.ReasonAdmin, common.ReasonUser = events.ReasonCompromised, "PLANTED a", "PLANTED r"
 		common.Initiator = events.Initiator{Type: events.InitiatorPolicy, ID: "PLANTED i"}
-		common.ExpiresAt = utc("2026-09-01T10:00:00Z").Add(leeway)
+		common.ExpiresAt = sessionEnd.Add(leeway)
 		want = &events.SessionRevoked{Common: common, Session: "PLANTED s", User: "PLANTED u", Device: "PLANTED d", Client: "PLANTED c",
-			AuthTime: utc("2026-07-01T10:00:00.123Z"), SessionExpiresAt: utc("2026-09-01T10:00:00Z")}
+			AuthTime: utc("2026-07-01T10:00:00.123Z"), SessionExpiresAt: sessionEnd}
 	case *events.UserLoggedOutEverywhere:
 		// Sessions that are named may have begun after the cutoff.
 		common.ExpiresAt = common.Time.Add(maxAge + leeway)
@@ -94,7 +100,7 @@ func checkEvent(t *testing.T, e events.Event) {
 		common.ExpiresAt = common.Time.Add(maxAge + leeway)
 		want = &events.DeviceLoggedOut{Common: common, Device: "PLANTED d", User: "PLANTED u", Cutoff: e.Time}
 	case *events.ClientLoggedOut:
-		common.ExpiresAt = utc("2027-01-01T00:00:00Z")
+		common.ExpiresAt = longer
 		want = &events.ClientLoggedOut{Common: common, Client: "PLANTED c", Cutoff: e.Time}
 	case *events.TenantLoggedOut:
 		common.ExpiresAt = common.Time.Add(maxAge + leeway)
@@ -283,6 +289,74 @@ func TestCutoffWithinClockSkew(t *testing.T) {
 	}
 }
 
+// A past session_expires_at, an old auth_time and an early expires_at made a revocation be forgotten while its token still passed (ADR 0020).
+func TestExpiry(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t), nil)
+	const session, day = `"scope":"session","session":"PLANTED"`, 24 * time.Hour
+	tests := []struct {
+		name, body string
+		// member lies at from now.
+		member string
+		at     time.Duration
+		want   time.Duration
+	}{
+		{name: "nothing known", body: session, want: maxAge},
+		{name: "an end ahead", body: session, member: "session_expires_at", at: day, want: day},
+		{name: "an end beyond max age", body: session, member: "session_expires_at", at: 2 * maxAge, want: 2 * maxAge},
+		{name: "an end that has passed", body: session, member: "session_expires_at", at: -time.Minute, want: maxAge},
+		{name: "an end long ago", body: session, member: "session_expires_at", at: -50 * 365 * day, want: maxAge},
+		{name: "an old auth time", body: session, member: "auth_time", at: -29 * day, want: maxAge},
+		{name: "an auth time beyond max age", body: session, member: "auth_time", at: -31 * day, want: maxAge},
+		{name: "an early expires_at", body: session, member: "expires_at", at: time.Minute, want: maxAge},
+		{name: "an expires_at that has passed", body: session, member: "expires_at", at: -day, want: maxAge},
+		{name: "a later expires_at", body: session, member: "expires_at", at: 5 * maxAge, want: 5*maxAge - leeway},
+		{name: "as late as may be", body: session, member: "expires_at", at: 10*maxAge - time.Minute, want: 10*maxAge - time.Minute - leeway},
+		{name: "an early expires_at of a cutoff", body: `"scope":"user","user":"PLANTED"`, member: "expires_at", at: time.Minute, want: maxAge},
+		{name: "an old cutoff", body: `"scope":"user","user":"PLANTED"`, member: "cutoff", at: -day, want: maxAge - day},
+		{name: "an old cutoff with a named session", body: `"scope":"user","user":"PLANTED","known_sessions":["PLANTED"]`, member: "cutoff", at: -day, want: maxAge},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			body := tt.body
+			if tt.member != "" {
+				body += fmt.Sprintf(`,"%s":%q`, tt.member, time.Now().Add(tt.at).UTC().Format(time.RFC3339Nano))
+			}
+			got := d.revoke(t, "{"+body+"}")
+			if got.status != 200 {
+				t.Fatalf("got %d %s", got.status, got.body)
+			}
+			if kept := got.ExpiresAt.Sub(got.Time); (kept - tt.want - leeway).Abs() > 30*time.Second {
+				t.Errorf("kept for %v, want %v", kept, tt.want+leeway)
+			}
+		})
+	}
+}
+
+// One key could fill every replica's memory until the year 9999.
+func TestExpiryIsBounded(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t), nil)
+	for _, at := range []string{"9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00", time.Now().Add(10*maxAge + time.Minute).UTC().Format(time.RFC3339)} {
+		got := d.revoke(t, fmt.Sprintf(`[{"scope":"client","client":"PLANTED","expires_at":%q}]`, at))
+		zero := 0
+		want := []problem.Fault{{Index: &zero, Field: "expires_at", Detail: "lies more than 10 times max age (720h0m0s) in the future: leave it out, or give an earlier one"}}
+		if diff := cmp.Diff(want, got.Faults); got.status != 422 || diff != "" {
+			t.Errorf("%s: %d %s", at, got.status, diff)
+		}
+	}
+	// A session that never ends is revoked all the same.
+	for _, at := range []string{"9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"} {
+		got := d.revoke(t, fmt.Sprintf(`{"scope":"session","session":"PLANTED","session_expires_at":%q}`, at))
+		if got.status != 200 || got.ExpiresAt.After(time.Now().Add(10*maxAge+leeway)) {
+			t.Errorf("%s: %d %s", at, got.status, got.body)
+		}
+	}
+	for _, e := range d.stored(t) {
+		if end := e.(*events.SessionRevoked).SessionExpiresAt; end.After(time.Now().Add(10 * maxAge)) {
+			t.Errorf("replicas are told to keep it until %v", end)
+		}
+	}
+}
+
 func TestExpiryAtTheEdgesOfTime(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t), nil)
 	for _, at := range []string{"1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"} {
@@ -291,6 +365,14 @@ func TestExpiryAtTheEdgesOfTime(t *testing.T) {
 				t.Errorf("%s %s: a valid date became a fault: %s", member, at, got.body)
 			}
 		}
+	}
+}
+
+// Ten times a long max age is more than a Duration holds.
+func TestExpiryWithALongMaxAge(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t), func(c *publisher.Config) { c.MaxAge = 100 * 365 * 24 * time.Hour })
+	if got := d.revoke(t, `{"scope":"session","session":"PLANTED","expires_at":"2500-01-01T00:00:00Z"}`); got.status != 200 || got.ExpiresAt.Year() != 2500 {
+		t.Errorf("got %d %s", got.status, got.body)
 	}
 }
 

@@ -93,6 +93,8 @@ func (r *rig) revocations() []exchange {
 		{name: "revoke a long id", method: "POST", path: path, body: `{"scope":"session","session":"` + strings.Repeat("x", 257) + `"}`, auth: r.full, status: 422, code: "invalid_request"},
 		{name: "revoke a control character", method: "POST", path: path, body: `{"scope":"session","session":"a\u0000"}`, auth: r.full, status: 422, code: "invalid_request"},
 		// JSON Schema knows no clock.
+		{name: "revoke until the end of time", method: "POST", path: path, body: `{"scope":"client","client":"c","expires_at":"9999-01-01T00:00:00Z"}`, auth: r.full, status: 422, code: "invalid_request", beyond: true},
+		{name: "revoke what never ends", method: "POST", path: path, body: `{"scope":"session","session":"a","session_expires_at":"9999-01-01T00:00:00Z"}`, auth: r.full, status: 200},
 		{name: "revoke in the future", method: "POST", path: path, body: future, auth: r.full, status: 422, code: "invalid_request", beyond: true},
 		{name: "wait for what isn't offered", method: "POST", path: path + "?wait=applied", body: session, auth: r.full, status: 422, code: "unsupported_wait"},
 		{name: "timeout", method: "POST", path: path + "?timeout=5m", body: session, auth: r.full, status: 422, code: "invalid_timeout"},
@@ -121,10 +123,10 @@ func (r *rig) checks(t *testing.T) []exchange {
 	alive := "?session=alive&user=eve&auth_time=2026-07-30T10:00:00Z&max_staleness_ms=60000&position=1&device=eve-phone&client=shop"
 	recent := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	alive = strings.Replace(alive, "2026-07-30T10:00:00Z", recent, 1)
-	question := `{"session":"alive","user":"eve","auth_time":"` + recent + `","max_staleness_ms":60000,"position":1,"allow_missing":["user"]}`
+	question := `{"session":"alive","user":"eve","auth_time":"` + recent + `","max_staleness_ms":60000,"position":1,"dangerously_allow_missing":["user"]}`
 	return append(r.refusals(path, question), []exchange{
 		{name: "check an active one", method: "GET", path: path + alive, auth: r.full, header: []string{"Curfew-Position", "1"}, status: 200},
-		{name: "check with less", method: "GET", path: path + "?session=alive&allow_missing=user,auth_time", auth: r.full, status: 200},
+		{name: "check with less", method: "GET", path: path + "?session=alive&dangerously_allow_missing=user,auth_time", auth: r.full, status: 200},
 		{name: "check a revoked one", method: "GET", path: path + "?session=s1&user=ann&auth_time=" + recent, auth: r.full, status: 401, code: "session_revoked"},
 		{name: "check one past max age", method: "GET", path: path + "?session=old&user=eve&auth_time=2001-01-01T00:00:00Z", auth: r.full, status: 401, code: "session_revoked"},
 		{name: "check without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
@@ -134,13 +136,13 @@ func (r *rig) checks(t *testing.T) []exchange {
 		{name: "check with a bad budget", method: "GET", path: path + "?session=a&max_staleness_ms=0", auth: r.full, status: 422, code: "invalid_request"},
 		{name: "check at a bad time", method: "GET", path: path + "?session=a&auth_time=x", auth: r.full, status: 400, code: "invalid_parameter"},
 		{name: "check at a bad position", method: "GET", path: path, auth: r.full, header: []string{"Curfew-Position", "x"}, status: 400, code: "invalid_position"},
-		{name: "check what isn't applied", method: "GET", path: path + alive + "&allow_missing=user", auth: r.full, header: []string{"Curfew-Position", "999999"}, status: 503, code: "session_undetermined"},
+		{name: "check what isn't applied", method: "GET", path: path + alive + "&dangerously_allow_missing=user", auth: r.full, header: []string{"Curfew-Position", "999999"}, status: 503, code: "session_undetermined"},
 
 		{name: "check one", method: "POST", path: path, body: question, auth: r.full, status: 200},
 		{name: "check several", method: "POST", path: path, body: "[" + question + `,{"session":"s1"},{},{"session":"old","user":"a","auth_time":"2001-01-01T00:00:00Z"}]`, auth: r.full, header: []string{"Curfew-Position", "1"}, status: 200},
 		{name: "check none", method: "POST", path: path, body: "[]", auth: r.full, status: 200},
 		{name: "check too many", method: "POST", path: path, body: "[" + strings.Repeat("{},", 1000) + "{}]", auth: r.full, status: 422, code: "invalid_request"},
-		{name: "check a bad question", method: "POST", path: path, body: `[{"session":"a"},{"allow_missing":["everything"]}]`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "check a bad question", method: "POST", path: path, body: `[{"session":"a"},{"dangerously_allow_missing":["everything"]}]`, auth: r.full, status: 422, code: "invalid_request"},
 
 		{name: "forward an active one", method: "GET", path: forward, auth: accessToken(t, "alive", map[string]any{"sub": "eve"}), header: []string{"Curfew-Position", "1"}, status: 200},
 		{name: "forward a revoked one", method: "GET", path: forward, auth: accessToken(t, "s1", nil), status: 401, code: "session_revoked"},
@@ -161,6 +163,10 @@ func (r *rig) others() []exchange {
 
 		{name: "keys without a key", method: "GET", path: keys, status: 401, code: "api_key_missing"},
 		{name: "keys without the scope", method: "GET", path: keys, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "key of another tenant", method: "POST", path: keys, body: key, auth: r.admin, status: 403, code: "api_key_scope"},
+		{name: "key with more than one's own scopes", method: "POST", path: keys, body: `{"tenant":"acme","scopes":["operator"]}`, auth: r.admin, status: 403, code: "api_key_scope"},
+		{name: "key of one's own tenant", method: "POST", path: keys, body: `{"tenant":"acme","scopes":["admin"]}`, auth: r.admin, status: 201},
+		{name: "keys of one's own tenant", method: "GET", path: keys, auth: r.admin, status: 200},
 		{name: "key for no tenant", method: "POST", path: keys, body: `{"tenant":"*","scopes":["read"]}`, auth: r.full, status: 422, code: "invalid_request"},
 		{name: "key for nothing", method: "POST", path: keys, body: `{"tenant":"a","scopes":[]}`, auth: r.full, status: 422, code: "invalid_request"},
 		{name: "revoke an unknown key", method: "DELETE", path: keys + "/0123456789abcdef", auth: r.full, status: 404, code: "no_such_key"},
@@ -188,6 +194,7 @@ func (r *rig) testKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.do(t, exchange{method: "POST", path: "/v1/revocations", body: session, auth: made.Key, status: 200})
+	r.do(t, exchange{method: "DELETE", path: "/v1/keys/" + made.ID, auth: r.admin, status: 404, code: "no_such_key"})
 	for range 2 {
 		r.do(t, exchange{method: "DELETE", path: "/v1/keys/" + made.ID, auth: r.full, status: 200})
 	}

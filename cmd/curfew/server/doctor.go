@@ -40,7 +40,11 @@ func (s *Server) examine(ctx context.Context) []Finding {
 		"ledger_write": "is the disk full, or NATS down? the log tells",
 	}
 	for _, name := range []string{"lifecycle", "replica", "ledger_write"} {
-		f := Finding{Name: name, Status: "ok", Detail: ready.Checks[name]}
+		detail, looked := ready.Checks[name]
+		if !looked {
+			continue
+		}
+		f := Finding{Name: name, Status: "ok", Detail: detail}
 		if f.Detail != "ok" {
 			f.Status, f.Hint = "fail", hints[name]
 		}

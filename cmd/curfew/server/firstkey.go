@@ -2,38 +2,82 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 )
 
-// AdminKeyPath is where serve writes the first admin key, and where the command line looks for one.
+// AdminKeyPath is where serve writes the first key, and where the command line looks for one.
 func AdminKeyPath(dataDir string) string { return filepath.Join(dataDir, "admin.key") }
 
-// firstKey makes an admin key if there is no key at all, and writes it to a file that only this user can read. There is no default secret.
+// firstKey makes a key with every scope if there is no live key that manages all others, and writes it to a file that only this user can read.
+// There is no default secret. It refuses the start rather than leave a deployment that nobody can manage.
+//
+// The file comes first: a key without a file would keep later starts from making one, and nobody would have it. Between the two steps there is
+// a file without a key, which the next start replaces. Processes that start at once may each make one; all of them are good.
 func (s *Server) firstKey(ctx context.Context) error {
-	if len(s.keys.List()) > 0 || s.cfg.DataDir == "" {
+	if slices.ContainsFunc(s.keys.List(), func(k access.Key) bool { return k.RevokedAt.IsZero() && k.Has(access.ScopeOperator) }) {
 		return nil
 	}
-	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("data_dir: %w", err)
+	const missing = "there is no live key with the scope operator, and the first one can't be written"
+	if s.cfg.DataDir == "" {
+		return errors.New("data_dir: " + missing + " without a folder: set data_dir, or first start a process that has it set")
 	}
-	_, text, err := s.keys.Create(ctx, access.Request{Name: "first admin key", Tenant: events.DefaultTenant, Scopes: access.Scopes()})
+	draft, err := access.NewDraft(access.Request{Name: "first key", Tenant: events.DefaultTenant, Scopes: access.Scopes()})
 	if err != nil {
-		return fmt.Errorf("make the first admin key: %w", err)
+		return fmt.Errorf("make the first key: %w", err)
 	}
 	path := AdminKeyPath(s.cfg.DataDir)
-	// A file that is left over may be readable by others, and O_CREATE wouldn't change that.
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("write the first admin key: %w", err)
+	if err := writePrivate(path, draft.Text().Reveal()+"\n"); err != nil {
+		return fmt.Errorf("data_dir: "+missing+": %w: set data_dir to a folder that this user can write to", err)
 	}
-	if err := os.WriteFile(path, []byte(text.Reveal()+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write the first admin key: %w", err)
+	if _, err := s.keys.Add(ctx, draft); err != nil {
+		return fmt.Errorf("make the first key: %w", err)
 	}
 	s.adminKeyFile = path
-	s.log.WithField("file", path).Info("made the first admin key")
+	s.log.WithField("file", path).Info("made the first key, which has every scope")
 	return nil
+}
+
+// writePrivate puts a file that only this user can read at path, whole and on the disk, or leaves what is there. A new file takes the old one's
+// place, because the old one may be readable by others.
+func writePrivate(path, content string) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".admin.key-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir writes the names in a folder to the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

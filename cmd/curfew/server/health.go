@@ -24,14 +24,14 @@ type health struct {
 // Readiness is the answer of /readyz.
 type Readiness struct {
 	Ready bool `json:"ready"`
-	// Checks: name → "ok", or what is wrong.
+	// Checks: name → "ok", or what is wrong. Processes that write no beat have no ledger_write.
 	Checks   map[string]string `json:"checks"`
 	Position uint64            `json:"position"`
 	// StalenessMS is the age of the replica's proof in milliseconds, and -1 when there is none.
 	StalenessMS int64 `json:"staleness_ms"`
 }
 
-// readiness asks every part. The process is ready when its replica is fresh and the ledger takes writes.
+// readiness asks every part. The process is ready when its replica is fresh and the ledger takes its writes.
 func (s *Server) readiness() Readiness {
 	r := Readiness{Ready: true, Checks: map[string]string{}, StalenessMS: -1}
 	check := func(name string, err error) {
@@ -67,7 +67,9 @@ func (s *Server) readiness() Readiness {
 	}
 	check("replica", synced)
 	var write error
-	if p := s.beatErr.Load(); p != nil && *p != nil {
+	if p := s.beatErr.Load(); s.writesBeats.Load() && p == nil {
+		write = errors.New("no beat has been written yet")
+	} else if p != nil && *p != nil {
 		write = errors.New("the last beat couldn't be written: the log tells why")
 	}
 	check("ledger_write", write)
@@ -85,6 +87,10 @@ func (s *Server) startAdmin(context.Context) error {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		r := s.readiness()
+		if !s.writesBeats.Load() {
+			// It writes nothing by which it could tell.
+			delete(r.Checks, "ledger_write")
+		}
 		status := http.StatusOK
 		if !r.Ready {
 			status = http.StatusServiceUnavailable

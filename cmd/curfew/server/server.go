@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -53,10 +55,12 @@ type Server struct {
 	admin   *app.HTTP
 
 	health health
-	// adminKeyFile is set when this start made the first admin key.
+	// adminKeyFile is set when this start made the first key.
 	adminKeyFile string
-	// beatErr holds the outcome of the last beat that this process wrote.
-	beatErr atomic.Pointer[error]
+	// writesBeats is true in processes that write beats. beatErr holds the outcome of the last one; beatTried is closed once there is one.
+	writesBeats atomic.Bool
+	beatErr     atomic.Pointer[error]
+	beatTried   chan struct{}
 }
 
 // Start validates the configuration and starts everything. If it returns an error, nothing is left running. ctx bounds the start.
@@ -65,8 +69,8 @@ func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error
 		return nil, err
 	}
 	reg := telemetry.NewRegistry()
-	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux()}
-	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startServices, s.startAPI} {
+	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux(), beatTried: make(chan struct{})}
+	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startServices, s.startAPI, s.awaitBeat} {
 		if err := step(ctx); err != nil {
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
@@ -104,7 +108,7 @@ func (s *Server) AdminURL() string {
 // LedgerURL is where other processes reach an embedded ledger; empty if they can't.
 func (s *Server) LedgerURL() string { return s.bus.ClientURL() }
 
-// AdminKeyFile is where this start has written the first admin key; empty if there were keys already.
+// AdminKeyFile is where this start has written the first key; empty if there was a live key with the scope operator already.
 func (s *Server) AdminKeyFile() string { return s.adminKeyFile }
 
 // Replica is the process's replica. It is the server's: don't close it.
@@ -124,9 +128,15 @@ func (s *Server) Failed() <-chan error { return s.api.Failed() }
 
 func (s *Server) startBus(ctx context.Context) error {
 	n, l := s.cfg.NATS, s.cfg.Ledger
+	password, err := readPassword(n.ListenPasswordFile)
+	if err != nil {
+		return err
+	}
 	b, err := bus.Open(ctx, bus.Config{
-		URL: n.URL, CredsFile: n.CredsFile, CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Name: "curfew",
-		Embedded: bus.Embedded{Dir: filepath.Join(s.cfg.DataDir, "ledger"), ListenAddr: n.Listen, SyncInterval: l.SyncInterval},
+		URL: n.URL, CredsFile: n.CredsFile, NKeyFile: n.NKeyFile, CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Name: "curfew",
+		Embedded: bus.Embedded{
+			Dir: filepath.Join(s.cfg.DataDir, "ledger"), ListenAddr: n.Listen, Username: n.ListenUser, Password: password, SyncInterval: l.SyncInterval,
+		},
 		Replicas: l.Replicas, Retention: s.cfg.Retention(), MaxBytes: l.MaxBytes,
 		Log: s.log.WithField(telemetry.FieldComponent, "bus"),
 	})
@@ -140,6 +150,7 @@ func (s *Server) startBus(ctx context.Context) error {
 		return err
 	}
 	if n.URL == "" || s.cfg.Has(config.RolePublisher) {
+		s.writesBeats.Store(true)
 		s.parts.Go("beat", func(ctx context.Context) error {
 			return b.Beat(ctx, bus.BeaterConfig{Interval: l.BeatInterval, Source: "curfew", OnResult: s.beaten})
 		})
@@ -147,9 +158,41 @@ func (s *Server) startBus(ctx context.Context) error {
 	return nil
 }
 
+// readPassword reads a file with one line; "" for no file.
+func readPassword(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("nats.listen_password_file: %w", err)
+	}
+	password := strings.TrimRight(string(b), "\r\n")
+	if password == "" || strings.ContainsAny(password, "\r\n") {
+		return "", fmt.Errorf("nats.listen_password_file: %s must hold the password and nothing else, on one line", path)
+	}
+	return password, nil
+}
+
+// awaitBeat waits for the outcome of the first beat, whatever it is: until then nobody knows whether this process can write.
+func (s *Server) awaitBeat(ctx context.Context) error {
+	if !s.writesBeats.Load() {
+		return nil
+	}
+	select {
+	case <-s.beatTried:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("write the first beat: %w", context.Cause(ctx))
+	}
+}
+
 // beaten takes the outcome of a beat, which is also the probe of whether the ledger can be written.
 func (s *Server) beaten(err error) {
 	before := s.beatErr.Swap(&err)
+	if before == nil {
+		close(s.beatTried)
+	}
 	if err != nil {
 		s.metrics.Beats.WithLabelValues("failed").Inc()
 		if before == nil || *before == nil {

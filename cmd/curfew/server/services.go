@@ -43,18 +43,18 @@ func (s *Server) startServices(ctx context.Context) error {
 
 // startAccess opens the API keys and the deployment's secret.
 func (s *Server) startAccess(ctx context.Context) (access.Secret, error) {
-	keysKV, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_KEYS", History: 5, Description: "API keys, hashed"})
+	keysKV, err := s.bus.KeyValue(ctx, bus.KeysBucket())
 	if err != nil {
 		return access.Secret{}, err
 	}
-	if s.keys, err = access.Open(ctx, keysKV); err != nil {
+	if s.keys, err = access.Open(ctx, keysKV, access.FollowConn(s.bus.Conn())); err != nil {
 		return access.Secret{}, err
 	}
 	s.parts.Push("api keys", func(context.Context) error { return s.keys.Close() })
 	if err := s.firstKey(ctx); err != nil {
 		return access.Secret{}, err
 	}
-	secretKV, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret"})
+	secretKV, err := s.bus.KeyValue(ctx, bus.SecretsBucket())
 	if err != nil {
 		return access.Secret{}, err
 	}
@@ -105,7 +105,7 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 }
 
 func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
-	used, err := s.bus.KeyValue(ctx, bus.Bucket{Name: "CURFEW_TICKETS", TTL: 2 * fanout.TicketLifetime, Description: "ids of used tickets"})
+	used, err := s.bus.KeyValue(ctx, bus.TicketsBucket())
 	if err != nil {
 		return err
 	}
