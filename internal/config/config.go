@@ -47,7 +47,7 @@ type Config struct {
 	AllowedOrigins []string `koanf:"allowed_origins"`
 	// Heartbeat is how often an idle conn is pinged.
 	Heartbeat time.Duration `koanf:"heartbeat"`
-	// MaxConns bounds the open conns of this process.
+	// MaxConns bounds the tabs of this process; a tenth as many again, at most 1,000, may be on their way to becoming one.
 	MaxConns int `koanf:"max_conns"`
 	// DrainWindow is over how long conns are closed at shutdown. At least 1 ms, which closes them all at once.
 	DrainWindow time.Duration `koanf:"drain_window"`

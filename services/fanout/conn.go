@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ type conn struct {
 	// from is nc, behind what the HTTP server had already read.
 	from   io.Reader
 	origin string
+	peer   netip.Prefix
+	// seated is whether the conn has the place of a tab; the service's mutex guards it.
+	seated bool
 	opened time.Time
 	// heard is when the last frame came; pinged is when the last ping was sent. Both are on the service's clock.
 	heard, pinged atomic.Int64
@@ -137,6 +141,10 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 		return
 	case err != nil:
 		c.end(tab.CloseTicketRefused, "ticket refused")
+		return
+	}
+	if !c.svc.seat(c) {
+		c.end(tab.CloseOverloaded, "no room")
 		return
 	}
 	c.admit(ctx, t.session())

@@ -174,6 +174,7 @@ func TestAcknowledgement(t *testing.T) {
 	})
 }
 
+// Trap 16: a notice that was sent is no notice that was shown. Without an acknowledgement the tab is closed, and nothing is reported.
 func TestNoAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
@@ -187,6 +188,12 @@ func TestNoAcknowledgement(t *testing.T) {
 		wantClose(t, c, tab.CloseSignedOut)
 		if took := time.Since(began); took != ackTimeout {
 			t.Errorf("closed after %v, want %v", took, ackTimeout)
+		}
+		pass(closeTimeout)
+		g.shownMu.Lock()
+		defer g.shownMu.Unlock()
+		if len(g.shown) > 0 || testutil.CollectAndCount(g.metrics.Acks) > 0 {
+			t.Errorf("reported as shown: %v", g.shown)
 		}
 	})
 }

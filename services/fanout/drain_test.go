@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -66,7 +67,7 @@ func TestDrain(t *testing.T) {
 		if len(retries) < 8 {
 			t.Errorf("all are to come back together: %v", retries)
 		}
-		if p := g.svc.enter(); p.Code != "draining" {
+		if p := g.svc.enter(netip.Prefix{}); p.Code != "draining" {
 			t.Errorf("a new conn gets %+v", p)
 		}
 		g.svc.Drain(t.Context()) // again: nothing to do
@@ -78,7 +79,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		silent := watch(g.pipe())
-		if p := g.svc.enter(); p.Status != 0 { // the upgrade is under way
+		if p := g.svc.enter(netip.Prefix{}); p.Status != 0 { // the upgrade is under way
 			t.Fatal(p)
 		}
 		here, there := newPipe(t)
@@ -91,7 +92,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 		default:
 		}
 		late := tabclient.On(here)
-		g.svc.run(g.svc.newConn(there, nil, site))
+		g.svc.run(g.svc.newConn(there, nil, site, netip.Prefix{}))
 		text := g.ticket(who("ann", "s1"))
 		go func() { _ = late.Hello(text) }()
 		got := watch(late)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -108,14 +109,15 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	if p := s.enter(); p.Status != 0 {
+	peer := peerOf(r.RemoteAddr)
+	if p := s.enter(peer); p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
 	upgrader := ws.HTTPUpgrader{Timeout: 5 * time.Second, Protocol: func(p string) bool { return p == tab.Subprotocol }}
 	nc, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
-		s.giveUp()
+		s.giveUp(peer)
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
 		if nc != nil {
 			_ = nc.Close()
@@ -124,12 +126,26 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	}
 	// A client that didn't wait for the answer: its bytes come first.
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	s.run(s.newConn(nc, early, origin))
+	s.run(s.newConn(nc, early, origin, peer))
+}
+
+// peerOf returns what conns before hello are counted by: an address of IPv4, or the network of an address of IPv6, of which one host has as many
+// as it likes. Other addresses, as those of a Unix socket, count as one.
+func peerOf(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := ap.Addr().Unmap().WithZone(""), 32
+	if ip.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(ip, bits).Masked()
 }
 
 // newConn returns a conn on nc, of which early has been read already.
-func (s *Service) newConn(nc net.Conn, early []byte, origin string) *conn {
-	c := &conn{svc: s, nc: nc, from: nc, origin: origin, opened: time.Now()}
+func (s *Service) newConn(nc net.Conn, early []byte, origin string, peer netip.Prefix) *conn {
+	c := &conn{svc: s, nc: nc, from: nc, origin: origin, peer: peer, opened: time.Now()}
 	if len(early) > 0 {
 		c.from = io.MultiReader(bytes.NewReader(bytes.Clone(early)), nc)
 	}

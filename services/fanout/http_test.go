@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,10 +132,10 @@ func TestHelloWithTheRequest(t *testing.T) {
 	}
 }
 
-// MaxConns is exact, however many come at once; places come back, and the gauge with them.
-func TestMaxConns(t *testing.T) {
+// MaxHandshakes is exact, however many come at once; places come back, and the gauge with them.
+func TestMaxHandshakes(t *testing.T) {
 	const most, callers = 5, 40
-	g := newRig(t, func(cfg *Config) { cfg.MaxConns = most })
+	g := newRig(t, func(cfg *Config) { cfg.MaxHandshakes, cfg.MaxHandshakesPerIP = most, -1 })
 	url := strings.Replace(g.serve(), "http", "ws", 1)
 	for range 3 {
 		var wg sync.WaitGroup
@@ -163,6 +166,140 @@ func TestMaxConns(t *testing.T) {
 		eventually(t, "all places are free", func() bool { return g.svc.Open() == 0 })
 		if n := testutil.ToFloat64(g.metrics.Conns); n != 0 {
 			t.Errorf("the gauge is left at %v", n)
+		}
+	}
+}
+
+// MaxConns is exact, however many say hello at once; a hello that comes too late for a place is told to come back.
+func TestMaxConns(t *testing.T) {
+	const most, callers = 5, 40
+	g := newRig(t, func(cfg *Config) { cfg.MaxConns, cfg.MaxHandshakes, cfg.MaxHandshakesPerIP = most, callers, -1 })
+	url := g.serve()
+	for range 3 {
+		conns := make([]*tabclient.Conn, callers)
+		for i := range conns {
+			conns[i] = g.dial(url, "") // all wait: no place of a tab is taken
+		}
+		var ready atomic.Int32
+		var wg sync.WaitGroup
+		for i, c := range conns {
+			text := g.ticket(who("ann", fmt.Sprintf("s%d", i)))
+			wg.Go(func() {
+				if err := c.Hello(text); err != nil {
+					t.Errorf("hello: %v", err)
+				}
+				f, err := c.Next(t.Context())
+				var closed *tabclient.CloseError
+				switch {
+				case f.Type == tab.TypeReady:
+					ready.Add(1)
+				case !errors.As(err, &closed) || closed.Code != tab.CloseOverloaded:
+					t.Errorf("got %+v, %v; want ready or 1013", f, err)
+				default:
+					_ = c.Close()
+				}
+			})
+		}
+		wg.Wait()
+		if n := ready.Load(); n != most {
+			t.Errorf("%d tabs, want %d", n, most)
+		}
+		eventually(t, "only tabs are left", func() bool { return g.svc.Open() == most })
+		if p := g.svc.enter(netip.Prefix{}); p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" {
+			t.Errorf("one more gets %+v", p)
+		}
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		eventually(t, "all places are free", func() bool { return g.svc.Open() == 0 })
+	}
+}
+
+// Sockets without a ticket, far more than there are places, keep no tab out: not those that are there, nor new ones.
+func TestFloodOfSilentConns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 20 // so 16 may wait, and 8 of one address
+		g := newRig(t, func(cfg *Config) { cfg.MaxConns = most })
+		first := g.open(who("ann", "first"))
+		attacker, visitor := peerOf("192.0.2.1:1"), peerOf("198.51.100.1:1")
+		var silent []net.Conn
+		for range 10 * most {
+			nc, p := g.pipeFrom(attacker, nil)
+			if nc != nil {
+				silent = append(silent, nc)
+			} else if p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" || p.RetryAfter <= 0 {
+				t.Fatalf("refused with %+v", p)
+			}
+		}
+		if len(silent) != 8 {
+			t.Errorf("%d conns of one address wait, want 8", len(silent))
+		}
+		enter := func() *tabclient.Conn {
+			nc, p := g.pipeFrom(visitor, nil)
+			if p.Status != 0 {
+				t.Fatalf("a tab is kept out: %+v", p)
+			}
+			return tabclient.On(nc)
+		}
+		late := enter()
+		for i := range most - 1 {
+			c := enter()
+			hello(t, c, g.ticket(who("ann", fmt.Sprintf("s%d", i))))
+			if f := next(t, c); f.Type != tab.TypeReady {
+				t.Fatalf("tab %d got %+v", i, f)
+			}
+		}
+		if _, p := g.pipeFrom(visitor, nil); p.Code != "too_many_conns" {
+			t.Errorf("a tab too many gets %+v", p)
+		}
+		hello(t, late, g.ticket(who("ann", "late")))
+		wantClose(t, late, tab.CloseOverloaded)
+		_ = late.Close()
+		_ = first.Close()
+		synctest.Wait()
+		again := enter()
+		hello(t, again, g.ticket(who("ann", "again")))
+		next(t, again)
+		pass(tab.HelloTimeout + closeTimeout + writeTimeout)
+		g.svc.mu.Lock()
+		defer g.svc.mu.Unlock()
+		if g.svc.tabs != most || g.svc.waiting != 0 || len(g.svc.waitingFrom) != 0 {
+			t.Errorf("%d tabs, %d wait, from %v; want %d tabs", g.svc.tabs, g.svc.waiting, g.svc.waitingFrom, most)
+		}
+	})
+}
+
+func TestMaxHandshakesByDefault(t *testing.T) {
+	for _, c := range []struct{ conns, handshakes, perIP, want, wantPerIP int }{
+		{0, 0, 0, 1_000, 500},
+		{100_000, 0, 0, 1_000, 500},
+		{5_000, 0, 0, 500, 250},
+		{50, 0, 0, 16, 8},
+		{1, 0, 0, 1, 1},
+		{50, 30, 0, 30, 15},
+		{50, 30, 3, 30, 3},
+		{50, 30, -1, 30, -1},
+	} {
+		g := newRig(t, func(cfg *Config) {
+			cfg.MaxConns, cfg.MaxHandshakes, cfg.MaxHandshakesPerIP = c.conns, c.handshakes, c.perIP
+		})
+		if got := g.svc.cfg; got.MaxHandshakes != c.want || got.MaxHandshakesPerIP != c.wantPerIP {
+			t.Errorf("%+v: got %d and %d", c, got.MaxHandshakes, got.MaxHandshakesPerIP)
+		}
+	}
+}
+
+func TestPeerOf(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:5":              "192.0.2.1/32",
+		"[::ffff:192.0.2.1]:6":     "192.0.2.1/32",
+		"[2001:db8:1:2:3:4:5:6]:7": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:8":         "fe80::/64",
+		"@":                        "invalid Prefix",
+		"":                         "invalid Prefix",
+	} {
+		if got := peerOf(remote).String(); got != want {
+			t.Errorf("%q is %s, want %s", remote, got, want)
 		}
 	}
 }
@@ -245,10 +382,10 @@ func TestGivingUpTLSDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		client, server := tlsPair(t, cert)
-		if p := g.svc.enter(); p.Status != 0 {
+		if p := g.svc.enter(netip.Prefix{}); p.Status != 0 {
 			t.Fatal(p)
 		}
-		g.svc.run(g.svc.newConn(server, nil, site))
+		g.svc.run(g.svc.newConn(server, nil, site, netip.Prefix{}))
 		conn := tabclient.On(client)
 		hello(t, conn, g.ticket(who("ann", "s1")))
 		if f := next(t, conn); f.Type != tab.TypeReady {

@@ -244,6 +244,84 @@ func TestTrapNoticeLeaksNothing(t *testing.T) {
 	})
 }
 
+// Trap 22: the end of one session closes its tabs and no other of the user's, and the end of a user's sessions closes all of them, also when a
+// session has the name of a user.
+func TestTrap22OneSessionOrTheWholeUser(t *testing.T) {
+	one := sessionRevoked(revocation.Session{ID: "ann"}, "")
+	all := &events.UserLoggedOutEverywhere{Common: common(""), User: "ann", Cutoff: time.Now()}
+	changed := []string{"sessions_changed"}
+	for _, c := range []struct {
+		name string
+		e    events.Event
+		want map[string][]string
+	}{
+		{"session", one, map[string][]string{"bob ann": logoutOf(one), "bob s3": changed}},
+		{"user", all, map[string][]string{"ann s1": logoutOf(all), "ann s2": logoutOf(all), "ann bob": logoutOf(all)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t, nil)
+				tabs := map[string][]*seen{}
+				for _, name := range []string{"ann s1", "ann s2", "ann bob", "bob ann", "bob s3"} {
+					user, sid, _ := strings.Cut(name, " ")
+					for range 2 {
+						tabs[name] = append(tabs[name], watch(g.open(who(user, sid))))
+					}
+				}
+				g.publish(c.e)
+				synctest.Wait()
+				for name, both := range tabs {
+					for _, o := range both {
+						if diff := cmp.Diff(c.want[name], o.take()); diff != "" {
+							t.Errorf("%s (-want +got):\n%s", name, diff)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// Trap 24: a tab that comes with another ticket of its session closes no other tab of it, and one whose session is over is told so for good, as
+// often as it comes.
+func TestTrap24NoTabKicksAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil)
+		s := who("ann", "s1")
+		var tabs []*seen
+		for range 5 {
+			tabs = append(tabs, watch(g.open(s)))
+		}
+		leaving := g.open(s)
+		_ = leaving.Close()
+		synctest.Wait()
+		for i, o := range tabs {
+			if got := o.take(); len(got) > 0 {
+				t.Errorf("tab %d was sent %v because of another", i, got)
+			}
+		}
+		e := sessionRevoked(s, "bye")
+		g.publish(e)
+		for range 3 { // it comes back all the same
+			conn := g.pipe()
+			hello(t, conn, g.ticket(s))
+			tabs = append(tabs, watch(conn))
+		}
+		synctest.Wait()
+		for i, o := range tabs {
+			if diff := cmp.Diff(logoutOf(e), o.take()); diff != "" {
+				t.Errorf("tab %d (-want +got):\n%s", i, diff)
+			}
+		}
+		forged := g.pipe()
+		hello(t, forged, g.ticket(s)+"x")
+		refused := wantClose(t, forged, tab.CloseTicketRefused)
+		if !tab.CloseSignedOut.Terminal() || !refused.Code.Terminal() {
+			t.Error("a tab would come back by itself after 4501 or 4503")
+		}
+	})
+}
+
 // Trap 25: a tab that was offline when its session ended learns it when it comes back.
 func TestTrapOfflineTab(t *testing.T) {
 	for _, c := range []struct {

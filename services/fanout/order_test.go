@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
 
 // Revocations race connects (trap 8): whatever the order, each tab gets its notice and 4501; ready, if at all, before it.
@@ -43,6 +45,74 @@ func TestTrapRegisterCheckReady(t *testing.T) {
 	go func() { wg.Wait(); close(done) }()
 	within(t, done, "telling all tabs")
 	eventually(t, "no conn is left", func() bool { return g.svc.Open() == 0 })
+}
+
+// Trap 8 without a race: while the replica is applying an event, a check waits for it, so a conn that is in the hub then was registered before it
+// was checked.
+func TestTrap8RegistersBeforeItChecks(t *testing.T) {
+	feed := holdingFeed{Feed: revocationtest.New(), applying: make(chan struct{}), release: make(chan struct{})}
+	feed.AutoBeat(time.Second)
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = replica.Close() })
+	release := sync.OnceFunc(func() { close(feed.release) })
+	g := newRig(t, func(cfg *Config) { cfg.Replica = replica })
+	t.Cleanup(release) // before the gateway is stopped, which waits for the conn
+	s := who("ann", "s1")
+	conn, text := g.pipe(), g.ticket(s)
+	feed.Publish(&events.DeviceLoggedOut{Common: common(""), Device: "held", Cutoff: time.Now()})
+	within(t, feed.applying, "delivering")
+	hello(t, conn, text)
+	eventually(t, "the conn is registered while its check waits", func() bool { return g.svc.hub.Len() == 1 })
+	checked := make(chan struct{})
+	go func() { replica.Check(s); close(checked) }()
+	select {
+	case <-checked:
+		t.Error("a check doesn't wait for the event: this test shows nothing any more")
+	case <-time.After(20 * time.Millisecond):
+	}
+	feed.Publish(sessionRevoked(s, "bye"))
+	release()
+	if err := toldInOrder(t.Context(), conn); err != nil {
+		t.Error(err)
+	}
+}
+
+// holdingFeed delivers logouts of devices as heldEvents.
+type holdingFeed struct {
+	*revocationtest.Feed
+	applying, release chan struct{}
+}
+
+func (f holdingFeed) Follow(ctx context.Context, sink revocation.Sink) error {
+	return f.Feed.Follow(ctx, holdingSink{sink, f})
+}
+
+type holdingSink struct {
+	revocation.Sink
+	feed holdingFeed
+}
+
+func (s holdingSink) Event(position uint64, e events.Event) {
+	if _, ok := e.(*events.DeviceLoggedOut); ok {
+		e = &heldEvent{Event: e, feed: s.feed}
+	}
+	s.Sink.Event(position, e)
+}
+
+// heldEvent is an event whose target the replica learns only once the feed is released. It asks while it keeps others from the set of what is over.
+type heldEvent struct {
+	events.Event
+	feed holdingFeed
+	once sync.Once
+}
+
+func (e *heldEvent) Target() string {
+	e.once.Do(func() { close(e.feed.applying) })
+	<-e.feed.release
+	return e.Event.Target()
 }
 
 // toldInOrder reads ready or not, any number of sessions_changed after it, the notice, and the close.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
@@ -174,12 +176,22 @@ func (g *rig) pipe() *tabclient.Conn {
 
 func (g *rig) rawPipe(early []byte) net.Conn {
 	g.t.Helper()
-	here, there := newPipe(g.t)
-	if p := g.svc.enter(); p.Status != 0 {
+	here, p := g.pipeFrom(netip.Prefix{}, early)
+	if p.Status != 0 {
 		g.t.Fatalf("no room: %+v", p)
 	}
-	g.svc.run(g.svc.newConn(there, early, site))
 	return here
+}
+
+// pipeFrom opens a pipe if the gateway has room for a conn from peer.
+func (g *rig) pipeFrom(peer netip.Prefix, early []byte) (net.Conn, problem.Problem) {
+	g.t.Helper()
+	if p := g.svc.enter(peer); p.Status != 0 {
+		return nil, p
+	}
+	here, there := newPipe(g.t)
+	g.svc.run(g.svc.newConn(there, early, site, peer))
+	return here, problem.Problem{}
 }
 
 // open opens a conn for s and reads ready.

@@ -3,34 +3,64 @@ package fanout
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
-// enter takes a place for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status 0 when there
-// is one.
-func (s *Service) enter() problem.Problem {
+// enter takes a place before hello for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status
+// 0 when there is one.
+func (s *Service) enter(peer netip.Prefix) problem.Problem {
+	full := func(detail string) problem.Problem {
+		return problem.Unavailable("too_many_conns", detail, 5*time.Second)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return problem.Unavailable("draining", "This gateway is going away: connect again, to another.", time.Second)
-	case s.places >= s.cfg.MaxConns:
-		return problem.Unavailable("too_many_conns", "This gateway holds as many conns as it may: try again, or add a gateway.", 5*time.Second)
+	case s.tabs >= s.cfg.MaxConns:
+		return full("This gateway holds as many conns as it may: try again, or add a gateway.")
+	case s.waiting >= s.cfg.MaxHandshakes:
+		return full("This gateway has as many conns that haven't said hello as it may: try again.")
+	case s.cfg.MaxHandshakesPerIP > 0 && s.waitingFrom[peer] >= s.cfg.MaxHandshakesPerIP:
+		return full("This gateway has as many conns from this address that haven't said hello as it may: try again.")
 	}
-	s.places++
+	s.waiting++
+	s.waitingFrom[peer]++
 	s.work.Add(1)
 	return problem.Problem{}
 }
 
 // giveUp gives the place of a conn back that wasn't upgraded.
-func (s *Service) giveUp() {
+func (s *Service) giveUp(peer netip.Prefix) {
 	s.mu.Lock()
-	s.places--
+	s.waitedLocked(peer)
 	s.mu.Unlock()
 	s.work.Done()
+}
+
+// seat moves a conn whose ticket was good from the places before hello to those of tabs, and reports whether there was one. Without it the conn
+// keeps its place before hello until it has left.
+func (s *Service) seat(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tabs >= s.cfg.MaxConns {
+		return false
+	}
+	s.tabs++
+	s.waitedLocked(c.peer)
+	c.seated = true
+	return true
+}
+
+func (s *Service) waitedLocked(peer netip.Prefix) {
+	s.waiting--
+	if s.waitingFrom[peer]--; s.waitingFrom[peer] == 0 {
+		delete(s.waitingFrom, peer)
+	}
 }
 
 // run serves a conn that has a place, in a goroutine of its own. One that was being upgraded when the service began to drain wasn't seen by it.
@@ -53,8 +83,13 @@ func (s *Service) left(c *conn, code tab.CloseCode) {
 	s.cfg.Metrics.ConnsClosed.WithLabelValues(codeLabel(code)).Inc()
 	s.mu.Lock()
 	delete(s.conns, c)
+	if c.seated {
+		s.tabs--
+	} else {
+		s.waitedLocked(c.peer)
+	}
 	s.mu.Unlock()
-	s.giveUp()
+	s.work.Done()
 }
 
 // seal lets no more conns in, and returns those that are there.
@@ -110,5 +145,5 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (s *Service) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.places
+	return s.waiting + s.tabs
 }

@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -34,8 +35,16 @@ type Config struct {
 	Heartbeat time.Duration
 	// HelloTimeout is tab.HelloTimeout if zero.
 	HelloTimeout time.Duration
-	// MaxConns bounds open conns. Zero means 19,000.
+	// MaxConns bounds tabs, which are conns that have said hello with a good ticket. Zero means 19,000.
 	MaxConns int
+	// MaxHandshakes bounds conns from before their upgrade to the end of hello. They have places of their own: however many wait, no tab loses
+	// its place to them, and there are at most MaxConns+MaxHandshakes sockets. Zero means a tenth of MaxConns, but at least 16 and at most 1,000,
+	// and never more than MaxConns.
+	MaxHandshakes int
+	// MaxHandshakesPerIP bounds those of one remote IPv4 address or IPv6 /64 network, so that one peer can't take them all. Zero means half of
+	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
+	// this is what bounds them all. Set it negative there, and let the proxy bound conns per address.
+	MaxHandshakesPerIP int
 	// DrainWindow is over how long Drain spreads the closing, and tabs their coming back. Zero means 2 s, negative at once.
 	DrainWindow time.Duration
 	Metrics     *telemetry.Metrics
@@ -63,9 +72,10 @@ type Service struct {
 	mu sync.Mutex
 	// conns holds every conn that has been upgraded, also before hello, when the hub doesn't know it.
 	conns map[*conn]struct{}
-	// places counts conns, and upgrades under way.
-	places   int
-	draining bool
+	// tabs counts conns that have a seat; waiting counts those before, and upgrades under way, and waitingFrom the same by peer.
+	tabs, waiting int
+	waitingFrom   map[netip.Prefix]int
+	draining      bool
 }
 
 // New returns a service, which takes conns and tells them of events from now on. It reports every missing part at once.
@@ -94,6 +104,12 @@ func New(cfg Config) (*Service, error) {
 	if cfg.MaxConns <= 0 {
 		cfg.MaxConns = 19_000
 	}
+	if cfg.MaxHandshakes <= 0 {
+		cfg.MaxHandshakes = min(max(cfg.MaxConns/10, 16), 1_000, cfg.MaxConns)
+	}
+	if cfg.MaxHandshakesPerIP == 0 {
+		cfg.MaxHandshakesPerIP = max(cfg.MaxHandshakes/2, 1)
+	}
 	if cfg.DrainWindow == 0 {
 		cfg.DrainWindow = 2 * time.Second
 	}
@@ -105,7 +121,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, changed: text(changed), began: time.Now(),
-		conns: map[*conn]struct{}{},
+		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.

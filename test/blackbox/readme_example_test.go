@@ -3,6 +3,7 @@ package blackbox_test
 import (
 	"context"
 	"net/http"
+	"os"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/nats-io/nats.go"
@@ -17,7 +18,7 @@ import (
 func Example_service() {
 	serve := func(ctx context.Context, routes http.Handler) error {
 		// README begins
-		nc, err := nats.Connect("nats://127.0.0.1:4222", revocationnats.Options("billing")...)
+		nc, err := nats.Connect(os.Getenv("NATS_URL"), revocationnats.Options("billing")...)
 		if err != nil {
 			return err
 		}

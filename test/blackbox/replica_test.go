@@ -2,6 +2,8 @@ package blackbox
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,8 +18,21 @@ import (
 // A service in another process opens a replica as the README says, and knows of a revocation as soon as it is stored.
 func TestServiceFollowsTheLedger(t *testing.T) {
 	i := serve(t, t.TempDir(), "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
-	url := strings.TrimPrefix(i.log.wait(t, "the ledger takes replicas at nats://"), "the ledger takes replicas at ")
-	nc, err := nats.Connect(url, revocationnats.Options("billing")...)
+	open := strings.TrimPrefix(i.log.wait(t, "the ledger takes replicas at nats://"), "the ledger takes replicas at ")
+	if nc, err := nats.Connect(open); err == nil {
+		nc.Close()
+		t.Fatal("the ledger lets anybody in: any user of this machine could forge it")
+	}
+	file := filepath.Join(i.dir, strings.TrimPrefix(i.log.wait(t, "with the password in"), "with the password in "))
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v, want mode 0600", info, err)
+	}
+	url, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(strings.TrimSpace(string(url)), revocationnats.Options("billing")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func writePrivate(path, content string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".admin.key-*") // with mode 0600
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // with mode 0600
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ type Server struct {
 	health health
 	// adminKeyFile is set when this start made the first key.
 	adminKeyFile string
+	// natsURLFile holds the address and password of an embedded NATS that takes other processes; empty if the configuration has them.
+	natsURLFile string
 	// writesBeats is true in processes that write beats. beatErr holds the outcome of the last one; beatTried is closed once there is one.
 	writesBeats atomic.Bool
 	beatErr     atomic.Pointer[error]
@@ -108,6 +110,10 @@ func (s *Server) AdminURL() string {
 // LedgerURL is where other processes reach an embedded ledger; empty if they can't.
 func (s *Server) LedgerURL() string { return s.bus.ClientURL() }
 
+// NATSURLFile is where the address and password of the embedded ledger are written; empty if it takes no others, or if the configuration names
+// the password.
+func (s *Server) NATSURLFile() string { return s.natsURLFile }
+
 // AdminKeyFile is where this start has written the first key; empty if there was a live key with the scope operator already.
 func (s *Server) AdminKeyFile() string { return s.adminKeyFile }
 
@@ -128,14 +134,14 @@ func (s *Server) Failed() <-chan error { return s.api.Failed() }
 
 func (s *Server) startBus(ctx context.Context) error {
 	n, l := s.cfg.NATS, s.cfg.Ledger
-	password, err := readPassword(n.ListenPasswordFile)
+	user, password, err := listenCredentials(s.cfg)
 	if err != nil {
 		return err
 	}
 	b, err := bus.Open(ctx, bus.Config{
 		URL: n.URL, CredsFile: n.CredsFile, NKeyFile: n.NKeyFile, CAFile: n.CAFile, CertFile: n.CertFile, KeyFile: n.KeyFile, Name: "curfew",
 		Embedded: bus.Embedded{
-			Dir: filepath.Join(s.cfg.DataDir, "ledger"), ListenAddr: n.Listen, Username: n.ListenUser, Password: password, SyncInterval: l.SyncInterval,
+			Dir: filepath.Join(s.cfg.DataDir, "ledger"), ListenAddr: n.Listen, Username: user, Password: password, SyncInterval: l.SyncInterval,
 		},
 		Replicas: l.Replicas, Retention: s.cfg.Retention(), MaxBytes: l.MaxBytes,
 		Log: s.log.WithField(telemetry.FieldComponent, "bus"),
@@ -146,6 +152,9 @@ func (s *Server) startBus(ctx context.Context) error {
 	s.bus = b
 	registerBusMetrics(s.reg, b)
 	s.parts.Push("bus", func(context.Context) error { return b.Close() })
+	if err := s.writeNATSURL(user, password); err != nil {
+		return err
+	}
 	if err := b.EnsureStreams(ctx); err != nil {
 		return err
 	}

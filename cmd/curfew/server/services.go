@@ -111,7 +111,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	}
 	s.fanout, err = fanout.New(fanout.Config{
 		Replica: s.replica, Keys: s.keys, UsedTickets: used, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
-		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, DrainWindow: s.cfg.DrainWindow,
+		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
 	})
 	if err != nil {
@@ -145,4 +145,12 @@ func (s *Server) startAPI(context.Context) error {
 	s.parts.Push("api", s.api.Stop)
 	s.log.WithField("url", s.URL()).Info("curfew serves")
 	return nil
+}
+
+// perIP leaves the limit per address to the gateway, but behind a proxy, where all conns share one.
+func perIP(cfg config.Config) int {
+	if cfg.BehindProxy {
+		return -1
+	}
+	return 0
 }
