@@ -64,7 +64,7 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 	h := &HTTP{addr: l.Addr(), failed: make(chan error, 1), served: make(chan struct{}), cancel: cancel, server: &http.Server{
 		Handler: recovered(cfg.Handler, w), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second,
 		// A caller that pipelines and never reads would keep its connection for ever. Streams set a deadline for each write.
-		WriteTimeout: 40 * time.Second,
+		WriteTimeout:   40 * time.Second,
 		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(logWriter{w}, "", 0),
 		TLSConfig: tlsConfig,
 	}}
