@@ -97,19 +97,21 @@ func TestEntriesLiveExactlyAsLongAsTheRuleSays(t *testing.T) {
 	}
 }
 
-// Expiry is part of dominance: an earlier cutoff that must be kept longer isn't dominated by a later one.
-func TestLongerKeptCutoffIsNotDominated(t *testing.T) {
+// An earlier cutoff that must be kept longer than a later one keeps the key for as long: the later ends all that the earlier does.
+func TestKeyIsKeptAsLongAsAnyOfItsCutoffs(t *testing.T) {
 	long := everywhere(1, epoch)
 	long.ExpiresAt = epoch.Add(90 * 24 * time.Hour)
-	later := everywhere(2, epoch.Add(time.Second))
+	later := everywhere(2, epoch.Add(time.Second), "spared")
 	for _, order := range [][]events.Event{{long, later}, {later, long}} {
 		set := setOf(order...)
-		if _, cutoffs := set.size(); cutoffs != 2 {
-			t.Fatalf("%d cutoffs, want both", cutoffs)
+		set.expire(long.ExpiresAt)
+		for _, sid := range []string{"s", "spared"} {
+			if by, ok := set.lookup(Session{ID: sid, User: "ada", AuthTime: epoch}); !ok {
+				t.Errorf("%s: %+v, %t after the later one's end; want it over for as long as the longer one is kept", sid, by, ok)
+			}
 		}
-		set.expire(epoch.Add(60 * 24 * time.Hour))
-		if by, ok := set.lookup(Session{ID: "s", User: "ada", AuthTime: epoch}); !ok || by.event != long.ID {
-			t.Errorf("after the later one has expired: %+v, %t; want the longer one", by, ok)
+		if gone := set.expire(long.ExpiresAt.Add(time.Millisecond)); gone != 2 {
+			t.Errorf("%d cutoffs are forgotten after the longer one's end, want both", gone)
 		}
 	}
 }
@@ -132,10 +134,10 @@ func TestExplicitRevocationNamesTheReason(t *testing.T) {
 func TestSameIDTwiceGivesOneState(t *testing.T) {
 	a, b := sessionOut(1, "s", epoch), sessionOut(1, "s", epoch)
 	b.Reason = events.ReasonAdmin
-	c, d := everywhere(1, epoch), everywhere(1, epoch)
-	d.Reason = events.ReasonAdmin
-	want := setOf(a, b, c, d).digest()
-	for _, order := range [][]events.Event{{b, a, c, d}, {a, b, d, c}, {d, c, b, a}} {
+	c, d, e := everywhere(1, epoch), everywhere(1, epoch, "x"), everywhere(1, epoch, "y")
+	c.Reason = events.ReasonAdmin
+	want := setOf(a, b, c, d, e).digest()
+	for _, order := range [][]events.Event{{b, a, c, d, e}, {a, b, d, c, e}, {e, d, c, b, a}, {e, a, d, b, c}} {
 		if setOf(order...).digest() != want {
 			t.Error("another order gives another digest")
 		}
@@ -171,17 +173,21 @@ func TestTrap28NoConcatenationCollides(t *testing.T) {
 	}
 }
 
-func TestExpiryKeepsWhatOthersStillRead(t *testing.T) {
-	set := setOf(everywhere(1, epoch.Add(-time.Hour), "A"), everywhere(2, epoch, "B"))
+// A reader may hold what a key's cutoffs were.
+func TestJoinAndExpiryChangeNothingInPlace(t *testing.T) {
+	set := setOf(everywhere(1, epoch.Add(-time.Hour), "A"), everywhere(2, epoch, "B", "C"))
 	k := key{events.DefaultTenant, events.KindUser, "ada"}
 	before := set.scopes[k]
-	copied := slices.Clone(before)
-	set.expire(epoch.Add(-30 * time.Minute).Add(DefaultMaxAge + DefaultLeeway))
-	if diff := cmp.Diff(copied, before, cmp.AllowUnexported(cutoff{}, ending{})); diff != "" {
-		t.Errorf("a slice that a reader may hold was changed:\n%s", diff)
+	copied := *before
+	copied.except, copied.spared = slices.Clone(before.except), slices.Clone(before.spared)
+	set.apply(everywhere(3, epoch.Add(-30*time.Minute), "B"), 3)
+	set.apply(everywhere(4, epoch.Add(time.Minute), "A", "B"), 4)
+	set.expire(epoch.Add(DefaultMaxAge + DefaultLeeway + time.Hour))
+	if diff := cmp.Diff(&copied, before, cmp.AllowUnexported(cutoffs{}, cutoff{}, ending{})); diff != "" {
+		t.Errorf("what a reader may hold was changed:\n%s", diff)
 	}
-	if got := len(set.scopes[k]); got != 1 {
-		t.Errorf("%d cutoffs are left, want 1", got)
+	if set.scopes[k] != nil {
+		t.Error("the cutoffs are left after their end")
 	}
 }
 

@@ -25,11 +25,11 @@ type mapSet struct {
 	// sessions: session → what ends it by name.
 	sessions map[key]ending
 	// scopes: user, device, client or tenant → its cutoffs.
-	scopes map[key]cutoffs
+	scopes map[key]*cutoffs
 }
 
 func newMapSet(keep lifetimes) *mapSet {
-	return &mapSet{keep: keep, sessions: map[key]ending{}, scopes: map[key]cutoffs{}}
+	return &mapSet{keep: keep, sessions: map[key]ending{}, scopes: map[key]*cutoffs{}}
 }
 
 func (m *mapSet) apply(e events.Event, position uint64) {
@@ -54,7 +54,7 @@ func (m *mapSet) apply(e events.Event, position uint64) {
 		}
 	}
 	k := key{c.Tenant, e.Kind(), e.Target()}
-	m.scopes[k] = m.scopes[k].with(cutoff{at: millis(at), except: except, by: by})
+	m.scopes[k] = m.scopes[k].join(newCutoffs(millis(at), by, except))
 }
 
 func (m *mapSet) addSession(k key, by ending) {
@@ -97,7 +97,7 @@ func (m *mapSet) touched(s Session) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, k := range scopeKeys(s) {
-		if k.id != "" && len(m.scopes[k]) > 0 {
+		if k.id != "" && m.scopes[k] != nil {
 			return true
 		}
 	}
@@ -111,19 +111,13 @@ func (m *mapSet) expire(now time.Time) int {
 	before := len(m.sessions)
 	maps.DeleteFunc(m.sessions, func(_ key, by ending) bool { return by.expires < t })
 	gone := before - len(m.sessions)
-	over := func(c cutoff) bool { return c.by.expires < t }
-	for k, cs := range m.scopes {
-		if !slices.ContainsFunc(cs, over) {
-			continue
+	maps.DeleteFunc(m.scopes, func(_ key, cs *cutoffs) bool {
+		over := cs.expires < t
+		if over {
+			gone += cs.size()
 		}
-		alive := slices.DeleteFunc(slices.Clone(cs), over)
-		gone += len(cs) - len(alive)
-		if len(alive) == 0 {
-			delete(m.scopes, k)
-		} else {
-			m.scopes[k] = alive
-		}
-	}
+		return over
+	})
 	return gone
 }
 
@@ -131,7 +125,7 @@ func (m *mapSet) size() (sessions, cutoffs int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, cs := range m.scopes {
-		cutoffs += len(cs)
+		cutoffs += cs.size()
 	}
 	return len(m.sessions), cutoffs
 }
@@ -146,12 +140,12 @@ func (m *mapSet) digest() [32]byte {
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(m.scopes), compareKeys) {
 		hashKey(h, k)
-		for _, c := range m.scopes[k] {
-			hashNumbers(h, c.at, int64(len(c.except)))
-			for _, sid := range c.except {
-				hashText(h, sid)
-			}
-			hashEnding(h, c.by)
+		cs := m.scopes[k]
+		hashCutoff(h, cs.top)
+		hashNumbers(h, cs.expires, int64(len(cs.except)))
+		for i, sid := range cs.except {
+			hashText(h, sid)
+			hashCutoff(h, cs.spared[i])
 		}
 	}
 	return [32]byte(h.Sum(nil))
@@ -165,6 +159,11 @@ func hashKey(h hash.Hash, k key) {
 	hashText(h, k.tenant)
 	hashText(h, string(k.kind))
 	hashText(h, k.id)
+}
+
+func hashCutoff(h hash.Hash, c cutoff) {
+	hashNumbers(h, c.at)
+	hashEnding(h, c.by)
 }
 
 // hashEnding leaves the position out: a replayed event has another one and is the same event.

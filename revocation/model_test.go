@@ -93,45 +93,31 @@ func (m *model) mustEnd(s Session, now time.Time) bool {
 	})
 }
 
-// pair is a cutoff with its exceptions and its end, all as whole milliseconds.
-type pair struct {
-	at, expires int64
-	except      []string
-}
-
-// undominated returns the pairs of the events with that tenant, kind and target that no other is at least as good as in every respect.
-func (m *model) undominated(tenant string, kind events.Kind, target string) []pair {
-	var all []pair
-	for _, e := range m.events {
-		if e.Meta().Tenant != tenant || e.Kind() != kind || e.Target() != target {
-			continue
-		}
-		at, _ := events.Cutoff(e)
-		_, expires := m.kept(e)
-		var except []string
-		if u, ok := e.(*events.UserLoggedOutEverywhere); ok {
-			except = slices.Compact(slices.Sorted(slices.Values(u.Except)))
-		}
-		p := pair{at.UnixMilli(), expires.UnixMilli(), except}
-		if !slices.ContainsFunc(all, func(q pair) bool { return p.equal(q) }) {
-			all = append(all, p)
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(all), func(p pair) bool {
-		return slices.ContainsFunc(all, func(q pair) bool { return !p.equal(q) && q.covers(p) })
+// of returns the events that k speaks of.
+func (m *model) of(k key) []events.Event {
+	return slices.DeleteFunc(slices.Clone(m.events), func(e events.Event) bool {
+		return e.Meta().Tenant != k.tenant || e.Kind() != k.kind || e.Target() != k.id
 	})
 }
 
-func (p pair) equal(q pair) bool {
-	return p.at == q.at && p.expires == q.expires && slices.Equal(p.except, q.except)
-}
-
-// covers reports whether p ends whatever q ends, for as long.
-func (p pair) covers(q pair) bool {
-	for _, sid := range p.except {
-		if !slices.Contains(q.except, sid) {
-			return false
+// latestCutoff returns the latest cutoff of k, in Unix milliseconds, of the events that don't except the session.
+func (m *model) latestCutoff(k key, sid string) (at int64, found bool) {
+	for _, e := range m.of(k) {
+		if u, ok := e.(*events.UserLoggedOutEverywhere); ok && slices.Contains(u.Except, sid) {
+			continue
+		}
+		if cutoff, _ := events.Cutoff(e); !found || cutoff.UnixMilli() > at {
+			at, found = cutoff.UnixMilli(), true
 		}
 	}
-	return p.at >= q.at && p.expires >= q.expires
+	return at, found
+}
+
+// lastKept returns until when the cutoff of k that is kept longest is kept, in Unix milliseconds.
+func (m *model) lastKept(k key) (last int64) {
+	for _, e := range m.of(k) {
+		_, cutoff := m.kept(e)
+		last = max(last, cutoff.UnixMilli())
+	}
+	return last
 }

@@ -20,7 +20,7 @@ type set interface {
 	touched(s Session) bool
 	// expire forgets what ends before now and returns how many entries that was.
 	expire(now time.Time) int
-	// size returns the number of sessions and of cutoffs.
+	// size returns the number of sessions and of cutoffs that are held.
 	size() (sessions, cutoffs int)
 	// digest is equal for equal states, whatever the positions of the events were.
 	digest() [32]byte
@@ -41,13 +41,20 @@ type ending struct {
 // comes last, because it is no part of the state: two events with the same id (nobody promises that there are none) must be told apart
 // by what they say, or replicas that read them at other positions would differ.
 func (a ending) before(b ending) bool {
+	return cmp.Or(a.compare(b), cmp.Compare(a.position, b.position)) < 0
+}
+
+// compare is the order of before without the position.
+func (a ending) compare(b ending) int {
 	if named := a.scope == events.KindSession; named != (b.scope == events.KindSession) {
-		return named
+		if named {
+			return -1
+		}
+		return 1
 	}
 	return cmp.Or(
 		cmp.Compare(a.at, b.at), cmp.Compare(a.event, b.event), cmp.Compare(a.scope, b.scope), cmp.Compare(a.reason, b.reason),
-		cmp.Compare(a.position, b.position),
-	) < 0
+	)
 }
 
 // join keeps the earlier reference and the later expiry.

@@ -1,12 +1,11 @@
 package revocation
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/curfewhq/curfew/events"
@@ -81,9 +80,7 @@ func merged(sets ...*mapSet) *mapSet {
 			m.addSession(k, by)
 		}
 		for k, cs := range other.scopes {
-			for _, c := range cs {
-				m.scopes[k] = m.scopes[k].with(c)
-			}
+			m.scopes[k] = m.scopes[k].join(cs)
 		}
 	}
 	return m
@@ -135,34 +132,67 @@ func TestSetIsMonotone(t *testing.T) {
 	})
 }
 
-func TestUndominatedCutoffsAreKeptAndNoOthers(t *testing.T) {
+// What is held of a key is what the model finds when it asks every event, for the sessions that some event excepts and for all others;
+// and no more than the latest cutoff and one for each of its exceptions.
+func TestCutoffsOfAKeyAreTheModelsAndBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := genEvents.Draw(t, "events")
 		m, set := modelOf(list...), setOf(list...)
 		total := 0
 		for k, cs := range set.scopes {
-			want := m.undominated(k.tenant, k.kind, k.id)
-			var got []pair
-			for _, c := range cs {
-				got = append(got, pair{c.at, c.by.expires, c.except})
+			for _, sid := range []string{"", "nobody's", "a", "b", "ab", "user-a", "a/user", "user", "1a", "default", "ü"} {
+				at, found := m.latestCutoff(k, sid)
+				if c := cs.answer(sid); c.exists() != found || found && c.at != at {
+					t.Fatalf("cutoff of %q for session %q is %+v, want %d, %t", k, sid, c, at, found)
+				}
 			}
-			order := cmpopts.SortSlices(func(a, b pair) bool {
-				return a.at < b.at || a.at == b.at && slices.Compare(a.except, b.except) < 0
-			})
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(pair{}), order, cmpopts.EquateEmpty()); diff != "" {
-				t.Fatalf("cutoffs of %+v (-want +got):\n%s", k, diff)
+			if want := m.lastKept(k); cs.expires != want {
+				t.Fatalf("%q expires at %d, want %d: when the last of its events does", k, cs.expires, want)
 			}
-			total += len(want)
+			if cs.size() > 1+len(cs.except) || len(cs.spared) != len(cs.except) {
+				t.Fatalf("%d cutoffs of %q with %d exceptions", cs.size(), k, len(cs.except))
+			}
+			total += cs.size()
 		}
 		if _, cutoffs := set.size(); cutoffs != total {
 			t.Fatalf("size says %d cutoffs, want %d", cutoffs, total)
 		}
 		for _, e := range list {
-			if _, cut := events.Cutoff(e); cut && len(set.scopes[key{e.Meta().Tenant, e.Kind(), e.Target()}]) == 0 {
+			if _, cut := events.Cutoff(e); cut && set.scopes[key{e.Meta().Tenant, e.Kind(), e.Target()}] == nil {
 				t.Fatalf("no cutoff of %+v is kept", e)
 			}
 		}
 	})
+}
+
+// Whoever may publish can log one user out but for others again and again, each time with other exceptions. What is kept, and so what the
+// next event takes, doesn't grow with that.
+func TestCutoffsOfOneUserDoNotGrow(t *testing.T) {
+	const n = 20_000
+	for name, at := range map[string]func(i int) time.Duration{
+		"later and later":     func(i int) time.Duration { return time.Duration(i) * time.Millisecond },
+		"earlier and earlier": func(i int) time.Duration { return -time.Duration(i) * time.Millisecond },
+		"at one time":         func(int) time.Duration { return 0 },
+		"to and fro":          func(i int) time.Duration { return time.Duration(i*7919%n) * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := newMapSet(keepDefaults)
+			for i := range n {
+				except := make([]string, events.MaxExcept)
+				for j := range except {
+					// Some are excepted by many events.
+					except[j] = fmt.Sprint("s", j, "-", i/(1+j*j))
+				}
+				set.apply(everywhere(i, epoch.Add(at(i)), except...), uint64(i+1))
+				if sessions, cutoffs := set.size(); sessions+cutoffs > 1+events.MaxExcept {
+					t.Fatalf("%d cutoffs and %d sessions after %d events, want at most %d", cutoffs, sessions, i+1, 1+events.MaxExcept)
+				}
+			}
+			if cs := set.scopes[key{events.DefaultTenant, events.KindUser, "ada"}]; cap(cs.except) > 2*events.MaxExcept || cap(cs.spared) > 2*events.MaxExcept {
+				t.Errorf("%d and %d places for %d exceptions", cap(cs.except), cap(cs.spared), events.MaxExcept)
+			}
+		})
+	}
 }
 
 // Trap 12: an entry lives as long as any session that it ends, whatever dates the caller has told, but for an end that is ahead: that one

@@ -60,7 +60,10 @@ func check(cmd *cobra.Command, r *remote, q gate.Question) error {
 		fmt.Fprint(out, v.State)
 		switch v.State {
 		case "revoked":
-			fmt.Fprintf(out, ": by %s (%s), event %s, at %s", v.Scope, v.Reason, v.Event, v.At.Format(time.RFC3339Nano))
+			fmt.Fprintf(out, ": by %s (%s), at %s", v.Scope, v.Reason, v.At.Format(time.RFC3339Nano))
+			if v.Event != "" {
+				fmt.Fprintf(out, ", event %s", v.Event)
+			}
 		case "undetermined":
 			fmt.Fprintf(out, ": %s", v.Cause)
 		}

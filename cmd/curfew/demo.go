@@ -161,6 +161,7 @@ API      %s
 health   %s/readyz
 command  curfew tail --url %s --data-dir %s
 
+Milliseconds after the logout was called: stored (acknowledged to the application), applied (refused by the service), shown (acknowledged by the tabs).
 `, page, s.URL(), s.AdminURL(), s.URL(), dataDir)
 }
 

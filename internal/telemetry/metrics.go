@@ -13,7 +13,7 @@ type Metrics struct {
 	PublishSeconds prometheus.Histogram
 	// Applied counts events that this process's replica has applied, by type.
 	Applied *prometheus.CounterVec
-	// Skipped counts messages that the replica couldn't read, by cause: unknown_type, unknown_version, malformed, invalid, foreign_topic.
+	// Skipped counts messages that the replica couldn't read, by cause: unknown_type, unknown_version, malformed, invalid, foreign_topic, cutoff_in_future.
 	Skipped *prometheus.CounterVec
 	// FeedLost counts how often the replica lost its feed.
 	FeedLost prometheus.Counter

@@ -46,6 +46,7 @@ func encrypted(t testing.TB, key *rsa.PublicKey) string {
 // Where the token is looked for, and where not.
 func TestBearer(t *testing.T) {
 	token := signRaw(t, jose.RS256, issuerKey(), "", with(nil))
+	other := signRaw(t, jose.RS256, issuerKey(), "", with(map[string]any{"sid": "s2"}))
 	none, bad := revocationhttp.ErrNoSession, revocationhttp.ErrInvalidToken
 	for _, tc := range []struct {
 		name    string
@@ -68,6 +69,28 @@ func TestBearer(t *testing.T) {
 		{name: "empty cookie", cookie: "t", headers: http.Header{"Cookie": {"t="}}, want: none},
 		{name: "cookie beside another scheme", cookie: "t", headers: http.Header{"Authorization": {"Basic dTpw"}, "Cookie": {"t=" + token}}},
 		{name: "a bad header isn't mended by a cookie", cookie: "t", headers: http.Header{"Authorization": {"Bearer x"}, "Cookie": {"t=" + token}}, want: bad},
+		{name: "a good header doesn't hide another cookie", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t=" + other}}, want: bad},
+		{name: "a good header doesn't hide a bad cookie", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t=x"}}, want: bad},
+		{name: "nor one that net/http drops", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {`t="\145"`}}, want: bad},
+		{name: "nor does an empty one", cookie: "t", headers: http.Header{"Authorization": {"Bearer"}, "Cookie": {"t=" + token}}, want: bad},
+		{name: "header and cookie with the same token", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t=" + token}}},
+		{name: "header and an empty cookie", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t="}}},
+		{name: "header and a cookie that isn't configured", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t=" + other}}},
+		{name: "header and another cookie", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"tt=" + other + "; u=t"}}},
+		{name: "header and two cookies", cookie: "t", headers: http.Header{"Authorization": {"Bearer " + token}, "Cookie": {"t=" + token + "; t=" + token}}, want: bad},
+		{name: "quoted cookie", cookie: "t", headers: http.Header{"Cookie": {`t="` + token + `"`}}},
+		{name: "the value of another cookie holds the name", cookie: "t", headers: http.Header{"Cookie": {"a=t=; t=" + token}}},
+		{name: "a second cookie in quotes", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + `; t="` + other + `"`}}, want: bad},
+		{name: "a second cookie with octal escapes", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + `; t="\145` + other[1:] + `"`}}, want: bad},
+		{name: "a first cookie with octal escapes", cookie: "t", headers: http.Header{"Cookie": {`t="\145` + other[1:] + `"; t=` + token}}, want: bad},
+		{name: "a second cookie in a second header", cookie: "t", headers: http.Header{"Cookie": {"t=" + token, `t="\145"`}}, want: bad},
+		{name: "a second cookie with white space", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t = " + other}}, want: bad},
+		{name: "a second cookie after a tab", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + ";\tt=" + other}}, want: bad},
+		{name: "a second cookie after a comma", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + ", t=" + other}}, want: bad},
+		{name: "a second cookie within quotes", cookie: "t", headers: http.Header{"Cookie": {`a="x; t=` + other + `"; t=` + token}}, want: bad},
+		{name: "a second cookie without a value", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t"}}, want: bad},
+		{name: "a second cookie, empty", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t="}}, want: bad},
+		{name: "only one that net/http drops", cookie: "t", headers: http.Header{"Cookie": {`t="\145` + token[1:] + `"`}}, want: bad},
 		{name: "two cookies", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t=" + token}}, want: bad},
 		{name: "cookie of another case", cookie: "t", headers: http.Header{"Cookie": {"T=" + token}}, want: none},
 	} {

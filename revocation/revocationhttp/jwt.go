@@ -38,7 +38,9 @@ type JWTConfig struct {
 	// Types are the media types (typ) that a token may have, in lower case and without "application/". Nil means "jwt", "at+jwt" and
 	// none at all. Logout tokens and other security events are never access tokens.
 	Types []string
-	// Cookie is the name of the cookie that holds the token where there is no Authorization: Bearer. Empty means that none does.
+	// Cookie is the name of the cookie that holds the token where there is no Authorization: Bearer. Empty means that none does. A request
+	// with both is refused unless they hold the same token: what serves it may go by the other one than what was checked. So is one whose
+	// Cookie header names it twice, in whatever spelling.
 	Cookie string
 	// Claims say where the parts of a session stand.
 	Claims Claims
@@ -148,7 +150,7 @@ func (j *JWT) Close() error {
 }
 
 // Session reads the session that a request's token speaks of: Config.Session. The token comes from Authorization: Bearer or, where that
-// is absent and one is configured, from the cookie; never from the URL or the body. It returns ErrNoSession, or an error that wraps
+// is absent and one is configured, from the cookie; never from the URL or the body. If both carry one, they must be the same. It returns ErrNoSession, or an error that wraps
 // ErrInvalidToken or ErrKeysUnavailable. It may block while keys are fetched, until the request's context ends.
 func (j *JWT) Session(r *http.Request) (revocation.Session, error) {
 	token, err := j.token(r)
@@ -165,23 +167,61 @@ func (j *JWT) token(r *http.Request) (string, error) {
 	if len(headers) > 1 {
 		return "", bad("more than one Authorization header") // which one counts differs between readers
 	}
+	bearer, hasBearer := "", false
 	if len(headers) == 1 {
 		scheme, token, _ := strings.Cut(headers[0], " ")
 		if strings.EqualFold(scheme, "Bearer") {
-			return strings.Trim(token, " "), nil
+			bearer, hasBearer = strings.Trim(token, " "), true
 		}
 	}
+	cookie, hasCookie, err := j.cookie(r)
+	switch {
+	case err != nil:
+		return "", err
+	case hasBearer && hasCookie && bearer != cookie:
+		// A revoked session's cookie beside a good token of somebody's: an application that reads the cookie would serve the revoked one.
+		return "", bad("Authorization and the cookie hold different tokens")
+	case hasBearer:
+		return bearer, nil
+	case hasCookie:
+		return cookie, nil
+	}
+	return "", ErrNoSession
+}
+
+// cookie returns the token in the cookie, if one is configured. An empty cookie is none.
+func (j *JWT) cookie(r *http.Request) (string, bool, error) {
 	if j.cfg.Cookie == "" {
-		return "", ErrNoSession
+		return "", false, nil
 	}
-	switch cookies := r.CookiesNamed(j.cfg.Cookie); {
-	case len(cookies) == 0, len(cookies) == 1 && cookies[0].Value == "":
-		return "", ErrNoSession
-	case len(cookies) == 1:
-		return cookies[0].Value, nil
+	cookies := r.CookiesNamed(j.cfg.Cookie)
+	switch n := countCookies(r.Header.Values("Cookie"), j.cfg.Cookie); {
+	case n > 1 || len(cookies) > 1:
+		// A sibling domain can add a cookie of the same name, and the order isn't ours to rely on (RFC 6265 section 4.2.2).
+		return "", false, bad("more than one cookie of the configured name")
+	case n != len(cookies):
+		return "", false, bad("the cookie of the configured name is malformed")
+	case n == 0 || cookies[0].Value == "":
+		return "", false, nil
 	}
-	// A sibling domain can add a cookie of the same name, and the order isn't ours to rely on (RFC 6265 section 4.2.2).
-	return "", bad("more than one cookie of the configured name")
+	return cookies[0].Value, true, nil
+}
+
+// countCookies counts the segments of Cookie headers that some reader might take for a cookie of that name. net/http leaves out cookies
+// whose value it finds malformed, such as one in quotes with octal escapes, which others read; and what it leaves out, they would serve.
+// Some part cookies at commas as well, in quotes or not.
+func countCookies(headers []string, name string) int {
+	n := 0
+	for _, header := range headers {
+		for segment := range strings.FieldsFuncSeq(header, func(r rune) bool { return r == ';' || r == ',' }) {
+			found, _, _ := strings.Cut(segment, "=")
+			// Quotes around a name, and any white space, are dropped by some.
+			if strings.Trim(found, " \t\r\n\v\f\"") == name {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // bad returns an error for operators; it never quotes the token. Clients get the same answer for all of them.

@@ -74,6 +74,13 @@ func (m *Middleware) RequireFresh(budget time.Duration) func(http.Handler) http.
 //		return
 //	}
 //
+// A handler that publishes the logout of its own session must not do so with the request's context, which ends as soon as the replica has
+// applied the event, maybe before the publisher has answered: the logout would look failed, and what comes after it would fail. Detach it:
+//
+//	position, err := publish(context.WithoutCancel(r.Context()), logout)
+//
+// Bound it with a timeout of its own, because the client's going away doesn't end it any more.
+//
 // The ResponseWriter is passed on as it is, so that http.Flusher, http.Hijacker and http.ResponseController work.
 func (m *Middleware) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.serve(w, r, next) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -13,6 +14,7 @@ import (
 
 // delivery is the state of one consumer's delivery.
 type delivery struct {
+	feed *Feed
 	head revocation.Head
 	// count is how many messages the consumer has delivered. Only the delivering goroutine touches it.
 	count uint64
@@ -28,8 +30,8 @@ type delivery struct {
 	position uint64
 }
 
-func newDelivery(sink revocation.Sink, after uint64, r reading) *delivery {
-	return &delivery{sink: sink, position: after, head: r.head, clock: r.clock, tail: make(chan struct{}, 1)}
+func newDelivery(f *Feed, sink revocation.Sink, after uint64, r reading) *delivery {
+	return &delivery{feed: f, sink: sink, position: after, head: r.head, clock: r.clock, tail: make(chan struct{}, 1)}
 }
 
 func (d *delivery) setClock(c clock) {
@@ -51,15 +53,30 @@ func (d *delivery) take(msg jetstream.Msg) error {
 	defer d.mu.Unlock()
 	position := meta.Sequence.Stream
 	d.position = position
-	if msg.Subject() == events.TopicBeat {
+	beat := msg.Subject() == events.TopicBeat
+	if beat {
 		d.sink.Beat(position, meta.Timestamp, d.clock.asOf(meta.Timestamp))
-	} else if e, err := events.DecodeMessage(msg.Subject(), msg.Data()); err != nil {
+	} else if e, err := decode(msg, meta.Timestamp); err != nil {
 		d.sink.Skip(position, err)
 	} else {
 		d.sink.Event(position, e)
 	}
+	d.feed.delivered(d.head.Stream, place{position, meta.Timestamp}, beat)
 	d.drained(meta.NumPending)
 	return nil
+}
+
+// decode returns the message's event, if it is one to apply. Publishers check the cutoff too; but whoever may write to the stream can leave
+// that out, and no later event takes a cutoff back.
+func decode(msg jetstream.Msg, stored time.Time) (events.Event, error) {
+	e, err := events.DecodeMessage(msg.Subject(), msg.Data())
+	if err != nil {
+		return nil, err
+	}
+	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(stored.Add(MaxCutoffAhead)) {
+		return nil, fmt.Errorf("%w: %v after the event was stored, more than %v", ErrCutoffInFuture, cutoff.Sub(stored).Round(time.Second), MaxCutoffAhead)
+	}
+	return e, nil
 }
 
 // drained asks about the tail of the stream if the consumer has nothing pending. mu is held.

@@ -12,6 +12,13 @@
 // incarnation of the stream. Whatever breaks the order (a gap in the consumer's own count, a consumer or stream that is gone, a beat
 // that doesn't come) ends the consumer, and the replica begins another after the last position that it applied.
 //
+// # A stream that was put back
+//
+// A stream that is restored from a backup, or loses its end in a power failure, keeps its identity and gives positions out anew. So the
+// feed remembers when the last message that it delivered was stored, and asks the stream's leader whether it still lies there: whenever it
+// begins to follow, and now and then. If another message does, the stream counts as another incarnation ([revocation.Head]'s Stream), and the replica
+// reads it from the beginning, and isn't fresh until it has.
+//
 // # Dating the proof
 //
 // A beat proves that everything stored before it has arrived. What matters is when it was stored, not when it was read: a process that
@@ -25,8 +32,8 @@
 // # Permissions
 //
 // The connection needs to read the stream's info, to create and delete consumers of it and pull from them, and to get messages
-// ($JS.API.STREAM.MSG.GET). The last is used only when the stream's end was removed and no beat follows; without the right to it, a replica
-// that starts then waits for the next beat.
+// ($JS.API.STREAM.MSG.GET). Without the right to the last, a replica can read the stream once, but not go on after the connection was lost: it
+// couldn't know that the stream wasn't put back meanwhile.
 //
 // # What it doesn't do
 //

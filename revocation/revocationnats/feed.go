@@ -21,9 +21,16 @@ var (
 	ErrQuiet = errors.New("no beat from the stream")
 	// ErrGap is returned when the server skipped a message, as it does after a broken connection.
 	ErrGap = errors.New("gap in the delivery")
-	// ErrReplaced is returned when the stream was deleted and made again.
+	// ErrReplaced is returned when the stream was deleted and made again, or put back to an earlier state.
 	ErrReplaced = errors.New("the stream was replaced")
 )
+
+// ErrCutoffInFuture is what a replica's Skipped hook is told of an event whose cutoff lies further than MaxCutoffAhead after the time when
+// the stream stored it. It is never applied: it would keep everyone in its scope from signing in until then.
+var ErrCutoffInFuture = errors.New("cutoff lies in the future")
+
+// MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored: more than clocks of publishers are off.
+const MaxCutoffAhead = 5 * time.Minute
 
 // Config of a feed. The zero value is ready to use.
 type Config struct {
@@ -40,6 +47,12 @@ type Config struct {
 type Feed struct {
 	js  jetstream.JetStream
 	cfg Config
+
+	mu sync.Mutex
+	// mark outlives Follow.
+	mark mark
+	// epoch counts how often the stream was found to be put back.
+	epoch uint64
 }
 
 var _ revocation.Feed = (*Feed)(nil)
@@ -71,6 +84,8 @@ func Options(name string) []nats.Option {
 type reading struct {
 	head  revocation.Head
 	clock clock
+	// upTo is up to where the stream is known to be the one that was read: at most from there may be gone on.
+	upTo uint64
 }
 
 func (f *Feed) read(ctx context.Context) (reading, error) {
@@ -86,8 +101,12 @@ func (f *Feed) read(ctx context.Context) (reading, error) {
 		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
 	}
 	info := stream.CachedInfo()
-	id := fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
+	id, upTo, err := f.identify(ctx, fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano()))
+	if err != nil {
+		return reading{}, err
+	}
 	return reading{
+		upTo:  upTo,
 		clock: clock{ours: asked, streams: info.TimeStamp},
 		head:  revocation.Head{Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, Retention: info.Config.MaxAge},
 	}, nil
@@ -103,6 +122,9 @@ func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
 	if err != nil {
 		return err
 	}
+	// What lies between is delivered again, which is harmless.
+	after = min(after, first.upTo)
+	f.following(first.head.Stream, after)
 	cons, err := f.js.CreateConsumer(ctx, f.cfg.Stream, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, AckPolicy: jetstream.AckNonePolicy,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
@@ -114,15 +136,15 @@ func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
 	defer f.deleteConsumer(ctx, cons.CachedInfo().Name)
 
 	// The consumer must belong to the incarnation that Begin was told of:
-	//  1. we read the identity; 2. the stream is replaced; 3. we create the consumer, on the new stream, after the old position.
+	//  1. we read the identity; 2. the stream is replaced or put back; 3. we create the consumer, on the new stream, after the old position.
 	second, err := f.read(ctx)
 	if err != nil {
 		return err
 	}
-	if second.head.Stream != first.head.Stream {
+	if second.head.Stream != first.head.Stream || second.upTo < after {
 		return ErrReplaced
 	}
-	d := newDelivery(sink, after, reading{head: first.head, clock: second.clock})
+	d := newDelivery(f, sink, after, reading{head: first.head, clock: second.clock})
 	d.drained(cons.CachedInfo().NumPending)
 	return f.deliver(ctx, cons, d)
 }

@@ -42,9 +42,9 @@ func ledger() jetstream.StreamConfig {
 	}
 }
 
-func newRig(t *testing.T, cfg revocationnats.Config) *rig {
+func newRig(t *testing.T, cfg revocationnats.Config, opts ...natstest.Option) *rig {
 	t.Helper()
-	r := &rig{t: t, srv: natstest.Start(t)}
+	r := &rig{t: t, srv: natstest.Start(t, opts...)}
 	r.proxy = natstest.NewProxy(t, r.srv.Addr())
 	r.js = r.connect(r.srv.URL())
 	r.create(ledger())

@@ -3,6 +3,7 @@ package revocationnats
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,8 +13,7 @@ import (
 // noMessageFound is JetStream's error code for a message that isn't there.
 const noMessageFound = 10037
 
-// gone reports whether the stream holds no message after position and up to last. The stream's leader is asked, by the request that
-// only a leader answers.
+// gone reports whether the stream holds no message after position and up to last. The stream's leader is asked.
 //
 // The consumer's own "nothing pending" doesn't tell. In a cluster it lives beside one copy of the stream, which may lag behind the
 // leader's:
@@ -23,32 +23,45 @@ const noMessageFound = 10037
 func (f *Feed) gone(ctx context.Context, position, last uint64) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := json.Marshal(map[string]any{"seq": position + 1, "next_by_subj": ">"})
+	next, err := f.message(ctx, map[string]any{"seq": position + 1, "next_by_subj": ">"})
 	if err != nil {
 		return false, err
 	}
+	return next.position == 0 || next.position > last, nil
+}
+
+// message asks the stream's leader for a message, by the request that only a leader answers. No message is position 0.
+func (f *Feed) message(ctx context.Context, which map[string]any) (place, error) {
+	fail := func(err error) (place, error) {
+		return place{}, fmt.Errorf("ask for a message of stream %s: %w", f.cfg.Stream, err)
+	}
+	request, err := json.Marshal(which)
+	if err != nil {
+		return fail(err)
+	}
 	reply, err := f.js.Conn().RequestWithContext(ctx, f.apiPrefix()+"STREAM.MSG.GET."+f.cfg.Stream, request)
 	if err != nil {
-		return false, fmt.Errorf("next message of stream %s: %w", f.cfg.Stream, err)
+		return fail(err)
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message *struct {
-			Sequence uint64 `json:"seq"`
+			Sequence uint64    `json:"seq"`
+			Time     time.Time `json:"time"`
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return false, fmt.Errorf("next message of stream %s: %w", f.cfg.Stream, err)
+		return fail(err)
 	}
 	switch {
 	case answer.Error != nil && answer.Error.ErrorCode == noMessageFound:
-		return true, nil
+		return place{}, nil
 	case answer.Error != nil:
-		return false, fmt.Errorf("next message of stream %s: %w", f.cfg.Stream, answer.Error)
-	case answer.Message == nil:
-		return false, fmt.Errorf("next message of stream %s: the answer is empty", f.cfg.Stream)
+		return fail(answer.Error)
+	case answer.Message == nil || answer.Message.Sequence == 0:
+		return fail(errors.New("the answer is empty"))
 	}
-	return answer.Message.Sequence > last, nil
+	return place{position: answer.Message.Sequence, stored: answer.Message.Time}, nil
 }
 
 // apiPrefix is where the JetStream API listens, with its last dot.

@@ -127,7 +127,7 @@ func TestLaggingConsumerReachesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			sink := &positions{}
-			d := newDelivery(sink, 0, first)
+			d := newDelivery(f, sink, 0, first)
 			if err := d.take(lagging{position: 3}); err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +149,7 @@ func TestLaggingConsumerReachesNothing(t *testing.T) {
 // Trap 11: a hole in the consumer's own count is a message that was lost on the way.
 func TestHoleInTheCountIsAGap(t *testing.T) {
 	sink := &positions{}
-	d := newDelivery(sink, 0, reading{})
+	d := newDelivery(NewFeed(nil, Config{}), sink, 0, reading{})
 	for i, m := range []lagging{{position: 3}, {position: 7, before: 1}} {
 		if err := d.take(m); err != nil {
 			t.Fatalf("message %d: %v, want nil: positions may have holes", i, err)

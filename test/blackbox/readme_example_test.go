@@ -2,8 +2,10 @@ package blackbox_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/nats-io/nats.go"
@@ -27,7 +29,15 @@ func Example_service() {
 		if err != nil {
 			return err
 		}
-		replica, err := revocation.Open(ctx, revocation.Config{Feed: revocationnats.NewFeed(js, revocationnats.Config{})})
+		// Open returns once the replica knows everything, and says what is missing when its time is over.
+		opening, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		replica, err := revocation.Open(opening, revocation.Config{
+			Feed: revocationnats.NewFeed(js, revocationnats.Config{}),
+			Hooks: revocation.Hooks{FeedLost: func(err error, retryIn time.Duration) {
+				slog.Warn("the ledger is away", "error", err, "retry", retryIn)
+			}},
+		})
 		if err != nil {
 			return err
 		}

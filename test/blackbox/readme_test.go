@@ -58,7 +58,7 @@ func TestReadmeCommandsRun(t *testing.T) {
 		}
 	}
 	http := sh("http")
-	for _, want := range []string{`"duplicate":false`, `"scope":"user"`, `"state":"revoked"`, `io.github.curfewhq.SessionRevoked.v1`} {
+	for _, want := range []string{`"duplicate":false`, `"scope":"user"`, `"state":"revoked"`, `"ticket":`, `io.github.curfewhq.SessionRevoked.v1`} {
 		if !strings.Contains(http, want) {
 			t.Errorf("the README's calls didn't answer %q:\n%s", want, http)
 		}

@@ -38,7 +38,7 @@ func (l Line) String() string {
 			parts = append(parts, fmt.Sprintf("%s %.1f ms", p.name, *p.ms))
 		}
 	}
-	if l.Tabs > 0 {
+	if l.Tabs > 1 {
 		parts = append(parts, fmt.Sprintf("(the last of %d tabs)", l.Tabs))
 	}
 	return strings.Join(parts, "  ")

@@ -259,6 +259,8 @@ func skipCause(err error) string {
 		return "unknown_type"
 	case errors.Is(err, events.ErrForeignTopic):
 		return "foreign_topic"
+	case errors.Is(err, revocationnats.ErrCutoffInFuture):
+		return "cutoff_in_future"
 	case errors.As(err, &invalid):
 		return "invalid"
 	}

@@ -1,0 +1,106 @@
+package revocationnats
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+)
+
+// place is where a message lies in the stream, and when it was stored there, by the stream's clock. Position 0 means no message.
+//
+// A stream that is put back to an earlier state (from a backup, or by a power failure) keeps its name and the time when it was made, and
+// may have grown past where it was by the time that anybody looks: neither its identity nor its length tells. But it gives the positions
+// out anew, and so another time of storing to each.
+type place struct {
+	position uint64
+	stored   time.Time
+}
+
+// mark is how far a feed has read an incarnation of the stream, to be compared with what the stream holds there now.
+type mark struct {
+	// stream is the incarnation, as in Head.
+	stream string
+	// from is where the reading began.
+	from uint64
+	// last is the last message that was delivered. event is the last but beats: those are removed after a minute, and then tell nothing.
+	last, event place
+}
+
+// following notes that an incarnation is read after a position.
+func (f *Feed) following(stream string, after uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mark.stream != stream {
+		f.mark = mark{stream: stream, from: after}
+	}
+	f.mark.from = min(f.mark.from, after)
+}
+
+// delivered notes the last message of an incarnation.
+func (f *Feed) delivered(stream string, p place, beat bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mark.stream != stream {
+		return
+	}
+	f.mark.last = p
+	if !beat {
+		f.mark.event = p
+	}
+}
+
+// identify returns the incarnation of the stream that the server knows by id, and up to where it is known to hold what was read of it. If
+// nothing was, there is nothing to compare, and whoever follows knows best.
+func (f *Feed) identify(ctx context.Context, id string) (stream string, upTo uint64, err error) {
+	f.mu.Lock()
+	m, epoch := f.mark, f.epoch
+	f.mu.Unlock()
+	if stream = incarnation(id, epoch); m.stream != stream {
+		return stream, math.MaxUint64, nil
+	}
+	upTo, same, err := f.compare(ctx, m)
+	if err != nil || same {
+		return stream, upTo, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.epoch++
+	return incarnation(id, f.epoch), math.MaxUint64, nil
+}
+
+// incarnation names a stream that was found to be put back so many times.
+func incarnation(id string, epoch uint64) string {
+	if epoch == 0 {
+		return id
+	}
+	return fmt.Sprintf("%s+%d", id, epoch)
+}
+
+// compare asks the stream's leader for the messages of m, and reports whether the stream is still the one that was read, and up to where.
+//
+// If the last message is still there, so is what lies before it. If it was a beat and is gone, the last event tells, and what was read after
+// it were beats alone. They must be read again, or this would be missed:
+//
+//  1. we read an event at 5, and beats at 6 to 20; 2. the stream is put back to 10, and an event is stored at 12; 3. it grows past 20,
+//     and whatever is at 20 is removed; 4. we find the event at 5 as it was, and go on after 20.
+//
+// An event that is gone may have been removed by retention or by hand, or another message lay there. That can't be told, so the stream
+// counts as put back: to read it whole is safe, and takes seconds.
+func (f *Feed) compare(ctx context.Context, m mark) (upTo uint64, same bool, err error) {
+	for _, p := range []place{m.last, m.event} {
+		if p.position == 0 {
+			continue
+		}
+		found, err := f.message(ctx, map[string]any{"seq": p.position})
+		switch {
+		case err != nil:
+			return 0, false, err
+		case found.position != 0:
+			return p.position, found.stored.Equal(p.stored), nil
+		case p == m.event:
+			return 0, false, nil
+		}
+	}
+	return m.from, true, nil
+}
