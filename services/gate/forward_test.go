@@ -27,7 +27,9 @@ func TestForwardAuthActive(t *testing.T) {
 	}{
 		{"bearer", http.Header{"Authorization": {"Bearer " + good}}, 200},
 		{"cookie", http.Header{"Cookie": {"theme=dark; " + cookie + "=" + good}}, 200},
-		{"bearer before cookie", http.Header{"Authorization": {"Bearer " + good}, "Cookie": {cookie + "=" + bad}}, 200},
+		{"bearer beside the same cookie", http.Header{"Authorization": {"Bearer " + good}, "Cookie": {cookie + "=" + good}}, 200},
+		// A token of one's own must not cover somebody else's cookie, which an application behind the proxy may read.
+		{"bearer beside another cookie", http.Header{"Authorization": {"Bearer " + good}, "Cookie": {cookie + "=" + bad}}, 401},
 		{"cookie beside basic", http.Header{"Authorization": {"Basic YTpi"}, "Cookie": {cookie + "=" + good}}, 200},
 		{"bad bearer isn't saved by the cookie", http.Header{"Authorization": {"Bearer " + bad}, "Cookie": {cookie + "=" + good}}, 401},
 		{"two cookies", http.Header{"Cookie": {cookie + "=" + good + "; " + cookie + "=" + good}}, 401},
@@ -56,7 +58,7 @@ func TestForwardAuthActive(t *testing.T) {
 		})
 	}
 	counted(t, g.metrics.Checks.WithLabelValues("active"), 4)
-	counted(t, g.metrics.Refused.WithLabelValues("invalid_token"), 2)
+	counted(t, g.metrics.Refused.WithLabelValues("invalid_token"), 3)
 	counted(t, g.metrics.Refused.WithLabelValues("session_required"), 2)
 }
 
