@@ -16,6 +16,7 @@ Runs, in this order, everything that must pass before a change is merged:
   lint         golangci-lint, or staticcheck where that is not installed
   build        go build
   tests        unit, property and integration tests with the race detector, in random order
+  stress       Watermill's stress test at its full size, without the race detector
   fuzz         every fuzz target, one after the other
   browser      the browser test in test/e2e, with the system's Chromium
 
@@ -205,13 +206,13 @@ fuzz() {
   local log status
   log=$scratch/fuzz.log
   status=0
-  go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" 2>&1 | tee "$log" || status=$?
+  go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 1s "$1" 2>&1 | tee "$log" || status=$?
   # Go 1.26 may report the end of the fuzz time itself as a failure (Go 1.27 no longer does).
   # A real finding writes its input to testdata/fuzz; this one writes nothing, and gets a second chance.
   if [ "$status" -ne 0 ] && grep -q '^ *context deadline exceeded$' "$log" && ! grep -qE 'Failing input|panic:' "$log"; then
     echo "NOTICE: the fuzzer was cut off by its own deadline and found nothing; running $2 once more."
     status=0
-    go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" || status=$?
+    go test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" -fuzzminimizetime 1s "$1" || status=$?
   fi
   return "$status"
 }
@@ -236,6 +237,7 @@ step vet go vet ./...
 step lint lint
 step build go build ./...
 step tests tests
+step stress env CURFEW_STRESS=1 go test -run '^TestWatermillStress$' -count=1 -timeout 10m ./internal/bus
 
 targets=$(fuzz_targets)
 if [ -z "$targets" ]; then
