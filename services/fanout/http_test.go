@@ -18,7 +18,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -126,7 +125,7 @@ func TestHelloWithTheRequest(t *testing.T) {
 	g := newRig(t, nil)
 	sent := frame(fin|textOp, []byte(`{"type":"hello","ticket":"`+g.ticket(who("ann", "s1"))+`"}`))
 	_, _, r := upgrade(t, g.serve(), upgradeHeaders+"Sec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n", sent)
-	f, err := ws.ReadFrame(r) //nolint:staticcheck // it is the gateway's, and short
+	f, err := readFrame(r)
 	if err != nil || !bytes.Contains(f.Payload, []byte(`"ready"`)) {
 		t.Errorf("got %q, %v; want ready", f.Payload, err)
 	}

@@ -153,7 +153,7 @@ func TestPong(t *testing.T) {
 			if _, err := nc.Write(frame(fin|pingOp, []byte(payload))); err != nil {
 				t.Fatal(err)
 			}
-			f, err := ws.ReadFrame(nc) //nolint:staticcheck // it is the gateway's, and short
+			f, err := readFrame(nc)
 			if err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != payload || f.Header.Masked {
 				t.Errorf("got %+v, %v; want a pong of %q", f, err, payload)
 			}
@@ -176,7 +176,7 @@ func TestEarlyFrame(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			f, err := ws.ReadFrame(nc) //nolint:staticcheck // as above
+			f, err := readFrame(nc)
 			if err != nil || !bytes.Contains(f.Payload, []byte(`"ready"`)) {
 				t.Errorf("cut at %d: got %q, %v; want ready", cut, f.Payload, err)
 			}

@@ -108,7 +108,7 @@ func TestPingsWithoutReading(t *testing.T) {
 		}
 		var last string
 		for range 2 {
-			f, err := ws.ReadFrame(conn.NetConn()) //nolint:staticcheck // it is the gateway's, and short
+			f, err := readFrame(conn.NetConn())
 			if err != nil || f.Header.OpCode != ws.OpPong {
 				t.Fatalf("got %+v, %v; want a pong", f, err)
 			}
@@ -183,7 +183,7 @@ func TestHeartbeat(t *testing.T) {
 		nc := g.open(who("ann", "s1")).NetConn()
 		began := time.Now()
 		ping := func() time.Duration {
-			f, err := ws.ReadFrame(nc) //nolint:staticcheck // as above
+			f, err := readFrame(nc)
 			if err != nil || f.Header.OpCode != ws.OpPing {
 				t.Fatalf("after %v: %+v, %v; want a ping", time.Since(began), f, err)
 			}
