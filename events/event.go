@@ -140,7 +140,8 @@ type UserLoggedOutEverywhere struct {
 	KnownSessions []string
 }
 
-// DeviceLoggedOut says that the device's sessions with auth time ≤ Cutoff are over. User is optional.
+// DeviceLoggedOut says that the device's sessions with auth time ≤ Cutoff are over, whoever's they are. User is optional, and only helps to
+// find the event and the tabs to tell: it doesn't narrow what ends.
 type DeviceLoggedOut struct {
 	Common
 	Device string
