@@ -12,7 +12,7 @@ func BenchmarkCheck(b *testing.B) {
 		for i := range n {
 			r.set.apply(sessionOut(i, fmt.Sprintf("session-%d", i), epoch), uint64(i+1))
 		}
-		sink.Event(uint64(n+1), everywhere(n+1, epoch, "kept"))
+		sink.Event(Place{Position: uint64(n + 1)}, everywhere(n+1, epoch, "kept"))
 		for _, c := range []struct {
 			name string
 			s    Session

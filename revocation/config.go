@@ -85,4 +85,7 @@ func (c Config) Validate() error {
 type Applied struct {
 	Event    events.Event
 	Position uint64
+	// Latency is the time from when the stream stored the event to when it was applied. It is too long by what the replica can't tell of
+	// the stream's clock, a round trip at most, and it is the event's age for one that was read late.
+	Latency time.Duration
 }

@@ -15,7 +15,7 @@ type cutoff struct {
 
 func (c cutoff) exists() bool { return c.by.scope != "" }
 
-// better returns the cutoff that ends more, and of two that end the same the one whose event comes before.
+// better returns the cutoff that ends more, and of two that end the same the one with the graver reason.
 func (c cutoff) better(d cutoff) cutoff {
 	if !c.exists() || d.exists() && (d.at > c.at || d.at == c.at && d.by.before(c.by)) {
 		return d
@@ -77,8 +77,8 @@ func (cs *cutoffs) join(other *cutoffs) *cutoffs {
 	return joined
 }
 
-// compare puts the state with the better top first. Two events with one id may differ in what they except, which must be told apart by
-// that and not by the position: see ending.before.
+// compare puts the state with the better top first. Two events may differ in nothing but what they except, which must be told apart by that
+// and not by the position: see ending.before.
 func (cs *cutoffs) compare(other *cutoffs) int {
 	a, b := cs.top, other.top
 	return cmp.Or(

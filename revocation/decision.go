@@ -46,15 +46,12 @@ const (
 // Decision is the answer to one Check. It holds no reference to the replica.
 type Decision struct {
 	State State
-	// Scope, Reason, Event and At tell what ends a revoked session. They are empty in the other states.
+	// Scope, Reason and EventPosition tell what ends a revoked session. They are empty in the other states. Of several events of one scope
+	// the one with the gravest reason is told; the replica holds no more of it, and the stream holds it whole.
 	Scope  Scope
 	Reason events.Reason
-	// Event is the id of the event that ends it; empty for max age.
-	Event string
-	// EventPosition is where that event lies in the stream; 0 for max age.
+	// EventPosition is where that event lies in the stream; 0 for max age, and for what was known before the stream was made anew.
 	EventPosition uint64
-	// At is the event's time, or when the session reached max age.
-	At time.Time
 	// Cause says why the state is Undetermined: one of ErrNotSynced, ErrStale, ErrBehind, ErrMissingSession, ErrMissingUser,
 	// ErrMissingAuthTime, ErrAuthTimeInFuture, ErrClosed. It is nil in the other states.
 	Cause error

@@ -21,18 +21,26 @@ type Sink interface {
 	// Follow as it is.
 	Begin(Head) (after uint64, err error)
 	// Event delivers an event.
-	Event(position uint64, e events.Event)
+	Event(p Place, e events.Event)
 	// Skip tells of a message that holds no event that this version knows. It is counted and never fatal.
-	Skip(position uint64, err error)
-	// Beat delivers a beat, which alone is proof of freshness: it has come the way that the events come. stored is the time that the
-	// stream gave it, by the stream's clock. asOf is the same moment, or an earlier one, as a reading of this process's own clock
-	// (time.Now, with its monotonic part): nothing but what has been delivered up to position was acknowledged before it. One that was
-	// reckoned from another reading needn't be put right: the sink takes the larger age of the wall clock's and the monotonic one's, and
-	// the future for now.
-	Beat(position uint64, stored, asOf time.Time)
+	Skip(p Place, err error)
+	// Beat delivers a beat, which alone is proof of freshness: it has come the way that the events come. Nothing but what has been delivered
+	// up to its position was acknowledged before its AsOf.
+	Beat(p Place)
 	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed. It proves nothing
 	// about freshness.
 	Reach(position uint64)
+}
+
+// Place is where a message lies in the stream, and when it was stored there.
+type Place struct {
+	Position uint64
+	// Stored is the time that the stream gave it, by the stream's clock.
+	Stored time.Time
+	// AsOf is the same moment, or an earlier one, as a reading of this process's own clock (time.Now, with its monotonic part). One that
+	// was reckoned from another reading needn't be put right: the sink takes the larger age of the wall clock's and the monotonic one's, and the
+	// future for now.
+	AsOf time.Time
 }
 
 // Head is the state of the stream at the moment when a feed begins to follow it. It was asked for, and so has come by another way than the
@@ -44,4 +52,10 @@ type Head struct {
 	First, Last uint64
 	// Retention is how long the stream keeps events. Zero means for ever.
 	Retention time.Duration
+	// HashKey is the deployment's key of fingerprints, random and the same for all replicas of the stream. Zero: there is none, and the
+	// replica makes its own.
+	HashKey [16]byte
+	// Holds reports whether the stream holds, at p.Position, a message that it stored at p.Stored. It asks the stream, and may block for some
+	// seconds; an error means that nobody knows. It is called from Begin only. A feed whose Holds is nil can't be begun from a snapshot.
+	Holds func(p Place) (bool, error)
 }

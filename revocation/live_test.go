@@ -112,7 +112,7 @@ func TestTrap8AddThenCheckLosesNothing(t *testing.T) {
 			stopped[e.Session.ID] = true
 		})
 	}
-	r.Watch(func(a Applied) {
+	r.OnApplied(func(a Applied) {
 		for _, e := range live.Affected(a.Event) {
 			if r.Check(e.Session).State == Revoked {
 				stop(e)
@@ -124,7 +124,7 @@ func TestTrap8AddThenCheckLosesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range start {
-			sink.Event(uint64(i+1), sessionOut(i, fmt.Sprint(i), time.Now()))
+			sink.Event(Place{Position: uint64(i + 1)}, sessionOut(i, fmt.Sprint(i), time.Now()))
 		}
 	})
 	for i := range n {

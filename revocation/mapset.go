@@ -34,7 +34,7 @@ func newMapSet(keep lifetimes) *mapSet {
 
 func (m *mapSet) apply(e events.Event, position uint64) {
 	c := e.Meta()
-	by := ending{scope: e.Kind(), reason: c.Reason, event: c.ID, position: position, at: millis(c.Time)}
+	by := ending{scope: e.Kind(), reason: c.Reason, position: position}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := e.(*events.SessionRevoked); ok {
@@ -170,8 +170,7 @@ func hashCutoff(h hash.Hash, c cutoff) {
 func hashEnding(h hash.Hash, by ending) {
 	hashText(h, string(by.scope))
 	hashText(h, string(by.reason))
-	hashText(h, by.event)
-	hashNumbers(h, by.at, by.expires)
+	hashNumbers(h, by.expires)
 }
 
 // hashText writes the length first, so that neighbours can't run into each other.

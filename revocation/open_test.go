@@ -138,8 +138,8 @@ type stuckSink struct {
 }
 
 // Beat implements [revocation.Sink].
-func (s stuckSink) Beat(position uint64, stored, asOf time.Time) {
-	s.Sink.Beat(position, stored, asOf)
+func (s stuckSink) Beat(p revocation.Place) {
+	s.Sink.Beat(p)
 	s.feed.Stall()
 }
 

@@ -44,7 +44,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			stop := replica.Watch(func(revocation.Applied) {})
+			stop := replica.OnApplied(func(revocation.Applied) {})
 			_ = replica.Digest()
 			stop()
 			runtime.Gosched()

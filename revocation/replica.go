@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // Replica is one process's copy of all live revocations. Make one with [Open] and share it: all methods are safe for concurrent use.
@@ -204,12 +206,12 @@ func (r *Replica) CheckWith(s Session, q Require) Decision {
 	d := Decision{Position: r.position.Load(), Staleness: r.fresh.staleness(now)}
 	if by, ok := r.set.lookup(s); ok {
 		d.State, d.Scope, d.Reason = Revoked, Scope(by.scope), by.reason
-		d.Event, d.EventPosition, d.At = by.event, by.position, time.UnixMilli(by.at).UTC()
+		d.EventPosition = by.position
 		return d
 	}
 	if !s.AuthTime.IsZero() {
 		if end := s.AuthTime.Round(0).Add(r.cfg.MaxAge); !r.oldest(now).Before(end) {
-			d.State, d.Scope, d.Reason, d.At = Revoked, ScopeMaxAge, reasonMaxAge, end
+			d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
 			return d
 		}
 	}
@@ -274,11 +276,11 @@ func (r *Replica) WaitFor(ctx context.Context, position uint64) error {
 	return r.waiters.wait(ctx, position, func() bool { return r.position.Load() >= position }, r.closing)
 }
 
-// Watch calls fn for each event after it has been applied, from the replica's goroutine, in order; fn must not block. It returns a
+// OnApplied calls fn for each event after it has been applied, from the replica's goroutine, in order; fn must not block. It returns a
 // function that ends it; a call that is under way when it returns may still run.
 //
 // What watches and also checks does it in this order, so that nothing falls between: watch, then check.
-func (r *Replica) Watch(fn func(Applied)) (stop func()) {
+func (r *Replica) OnApplied(fn func(Applied)) (stop func()) {
 	w := &watcher{fn}
 	r.mu.Lock()
 	r.watchers = append(slices.Clone(r.watchers), w)

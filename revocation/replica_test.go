@@ -213,14 +213,14 @@ func TestWatchIsInOrderAndAfterApplying(t *testing.T) {
 		replica := open(t, feed, revocation.Config{})
 		base := feed.Last() // the beat of New
 		var got, other []uint64
-		stop := replica.Watch(func(a revocation.Applied) {
+		stop := replica.OnApplied(func(a revocation.Applied) {
 			got = append(got, a.Position)
 			if a.Event.Kind() == events.KindSession && replica.Check(revocation.Session{ID: a.Event.Target()}).State != revocation.Revoked {
 				t.Errorf("told of %d before it was applied", a.Position)
 			}
 		})
 		var stopSelf func()
-		stopSelf = replica.Watch(func(a revocation.Applied) {
+		stopSelf = replica.OnApplied(func(a revocation.Applied) {
 			other = append(other, a.Position)
 			if a.Position == base+2 {
 				stopSelf()

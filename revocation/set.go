@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -26,25 +27,34 @@ type set interface {
 	digest() [32]byte
 }
 
-// ending is what ends a session: a reference to an event. Times are in Unix milliseconds.
+// ending is what ends a session: a reference to an event.
 type ending struct {
 	scope    events.Kind
 	reason   events.Reason
-	event    string
 	position uint64
-	at       int64
-	expires  int64
+	// expires is in Unix milliseconds.
+	expires int64
 }
 
-// before is a total order, so that the one of several events that names the reason doesn't depend on the order of arrival. Explicit
-// revocations of a session come before those that name it among a user's known sessions: that is the order of Check. The position
-// comes last, because it is no part of the state: two events with the same id (nobody promises that there are none) must be told apart
-// by what they say, or replicas that read them at other positions would differ.
+// gravity orders the reasons, the least grave first. Of several events that end a session in one scope the gravest names it: whoever asks why a session is
+// refused should hear of the theft rather than of the sign-out before it. The order is total, so that the reason doesn't depend on which
+// event came first.
+func gravity(r events.Reason) int {
+	return slices.Index([]events.Reason{
+		events.ReasonSuperseded, events.ReasonIdleTimeout, events.ReasonMaxAge, events.ReasonUserLogout, events.ReasonIDPLogout, events.ReasonPolicy,
+		events.ReasonAdmin, events.ReasonCredentialChanged, events.ReasonPasswordChanged, events.ReasonAccountDisabled,
+		events.ReasonAccountDeleted, events.ReasonCompromised,
+	}, r)
+}
+
+// before is a total order, so that the one of several events that names the reason doesn't depend on the order of arrival. The position
+// comes last, because it is no part of the state: replicas that read the same events at other positions agree.
 func (a ending) before(b ending) bool {
 	return cmp.Or(a.compare(b), cmp.Compare(a.position, b.position)) < 0
 }
 
-// compare is the order of before without the position.
+// compare is the order of before without the position. Explicit revocations of a session come before those that name it among a user's known
+// sessions: that is the order of Check.
 func (a ending) compare(b ending) int {
 	if named := a.scope == events.KindSession; named != (b.scope == events.KindSession) {
 		if named {
@@ -52,12 +62,10 @@ func (a ending) compare(b ending) int {
 		}
 		return 1
 	}
-	return cmp.Or(
-		cmp.Compare(a.at, b.at), cmp.Compare(a.event, b.event), cmp.Compare(a.scope, b.scope), cmp.Compare(a.reason, b.reason),
-	)
+	return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(gravity(b.reason), gravity(a.reason)))
 }
 
-// join keeps the earlier reference and the later expiry.
+// join keeps the reference that comes before and the later expiry.
 func (a ending) join(b ending) ending {
 	first := a
 	if b.before(a) {

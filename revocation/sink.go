@@ -7,8 +7,6 @@ import (
 	"github.com/curfewhq/curfew/events"
 )
 
-const reasonMaxAge = events.ReasonMaxAge
-
 // sink is what the feed writes to.
 type sink struct{ r *Replica }
 
@@ -40,32 +38,33 @@ func (s *sink) Begin(h Head) (uint64, error) {
 	return after, nil
 }
 
-func (s *sink) Event(position uint64, e events.Event) {
+func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
 	// The event's own time is a publisher's clock and says nothing about the stream's, so it isn't heard.
-	r.set.apply(e, position)
-	s.advance(position)
+	r.set.apply(e, p.Position)
+	s.advance(p.Position)
+	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
 	r.mu.Lock()
 	watchers := r.watchers
 	r.mu.Unlock()
 	for _, w := range watchers {
-		w.fn(Applied{Event: e, Position: position})
+		w.fn(applied)
 	}
 }
 
-func (s *sink) Skip(position uint64, err error) {
+func (s *sink) Skip(p Place, err error) {
 	s.r.skipped.Add(1)
 	if s.r.cfg.Hooks.Skipped != nil {
-		s.r.cfg.Hooks.Skipped(position, err)
+		s.r.cfg.Hooks.Skipped(p.Position, err)
 	}
-	s.advance(position)
+	s.advance(p.Position)
 }
 
-func (s *sink) Beat(position uint64, stored, asOf time.Time) {
-	s.heard(stored)
+func (s *sink) Beat(p Place) {
+	s.heard(p.Stored)
 	// Before the position, so that who has waited for the beat finds what it proves. All that lies before it has been applied.
-	s.r.fresh.prove(asOf, time.Now())
-	s.advance(position)
+	s.r.fresh.prove(p.AsOf, time.Now())
+	s.advance(p.Position)
 }
 
 func (s *sink) Reach(position uint64) { s.advance(position) }

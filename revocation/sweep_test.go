@@ -29,11 +29,11 @@ func TestSweepWithClockJumps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			expired := 0
 			r, sink := bare(Config{MaxAge: maxAge, Leeway: leeway, Hooks: Hooks{Expired: func(n int) { expired += n }}})
-			sink.Event(1, everywhere(1, begun))
+			sink.Event(Place{Position: 1}, everywhere(1, begun))
 			// A publisher's clock that is far ahead says nothing about the stream's.
-			sink.Event(2, sessionOut(2, "another", now.Add(1000*time.Hour)))
+			sink.Event(Place{Position: 2}, sessionOut(2, "another", now.Add(1000*time.Hour)))
 			if tt.stream >= 0 {
-				sink.Beat(3, now.Add(tt.stream), now)
+				sink.Beat(Place{3, now.Add(tt.stream), now})
 			}
 			r.forget(now.Add(tt.wall))
 			want := 0
@@ -75,9 +75,9 @@ func TestExpiredIsCalledBesideTheOtherHooks(t *testing.T) {
 			Expired: func(int) { inExpired = true; <-expiring; inExpired = false },
 		}})
 		go r.sweep(t.Context())
-		sink.Event(1, sessionOut(1, "old", time.Now().Add(-3*time.Hour)))
-		sink.Beat(2, time.Now().Add(time.Hour), time.Now())
-		go sink.Skip(3, errors.New("no event"))
+		sink.Event(Place{Position: 1}, sessionOut(1, "old", time.Now().Add(-3*time.Hour)))
+		sink.Beat(Place{2, time.Now().Add(time.Hour), time.Now()})
+		go sink.Skip(Place{Position: 3}, errors.New("no event"))
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if !inSkipped || !inExpired {
@@ -85,7 +85,7 @@ func TestExpiredIsCalledBesideTheOtherHooks(t *testing.T) {
 		}
 		close(skipping)
 		synctest.Wait()
-		sink.Event(4, sessionOut(2, "new", time.Now()))
+		sink.Event(Place{Position: 4}, sessionOut(2, "new", time.Now()))
 		if d := r.Check(Session{ID: "new"}); d.State != Revoked || !inExpired {
 			t.Errorf("%v (%v) while Expired blocks: %t; want revoked all the same", d.State, d.Cause, inExpired)
 		}

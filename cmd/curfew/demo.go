@@ -95,7 +95,7 @@ func demoPage(cmd *cobra.Command, r *remote, cfg config.Config, addr string) err
 		return untilInterrupted(err)
 	}
 	defer stop()
-	defer s.Replica().Watch(latencies.Applied)()
+	defer s.Replica().OnApplied(latencies.Applied)()
 	return servePage(cmd, r, log, s, listener, latencies, cfg.DataDir)
 }
 

@@ -16,7 +16,7 @@ const DefaultPositionTimeout = time.Second
 type Checker interface {
 	CheckWith(revocation.Session, revocation.Require) revocation.Decision
 	WaitFor(ctx context.Context, position uint64) error
-	Watch(fn func(revocation.Applied)) (stop func())
+	OnApplied(fn func(revocation.Applied)) (stop func())
 }
 
 var _ Checker = (*revocation.Replica)(nil)

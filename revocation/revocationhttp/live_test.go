@@ -111,7 +111,7 @@ func TestLiveRequestsEnd(t *testing.T) {
 						t.Errorf("%s ended by %v", sid, ended[sid])
 						continue
 					}
-					if d := why.Decision; d.State != revocation.Revoked || d.Scope != tc.scope || d.Reason != tc.reason || d.Event == "" {
+					if d := why.Decision; d.State != revocation.Revoked || d.Scope != tc.scope || d.Reason != tc.reason || d.EventPosition == 0 {
 						t.Errorf("%s ended by %+v", sid, d)
 					}
 				}

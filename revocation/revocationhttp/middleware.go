@@ -30,7 +30,7 @@ func New(cfg Config) (*Middleware, error) {
 		return nil, err
 	}
 	c := &core{cfg: cfg.withDefaults()}
-	c.stop = cfg.Replica.Watch(c.applied)
+	c.stop = cfg.Replica.OnApplied(c.applied)
 	return &Middleware{core: c, require: cfg.Require}, nil
 }
 

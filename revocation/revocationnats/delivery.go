@@ -54,12 +54,13 @@ func (d *delivery) take(msg jetstream.Msg) error {
 	position := meta.Sequence.Stream
 	d.position = position
 	beat := msg.Subject() == events.TopicBeat
+	at := revocation.Place{Position: position, Stored: meta.Timestamp, AsOf: d.clock.asOf(meta.Timestamp)}
 	if beat {
-		d.sink.Beat(position, meta.Timestamp, d.clock.asOf(meta.Timestamp))
+		d.sink.Beat(at)
 	} else if e, err := decode(msg, meta.Timestamp); err != nil {
-		d.sink.Skip(position, err)
+		d.sink.Skip(at, err)
 	} else {
-		d.sink.Event(position, e)
+		d.sink.Event(at, e)
 	}
 	d.feed.delivered(d.head.Stream, place{position, meta.Timestamp}, beat)
 	d.drained(meta.NumPending)

@@ -88,8 +88,8 @@ type reading struct {
 	upTo uint64
 }
 
-func (f *Feed) read(ctx context.Context) (reading, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func (f *Feed) read(following context.Context) (reading, error) {
+	ctx, cancel := context.WithTimeout(following, 2*time.Second)
 	defer cancel()
 	asked := time.Now()
 	// js.Stream asks the leader each time, so the answer is never an old one.
@@ -108,7 +108,10 @@ func (f *Feed) read(ctx context.Context) (reading, error) {
 	return reading{
 		upTo:  upTo,
 		clock: clock{ours: asked, streams: info.TimeStamp},
-		head:  revocation.Head{Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, Retention: info.Config.MaxAge},
+		head: revocation.Head{
+			Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, Retention: info.Config.MaxAge, HashKey: hashKey(info.Config.Metadata),
+			Holds: func(p revocation.Place) (bool, error) { return f.holds(following, id, p) },
+		},
 	}, nil
 }
 

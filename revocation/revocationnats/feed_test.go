@@ -147,7 +147,7 @@ func TestServerStopsAndRestarts(t *testing.T) {
 	waitFor(t, replica, r.Publish(logout(1)))
 	r.srv.Stop()
 	eventually(t, "stale", func() bool { return errors.Is(replica.Check(session(2)).Cause, revocation.ErrStale) })
-	if got := replica.Check(session(1)); got.State != revocation.Revoked || got.Event == "" {
+	if got := replica.Check(session(1)); got.State != revocation.Revoked || got.EventPosition == 0 {
 		t.Errorf("the revoked session is %+v", got)
 	}
 	r.srv.Restart()
@@ -242,7 +242,7 @@ func TestResumesWithoutGapsUnderLoad(t *testing.T) {
 	replica := r.open(revocation.Config{})
 	var mu sync.Mutex
 	var got []uint64
-	defer replica.Watch(func(a revocation.Applied) {
+	defer replica.OnApplied(func(a revocation.Applied) {
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, a.Position)

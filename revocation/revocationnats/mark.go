@@ -2,9 +2,12 @@ package revocationnats
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // place is where a message lies in the stream, and when it was stored there, by the stream's clock. Position 0 means no message.
@@ -103,4 +106,31 @@ func (f *Feed) compare(ctx context.Context, m mark) (upTo uint64, same bool, err
 		}
 	}
 	return m.from, true, nil
+}
+
+// holds implements Head.Holds. What it has vouched for is remembered like what was delivered, so that a stream that is put back later is noticed also
+// before anything of it was delivered.
+func (f *Feed) holds(ctx context.Context, stream string, p revocation.Place) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	found, err := f.message(ctx, map[string]any{"seq": p.Position})
+	if err != nil || found.position == 0 || !found.stored.Equal(p.Stored) {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mark = mark{stream: stream, from: p.Position, event: found}
+	return true, nil
+}
+
+// HashKeyMetadata is the member of the stream's metadata that holds the deployment's key of fingerprints, in 32 hexadecimal digits.
+const HashKeyMetadata = "curfew-hash-key"
+
+// hashKey returns the key that the stream carries; zero if it carries none, or something else.
+func hashKey(metadata map[string]string) (key [16]byte) {
+	b, err := hex.DecodeString(metadata[HashKeyMetadata])
+	if err == nil && len(b) == len(key) {
+		copy(key[:], b)
+	}
+	return key
 }

@@ -16,8 +16,8 @@ type heard struct {
 }
 
 func (heard) Begin(revocation.Head) (uint64, error) { return 0, nil }
-func (h heard) Skip(position uint64, _ error)       { h.skipped <- position }
-func (heard) Beat(_ uint64, _, _ time.Time)         {}
+func (h heard) Skip(p revocation.Place, _ error)    { h.skipped <- p.Position }
+func (heard) Beat(revocation.Place)                 {}
 func (heard) Reach(uint64)                          {}
 
 // The stream is put back while its consumer lives on, as it might in a cluster.

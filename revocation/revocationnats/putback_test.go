@@ -95,7 +95,7 @@ func TestStreamIsPutBackAndHasGrown(t *testing.T) {
 				}
 			}
 			var freshTooEarly atomic.Bool
-			defer replica.Watch(func(a revocation.Applied) {
+			defer replica.OnApplied(func(a revocation.Applied) {
 				if s := replica.Status(); tt.again && a.Position < last && (s.Fresh || replica.Check(session(99)).State == revocation.Active) {
 					freshTooEarly.Store(true)
 				}

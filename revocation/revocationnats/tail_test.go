@@ -21,8 +21,8 @@ type positions struct {
 	beats, reached []uint64
 }
 
-func (p *positions) Beat(position uint64, _, _ time.Time) { p.beats = append(p.beats, position) }
-func (p *positions) Reach(position uint64)                { p.reached = append(p.reached, position) }
+func (p *positions) Beat(at revocation.Place) { p.beats = append(p.beats, at.Position) }
+func (p *positions) Reach(position uint64)    { p.reached = append(p.reached, position) }
 
 // lagging is a message from a consumer whose copy of the stream ends there.
 type lagging struct {

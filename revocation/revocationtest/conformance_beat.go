@@ -24,15 +24,15 @@ func datesBeats(t *testing.T, h Harness) {
 		switch {
 		case c.what != "beat":
 			continue
-		case c.position == first:
+		case c.place.Position == first:
 			stored = between
 		}
-		if c.asOf.After(stored) {
-			t.Errorf("the beat at %d is dated %v after it had been stored", c.position, c.asOf.Sub(stored))
+		if c.place.AsOf.After(stored) {
+			t.Errorf("the beat at %d is dated %v after it had been stored", c.place.Position, c.place.AsOf.Sub(stored))
 		}
 		// A date that is too early is safe, but a feed that exaggerates is of no use.
-		if early := before.Sub(c.asOf); early > 2*time.Second {
-			t.Errorf("the beat at %d is dated %v before it was stored", c.position, early)
+		if early := before.Sub(c.place.AsOf); early > 2*time.Second {
+			t.Errorf("the beat at %d is dated %v before it was stored", c.place.Position, early)
 		}
 	}
 }
@@ -47,7 +47,7 @@ func headIsNoProof(t *testing.T, h Harness) {
 	f.stop(t)
 	for i, c := range r.all() {
 		if c.what == "beat" {
-			t.Errorf("call %d is a beat at %d, and none was left", i, c.position)
+			t.Errorf("call %d is a beat at %d, and none was left", i, c.place.Position)
 		}
 	}
 	o := startOpen(t, h.Feed())

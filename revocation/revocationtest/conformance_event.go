@@ -113,8 +113,8 @@ func skips(t *testing.T, h Harness) {
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			got := delivered[i]
-			if got.what != "skip" || got.position != positions[i] || !errors.Is(got.err, c.want) {
-				t.Errorf("got %s at %d with error %v; want skip at %d with %v", got.what, got.position, got.err, positions[i], c.want)
+			if got.what != "skip" || got.place.Position != positions[i] || !errors.Is(got.err, c.want) {
+				t.Errorf("got %s at %d with error %v; want skip at %d with %v", got.what, got.place.Position, got.err, positions[i], c.want)
 			}
 		})
 	}

@@ -50,7 +50,7 @@ func replicaOfRecreated(t *testing.T, h Harness) {
 	// Event 10 lies at a position that was applied long ago, of another stream.
 	applied := make(chan struct{})
 	var once sync.Once
-	defer replica.Watch(func(a revocation.Applied) {
+	defer replica.OnApplied(func(a revocation.Applied) {
 		if a.Position == last && a.Event.Target() == "session-15" {
 			once.Do(func() { close(applied) })
 		}

@@ -18,8 +18,8 @@ func reachesRemovedTail(t *testing.T, h Harness) {
 			r.wait(t, "the end", func(calls []call) bool { return position(calls) >= last })
 			f.stop(t)
 			calls := r.all()
-			if got := calls[len(calls)-1]; got.what != "reach" || got.position != last {
-				t.Errorf("last call is %s %d, want reach %d", got.what, got.position, last)
+			if got := calls[len(calls)-1]; got.what != "reach" || got.place.Position != last {
+				t.Errorf("last call is %s %d, want reach %d", got.what, got.place.Position, last)
 			}
 		})
 	}

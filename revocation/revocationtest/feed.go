@@ -2,6 +2,7 @@ package revocationtest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ type Feed struct {
 	log []message
 	// last is the last position; log may end before it.
 	last      uint64
+	hashKey   [16]byte
 	retention time.Duration
 	stalled   bool
 	cut       bool
@@ -61,7 +63,11 @@ var _ revocation.Feed = (*Feed)(nil)
 // One beat is due: it is stored when the feed is first followed, at the next position, for without a beat no replica opens. So a replica
 // that is opened then is fresh for its staleness budget, and no longer. Call AutoBeat for a replica that stays fresh, or for replicas that
 // are opened later; or AutoBeat(0) for a stream that has no beats but those of Beat and BeatAt.
-func New() *Feed { return &Feed{incarnation: 1, nextBeat: time.Now(), changed: make(chan struct{})} }
+func New() *Feed {
+	f := &Feed{incarnation: 1, nextBeat: time.Now(), changed: make(chan struct{})}
+	_, _ = rand.Read(f.hashKey[:]) // never fails
+	return f
+}
 
 // Publish stores e and returns its position. It panics if e isn't valid. What is delivered is what a reader of the wire would get: a copy,
 // with times in whole milliseconds.
@@ -222,12 +228,22 @@ func (f *Feed) begin() (*follower, error) {
 		return nil, ErrCut
 	}
 	head := revocation.Head{
-		Stream: fmt.Sprintf("fake@%d", f.incarnation), First: f.last + 1, Last: f.last, Retention: f.retention,
+		Stream: fmt.Sprintf("fake@%d", f.incarnation), First: f.last + 1, Last: f.last, Retention: f.retention, HashKey: f.hashKey, Holds: f.holds,
 	}
 	if len(f.log) > 0 {
 		head.First = f.log[0].position
 	}
 	return &follower{feed: f, incarnation: f.incarnation, breaks: f.breaks, head: head}, nil
+}
+
+// holds implements Head.Holds. A stream that was made anew, or put back, stores other messages at its positions.
+func (f *Feed) holds(p revocation.Place) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cut {
+		return false, ErrCut
+	}
+	return slices.ContainsFunc(f.log, func(m message) bool { return m.position == p.Position && m.stored.Equal(p.Stored) }), nil
 }
 
 // step is what a follower does next: deliver, or wait for a change, and no longer than until beatAt unless that is zero.
@@ -305,10 +321,14 @@ func (f *Feed) beatIfDue() {
 func (m message) deliver(sink revocation.Sink) {
 	switch {
 	case m.beat():
-		sink.Beat(m.position, m.stored.UTC().Round(0), m.stored)
+		sink.Beat(m.place())
 	case m.fault != nil:
-		sink.Skip(m.position, m.fault)
+		sink.Skip(m.place(), m.fault)
 	default:
-		sink.Event(m.position, m.event)
+		sink.Event(m.place(), m.event)
 	}
+}
+
+func (m message) place() revocation.Place {
+	return revocation.Place{Position: m.position, Stored: m.stored.UTC().Round(0), AsOf: m.stored}
 }

@@ -40,8 +40,8 @@ func checkEvents(t *testing.T, calls []call, want []uint64, first int) {
 			t.Fatalf("%d events, want %d: none after %d", len(got), len(want), position(got))
 		case i >= len(want):
 			t.Fatalf("%d events, want %d", len(got), len(want))
-		case got[i].position != want[i]:
-			t.Fatalf("event %d lies at %d, want %d", i, got[i].position, want[i])
+		case got[i].place.Position != want[i]:
+			t.Fatalf("event %d lies at %d, want %d", i, got[i].place.Position, want[i])
 		case got[i].event.Target() != event(first+i).Target():
 			t.Fatalf("event %d is of %s, want %s", i, got[i].event.Target(), event(first+i).Target())
 		}

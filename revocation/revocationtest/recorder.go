@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/revocation"
@@ -14,19 +13,19 @@ import (
 
 // call is one call of a sink.
 type call struct {
-	what     string
-	position uint64
-	event    events.Event
-	err      error
-	asOf     time.Time
-	head     revocation.Head
+	what string
+	// place has only its position where the feed tells no more.
+	place revocation.Place
+	event events.Event
+	err   error
+	head  revocation.Head
 }
 
 // position returns the highest position that the calls tell.
 func position(calls []call) uint64 {
 	var p uint64
 	for _, c := range calls {
-		p = max(p, c.position)
+		p = max(p, c.place.Position)
 	}
 	return p
 }
@@ -103,17 +102,19 @@ func (r *recorder) Begin(h revocation.Head) (uint64, error) {
 }
 
 // Event implements [revocation.Sink].
-func (r *recorder) Event(p uint64, e events.Event) {
-	r.record(call{what: "event", position: p, event: e})
+func (r *recorder) Event(p revocation.Place, e events.Event) {
+	r.record(call{what: "event", place: p, event: e})
 }
 
 // Skip implements [revocation.Sink].
-func (r *recorder) Skip(p uint64, err error) { r.record(call{what: "skip", position: p, err: err}) }
-
-// Beat implements [revocation.Sink].
-func (r *recorder) Beat(p uint64, _, asOf time.Time) {
-	r.record(call{what: "beat", position: p, asOf: asOf})
+func (r *recorder) Skip(p revocation.Place, err error) {
+	r.record(call{what: "skip", place: p, err: err})
 }
 
+// Beat implements [revocation.Sink].
+func (r *recorder) Beat(p revocation.Place) { r.record(call{what: "beat", place: p}) }
+
 // Reach implements [revocation.Sink].
-func (r *recorder) Reach(p uint64) { r.record(call{what: "reach", position: p}) }
+func (r *recorder) Reach(p uint64) {
+	r.record(call{what: "reach", place: revocation.Place{Position: p}})
+}

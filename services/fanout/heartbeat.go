@@ -42,7 +42,7 @@ func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
 	}
 	// A revocation is left to applied, which knows its message.
 	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && d.Scope == revocation.ScopeMaxAge {
-		s.signOut(c, d, "")
+		s.signOut(c, d, nil)
 	}
 }
 

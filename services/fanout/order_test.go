@@ -95,11 +95,11 @@ type holdingSink struct {
 	feed holdingFeed
 }
 
-func (s holdingSink) Event(position uint64, e events.Event) {
+func (s holdingSink) Event(p revocation.Place, e events.Event) {
 	if _, ok := e.(*events.DeviceLoggedOut); ok {
 		e = &heldEvent{Event: e, feed: s.feed}
 	}
-	s.Sink.Event(position, e)
+	s.Sink.Event(p, e)
 }
 
 // heldEvent is an event whose target the replica learns only once the feed is released. It asks while it keeps others from the set of what is over.

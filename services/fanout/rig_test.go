@@ -122,15 +122,15 @@ type seeker struct {
 }
 
 func (s *seeker) Begin(revocation.Head) (uint64, error) { return s.want - 1, nil }
-func (s *seeker) Event(position uint64, e events.Event) {
-	if position == s.want {
+func (s *seeker) Event(p revocation.Place, e events.Event) {
+	if p.Position == s.want {
 		s.event = e
 	}
 	s.found()
 }
-func (s *seeker) Skip(uint64, error)                { s.found() }
-func (s *seeker) Beat(uint64, time.Time, time.Time) { s.found() }
-func (s *seeker) Reach(uint64)                      { s.found() }
+func (s *seeker) Skip(revocation.Place, error) { s.found() }
+func (s *seeker) Beat(revocation.Place)        { s.found() }
+func (s *seeker) Reach(uint64)                 { s.found() }
 
 // usedTickets is a bucket in memory: all of it that a gateway uses.
 type usedTickets struct {
@@ -232,7 +232,7 @@ func (g *rig) dial(url, ticket string) *tabclient.Conn {
 func (g *rig) publish(e events.Event) {
 	g.t.Helper()
 	told := make(chan struct{})
-	defer g.replica.Watch(func(a revocation.Applied) {
+	defer g.replica.OnApplied(func(a revocation.Applied) {
 		if a.Event.Meta().ID == e.Meta().ID {
 			close(told)
 		}

@@ -125,7 +125,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
-	s.unwatch = cfg.Replica.Watch(s.applied)
+	s.unwatch = cfg.Replica.OnApplied(s.applied)
 	return s, nil
 }
 
@@ -150,18 +150,20 @@ func (s *Service) applied(a revocation.Applied) {
 		return
 	}
 	users := map[string]struct{}{a.Event.UserID(): {}}
+	// One notice serves all conns that are told the same.
+	var of reference
 	var last notice
 	for _, e := range s.hub.Affected(a.Event) {
 		d := s.cfg.Replica.Check(e.Session)
 		if d.State != revocation.Revoked {
 			continue
 		}
-		if d.Event == "" || d.Event != last.id {
-			message := ""
-			if d.Event == meta.ID {
-				message = meta.ReasonUser
+		if told := (reference{d.Scope, d.Reason, d.EventPosition}); told != of {
+			var by *events.Common
+			if d.EventPosition == a.Position {
+				by = meta
 			}
-			last = newNotice(d, message)
+			of, last = told, newNotice(d, by)
 		}
 		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
 		if s.show(e.Value, last) {
@@ -178,21 +180,32 @@ func (s *Service) applied(a revocation.Applied) {
 	}
 }
 
+// reference is what a decision tells of the event that ends a session.
+type reference struct {
+	scope    revocation.Scope
+	reason   events.Reason
+	position uint64
+}
+
 // notice is an encoded logout notice and its id, which the tab acknowledges.
 type notice struct {
 	id    string
 	frame []byte
 }
 
-// newNotice returns a notice without a frame if it can't be encoded.
-func newNotice(d revocation.Decision, message string) notice {
-	id, scope := d.Event, string(d.Scope)
+// newNotice returns a notice of a decision and its event, without a frame if it can't be encoded. Without an event, as for max age, the notice
+// says what the decision does.
+func newNotice(d revocation.Decision, by *events.Common) notice {
+	id, scope, message, at := noticeNoEvent, string(d.Scope), "", time.Now()
+	if by != nil {
+		id, message, at = by.ID, by.ReasonUser, by.Time
+	}
 	if d.Scope == revocation.ScopeMaxAge {
 		// No event ends it, and to the tab it is its own session that is over.
 		id, scope = noticeMaxAge, string(revocation.ScopeSession)
 	}
 	frame, err := tab.EncodeLogout(tab.Logout{
-		ID: id, Scope: scope, Reason: string(d.Reason), Message: message, At: d.At.UTC().Format("2006-01-02T15:04:05.000Z"),
+		ID: id, Scope: scope, Reason: string(d.Reason), Message: message, At: at.UTC().Format("2006-01-02T15:04:05.000Z"),
 	})
 	if err != nil {
 		return notice{id: id}
@@ -203,9 +216,12 @@ func newNotice(d revocation.Decision, message string) notice {
 // noticeMaxAge is the id of the notice that a session has reached max age.
 const noticeMaxAge = "max_age"
 
+// noticeNoEvent is the id of a notice whose event can't be read.
+const noticeNoEvent = "unknown"
+
 // signOut tells a conn that its session is over.
-func (s *Service) signOut(c *conn, d revocation.Decision, message string) {
-	s.show(c, newNotice(d, message))
+func (s *Service) signOut(c *conn, d revocation.Decision, by *events.Common) {
+	s.show(c, newNotice(d, by))
 }
 
 // show queues the notice, and reports whether it is the conn's first.
@@ -221,18 +237,18 @@ func (s *Service) show(c *conn, n notice) bool {
 	return true
 }
 
-// messageOf returns what the person may be told about a session that ended earlier.
-func (s *Service) messageOf(ctx context.Context, d revocation.Decision) string {
+// eventOf returns the event of a session that ended earlier, or nil.
+func (s *Service) eventOf(ctx context.Context, d revocation.Decision) *events.Common {
 	if s.cfg.EventAt == nil || d.EventPosition == 0 {
-		return ""
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	e, err := s.cfg.EventAt(ctx, d.EventPosition)
-	if err != nil || e.Meta().ID != d.Event {
-		return ""
+	if err != nil || e.Meta().Reason != d.Reason {
+		return nil
 	}
-	return e.Meta().ReasonUser
+	return e.Meta()
 }
 
 func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, error) {
@@ -255,7 +271,7 @@ func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, erro
 
 func (s *Service) acked(a tab.Ack) {
 	s.cfg.Metrics.Acks.WithLabelValues(string(a.Outcome)).Inc()
-	if s.cfg.OnShown != nil && a.ID != noticeMaxAge {
+	if s.cfg.OnShown != nil && a.ID != noticeMaxAge && a.ID != noticeNoEvent {
 		s.cfg.OnShown(a.ID, a.Outcome)
 	}
 }

@@ -33,16 +33,12 @@ type Verdict struct {
 
 func verdict(d revocation.Decision) Verdict {
 	v := Verdict{
-		State: d.State.String(), Scope: string(d.Scope), Reason: string(d.Reason), Event: d.Event, Position: d.Position,
+		State: d.State.String(), Scope: string(d.Scope), Reason: string(d.Reason), Position: d.Position,
 		StalenessMS: float64(d.Staleness.Microseconds()) / 1000,
 	}
 	if d.Staleness < 0 {
 		// It is a nanosecond, which as milliseconds would read as the best proof there can be.
 		v.StalenessMS = -1
-	}
-	if d.State == revocation.Revoked {
-		at := d.At.UTC()
-		v.At = &at
 	}
 	if d.Cause != nil {
 		v.Cause = d.Cause.Error()

@@ -54,7 +54,7 @@ func TestServiceFollowsTheLedger(t *testing.T) {
 		t.Fatalf("before: %v, %v", d.State, d.Cause)
 	}
 	ended := make(chan struct{})
-	defer replica.Watch(func(revocation.Applied) { close(ended) })()
+	defer replica.OnApplied(func(revocation.Applied) { close(ended) })()
 	if r := i.curfew(t, "revoke", "user", "ada"); r.code != 0 {
 		t.Fatalf("revoke: %+v", r)
 	}

@@ -91,7 +91,7 @@ func Measure(ctx context.Context, cfg Config) (Report, error) {
 	if _, err := m.js.CreateStream(ctx, spec); err != nil {
 		return Report{}, fmt.Errorf("make the bare stream: %w", err)
 	}
-	stop := cfg.Server.Replica().Watch(func(a revocation.Applied) {
+	stop := cfg.Server.Replica().OnApplied(func(a revocation.Applied) {
 		m.applied <- applied{a.Event.Meta().ID, time.Now()}
 	})
 	defer stop()

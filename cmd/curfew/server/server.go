@@ -238,7 +238,7 @@ func (s *Server) startReplica(ctx context.Context) error {
 	s.replica = replica
 	s.health.replica.Store(replica)
 	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
-	s.parts.Push("watch", stopper(replica.Watch(func(a revocation.Applied) {
+	s.parts.Push("watch", stopper(replica.OnApplied(func(a revocation.Applied) {
 		s.metrics.Applied.WithLabelValues(events.Name(a.Event)).Inc()
 	})))
 	registerReplicaMetrics(s.reg, replica)
