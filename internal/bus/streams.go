@@ -84,7 +84,8 @@ func maxBytes(cfg Config, configured, def, share int64) int64 {
 // EnsureStreams creates the ledger and the parked stream where they are missing. An existing stream that breaks a promise is
 // refused with a [*StreamError] inside an [*Error]; one that only differs is left alone (see [Bus.Differences]). On the
 // embedded server, which nobody else configures, what Config says about age, size and duplicates is applied to existing
-// streams. Safe to call from several processes at once.
+// streams. A ledger that has no key of fingerprints ([HashKeyMetadata]) gets one, if this process may give it. Safe to call from
+// several processes at once.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	var broken []Difference
 	for _, spec := range b.specs() {
@@ -117,16 +118,23 @@ func (b *Bus) specs() []jetstream.StreamConfig {
 func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	stream, err := b.js.Stream(ctx, spec.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = b.js.CreateStream(ctx, spec)
+		create := spec
+		if spec.Name == LedgerStream {
+			create = withHashKey(spec, newHashKey())
+		}
+		stream, err = b.js.CreateStream(ctx, create)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			// Another process was faster, with other settings.
+			// Another process was faster, with other settings: the key at least is another.
 			stream, err = b.js.Stream(ctx, spec.Name)
 		}
 	}
 	if err != nil {
 		return jetstream.StreamConfig{}, streamError("create stream "+spec.Name, err)
 	}
-	got := stream.CachedInfo().Config
+	got, err := b.ensureHashKey(ctx, stream.CachedInfo().Config)
+	if err != nil {
+		return got, err
+	}
 	want, change := b.configured(got, spec)
 	if !change {
 		return got, nil
