@@ -10,7 +10,7 @@ func BenchmarkCheck(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		r, sink := bare(Config{StalenessBudget: time.Hour})
 		for i := range n {
-			r.set.apply(sessionOut(i, fmt.Sprintf("session-%d", i), epoch), uint64(i+1))
+			r.set.Load().apply(sessionOut(i, fmt.Sprintf("session-%d", i), epoch), uint64(i+1), time.Time{})
 		}
 		sink.Event(Place{Position: uint64(n + 1)}, everywhere(n+1, epoch, "kept"))
 		for _, c := range []struct {

@@ -3,73 +3,71 @@ package revocation
 import (
 	"cmp"
 	"slices"
+
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 )
 
 // cutoff is one scope-wide revocation: sessions with auth time ≤ at (Unix milliseconds) are over, but for those that it excepts. The
 // zero value ends nothing.
 type cutoff struct {
-	at int64
-	// by is the event; its expires is unused, for the key has one.
-	by ending
+	at    int64
+	cause cause
+	pos   pos
 }
 
-func (c cutoff) exists() bool { return c.by.scope != "" }
+func (c cutoff) exists() bool { return c.cause != 0 }
 
-// better returns the cutoff that ends more, and of two that end the same the one with the graver reason.
+// compare puts the cutoff that ends more first, and of two that end the same the one with the greater cause. The position is no part of it.
+func (c cutoff) compare(d cutoff) int {
+	return cmp.Or(cmp.Compare(d.at, c.at), cmp.Compare(d.cause, c.cause))
+}
+
+// better returns the cutoff that ends more.
 func (c cutoff) better(d cutoff) cutoff {
-	if !c.exists() || d.exists() && (d.at > c.at || d.at == c.at && d.by.before(c.by)) {
+	switch order := c.compare(d); {
+	case !c.exists(), d.exists() && order > 0:
 		return d
+	case d.exists() && order == 0:
+		c.pos = c.pos.earlier(d.pos)
 	}
 	return c
 }
 
 // cutoffs is all that the cutoffs of one key say, however many there were: for each session the latest cutoff that doesn't except it. For
-// nearly all sessions that is the latest of all; for the few that this one excepts it is noted apart (ADR 0025). Nil says nothing. It is
-// never changed, so that a reader may go on with the one that it has.
+// nearly all sessions that is the latest of all; for the few that this one excepts it is noted apart (ADR 0025).
 type cutoffs struct {
 	top cutoff
 	// except are the sessions that top excepts: sorted, without repetition, at most events.MaxExcept.
-	except []string
+	except []fp.FP
 	// spared holds, for each of except, the best other cutoff that doesn't except that session, if there is one.
 	spared []cutoff
 	// expires is one for all, the latest of any cutoff's: beyond it every session that any of them ends is past max age (cutoffExpiry),
 	// and until then keeping those that could be forgotten earlier is harmless, for what they end stays over.
-	expires int64
+	expires tick
 }
 
-// newCutoffs is what one event says. except is sorted, without repetition, and not changed any more.
-func newCutoffs(at int64, by ending, except []string) *cutoffs {
-	cs := &cutoffs{top: cutoff{at, by}, except: except, spared: make([]cutoff, len(except)), expires: by.expires}
-	cs.top.by.expires = 0
-	return cs
-}
-
-// answer returns the cutoff that decides about a session. A session without an id is nobody's exception.
-func (cs *cutoffs) answer(sid string) cutoff {
-	if cs == nil {
-		return cutoff{}
-	}
-	if i, spared := slices.BinarySearch(cs.except, sid); spared && sid != "" {
+// answer returns the cutoff that decides about a session. nobody is the fingerprint of no session.
+func (cs *cutoffs) answer(sid fp.FP) cutoff {
+	if i, spared := slices.BinarySearchFunc(cs.except, sid, fp.FP.Compare); spared {
 		return cs.spared[i]
 	}
 	return cs.top
 }
 
 // join returns what both say together. Each session's answer is the better of its two answers, which is associative, commutative and
-// idempotent; so the state doesn't depend on the order of events, nor on how often or where they were read.
-func (cs *cutoffs) join(other *cutoffs) *cutoffs {
-	switch {
-	case cs == nil:
-		return other
-	case other == nil:
-		return cs
+// idempotent; so the state doesn't depend on the order of events, nor on how often or where they were read. It changes neither.
+func (cs cutoffs) join(other cutoffs) cutoffs {
+	first, second := &cs, &other
+	order := first.compare(second)
+	if order > 0 {
+		first, second = second, first
 	}
-	first, second := cs, other
-	if other.compare(cs) < 0 {
-		first, second = other, cs
+	joined := cutoffs{top: first.top, except: first.except, expires: cs.expires.later(other.expires)}
+	if order == 0 {
+		joined.top.pos = first.top.pos.earlier(second.top.pos)
 	}
-	joined := &cutoffs{
-		top: first.top, except: first.except, spared: make([]cutoff, len(first.except)), expires: max(cs.expires, other.expires),
+	if len(first.except) > 0 {
+		joined.spared = make([]cutoff, len(first.except))
 	}
 	for i, sid := range first.except {
 		joined.spared[i] = first.spared[i].better(second.answer(sid))
@@ -77,28 +75,7 @@ func (cs *cutoffs) join(other *cutoffs) *cutoffs {
 	return joined
 }
 
-// compare puts the state with the better top first. Two events may differ in nothing but what they except, which must be told apart by that
-// and not by the position: see ending.before.
+// compare puts the state with the better top first. Two may differ in nothing but what they except, and must be told apart by that.
 func (cs *cutoffs) compare(other *cutoffs) int {
-	a, b := cs.top, other.top
-	return cmp.Or(
-		cmp.Compare(b.at, a.at), a.by.compare(b.by), slices.Compare(cs.except, other.except), cmp.Compare(a.by.position, b.by.position),
-	)
-}
-
-// size is how many cutoffs are held: 1 and at most one for each of except.
-func (cs *cutoffs) size() int {
-	n := 1
-	for _, c := range cs.spared {
-		if c.exists() {
-			n++
-		}
-	}
-	return n
-}
-
-// ends returns what ends a session with this auth time (Unix milliseconds).
-func (cs *cutoffs) ends(sid string, authTime int64) (ending, bool) {
-	c := cs.answer(sid)
-	return c.by, c.exists() && authTime <= c.at
+	return cmp.Or(cs.top.compare(other.top), slices.CompareFunc(cs.except, other.except, fp.FP.Compare))
 }

@@ -2,21 +2,24 @@ package revocation
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 )
 
 // Replica is one process's copy of all live revocations. Make one with [Open] and share it: all methods are safe for concurrent use.
 type Replica struct {
 	cfg Config
-	set set
+	// set is replaced as long as it is empty, by one with the deployment's key of fingerprints.
+	set atomic.Pointer[set]
 
 	fresh    freshness
 	position atomic.Uint64
@@ -96,11 +99,16 @@ func (r *Replica) unopened(cause error) error {
 }
 
 func newReplica(cfg Config) *Replica {
-	return &Replica{
-		cfg: cfg, set: newMapSet(lifetimes{maxAge: cfg.MaxAge, leeway: cfg.Leeway}),
-		opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	r := &Replica{
+		cfg: cfg, opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
+	var key [fp.KeySize]byte
+	_, _ = rand.Read(key[:]) // never fails
+	r.set.Store(newSet(r.lifetimes(), key))
+	return r
 }
+
+func (r *Replica) lifetimes() lifetimes { return lifetimes{maxAge: r.cfg.MaxAge, leeway: r.cfg.Leeway} }
 
 // Close stops following and waits for it. Afterwards Check answers Revoked where it knows and Undetermined otherwise. It always returns
 // nil and may be called any number of times, but not from a hook or a watcher, for which it would wait.
@@ -138,7 +146,7 @@ func (r *Replica) run(ctx context.Context) {
 			wait = shortest
 		}
 		// Full jitter: replicas of one stream mustn't come back together.
-		pause := shortest/2 + rand.N(wait)
+		pause := shortest/2 + mathrand.N(wait)
 		wait = min(2*wait, longest)
 		r.lost(err, pause)
 		select {
@@ -178,6 +186,9 @@ func (r *Replica) forget(wall time.Time) {
 	r.mu.Lock()
 	now := r.newest
 	r.mu.Unlock()
+	if now.IsZero() {
+		return
+	}
 	if wall.Before(now) {
 		now = wall
 	}
@@ -185,7 +196,7 @@ func (r *Replica) forget(wall time.Time) {
 		// Before the entries go, so that no Check misses both.
 		r.swept.Store(ms)
 	}
-	if n := r.set.expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
+	if n := r.set.Load().expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
 		r.cfg.Hooks.Expired(n)
 	}
 }
@@ -204,9 +215,9 @@ func (r *Replica) CheckWith(s Session, q Require) Decision {
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
 	d := Decision{Position: r.position.Load(), Staleness: r.fresh.staleness(now)}
-	if by, ok := r.set.lookup(s); ok {
-		d.State, d.Scope, d.Reason = Revoked, Scope(by.scope), by.reason
-		d.EventPosition = by.position
+	set := r.set.Load()
+	if by, ok := set.lookup(&s); ok {
+		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
 		return d
 	}
 	if !s.AuthTime.IsZero() {
@@ -245,7 +256,7 @@ func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synce
 		return ErrMissingSession
 	case s.User == "" && !q.DangerouslyAllowMissingUser:
 		return ErrMissingUser
-	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.touched(s)):
+	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.Load().touched(&s)):
 		return ErrMissingAuthTime
 	case s.AuthTime.After(now.Add(r.cfg.Leeway)):
 		return ErrAuthTimeInFuture
@@ -304,7 +315,7 @@ type Status struct {
 	Position, Head uint64
 	// Staleness is the age of the proof; negative when there is none, as before the first beat of a stream.
 	Staleness time.Duration
-	// Sessions and Cutoffs count the live entries.
+	// Sessions counts the sessions that are revoked by name, and Cutoffs the users, devices, clients and tenants that have cutoffs.
 	Sessions, Cutoffs int
 	// Skipped counts messages that held no event that this version knows.
 	Skipped uint64
@@ -314,7 +325,7 @@ type Status struct {
 
 // Status returns the replica's state. Its fields are read one after the other.
 func (r *Replica) Status() Status {
-	sessions, cutoffs := r.set.size()
+	sessions, cutoffs := r.set.Load().size()
 	// In the order of Check, so that the old stream's proof and the new one's sync don't make it look fresh.
 	synced := r.synced.Load()
 	staleness := r.fresh.staleness(time.Now())
@@ -327,5 +338,6 @@ func (r *Replica) Status() Status {
 	}
 }
 
-// Digest is equal for replicas that hold the same revocations, wherever in the stream these lay and in whatever order they came.
-func (r *Replica) Digest() [32]byte { return r.set.digest() }
+// Digest is equal for replicas of one deployment that hold the same revocations, wherever in the stream these lay and in whatever order they came.
+// Replicas without a common key of fingerprints (see [Head]) have different ones. It takes about a second for ten million revocations.
+func (r *Replica) Digest() [32]byte { return r.set.Load().digest() }

@@ -1,119 +1,157 @@
 package revocation
 
 import (
-	"cmp"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
+	"github.com/curfewhq/curfew/revocation/internal/table"
 )
 
-// set holds all live revocations. Implementations are safe for one writer and many readers at once.
+// set holds all live revocations, by fingerprints. Lookups are for any goroutine and never lock; apply and what else changes it are for one at
+// a time, beside expire.
 //
 // The state is a join-semilattice. apply joins it with what an event says, and joining two sets entry by entry gives what applying all
 // events of both does; so order, repetition and who read an event first don't matter.
-type set interface {
-	// apply adds an event.
-	apply(e events.Event, position uint64)
-	// lookup returns the ending of a session, in the order session, user, device, client, tenant.
-	lookup(s Session) (ending, bool)
-	// touched reports whether any cutoff exists for the session's user, device, client or tenant.
-	touched(s Session) bool
-	// expire forgets what ends before now and returns how many entries that was.
-	expire(now time.Time) int
-	// size returns the number of sessions and of cutoffs that are held.
-	size() (sessions, cutoffs int)
-	// digest is equal for equal states, whatever the positions of the events were.
-	digest() [32]byte
+type set struct {
+	keep  lifetimes
+	clock clockwork
+	hash  *fp.Hasher
+	// sessions: session → meta. scopes: user, device, client or tenant → its cutoffs.
+	sessions, scopes *table.Table
+	// latest: kind → the latest cutoff there ever was, in Unix milliseconds. A session that began after it needn't be looked for: so a deployment
+	// that never logged out a client, or not lately, pays nothing for the possibility.
+	latest [fp.Tenant + 1]atomic.Int64
+	// newest is when the newest event was stored, in Unix milliseconds of the stream's clock.
+	newest atomic.Int64
 }
 
-// ending is what ends a session: a reference to an event.
-type ending struct {
-	scope    events.Kind
-	reason   events.Reason
-	position uint64
-	// expires is in Unix milliseconds.
-	expires int64
+const noCutoff = -1 << 63
+
+func newSet(keep lifetimes, key [fp.KeySize]byte) *set {
+	s := &set{
+		keep: keep, clock: newClockwork(keep.maxAge), hash: fp.New(key, events.DefaultTenant),
+		sessions: table.New(false), scopes: table.New(true),
+	}
+	for i := range s.latest {
+		s.latest[i].Store(noCutoff)
+	}
+	return s
 }
 
-// gravity orders the reasons, the least grave first. Of several events that end a session in one scope the gravest names it: whoever asks why a session is
-// refused should hear of the theft rather than of the sign-out before it. The order is total, so that the reason doesn't depend on which
-// event came first.
-func gravity(r events.Reason) int {
-	return slices.Index([]events.Reason{
-		events.ReasonSuperseded, events.ReasonIdleTimeout, events.ReasonMaxAge, events.ReasonUserLogout, events.ReasonIDPLogout, events.ReasonPolicy,
-		events.ReasonAdmin, events.ReasonCredentialChanged, events.ReasonPasswordChanged, events.ReasonAccountDisabled,
-		events.ReasonAccountDeleted, events.ReasonCompromised,
-	}, r)
+// kindOf is the kind of a fingerprint that an event's target has.
+func kindOf(k events.Kind) fp.Kind {
+	switch k {
+	case events.KindUser:
+		return fp.User
+	case events.KindDevice:
+		return fp.Device
+	case events.KindClient:
+		return fp.Client
+	case events.KindTenant:
+		return fp.Tenant
+	}
+	return fp.Session
 }
 
-// before is a total order, so that the one of several events that names the reason doesn't depend on the order of arrival. The position
-// comes last, because it is no part of the state: replicas that read the same events at other positions agree.
-func (a ending) before(b ending) bool {
-	return cmp.Or(a.compare(b), cmp.Compare(a.position, b.position)) < 0
-}
-
-// compare is the order of before without the position. Explicit revocations of a session come before those that name it among a user's known
-// sessions: that is the order of Check.
-func (a ending) compare(b ending) int {
-	if named := a.scope == events.KindSession; named != (b.scope == events.KindSession) {
-		if named {
-			return -1
+// apply adds an event that lies at a position of the stream and was stored there at stored; zero stands for the event's own time.
+func (s *set) apply(e events.Event, position uint64, stored time.Time) {
+	c := e.Meta()
+	if stored.IsZero() {
+		stored = c.Time
+	}
+	from, why, at := millis(stored), causeOf(c.Reason), posOf(position)
+	s.heard(from)
+	if e, ok := e.(*events.SessionRevoked); ok {
+		s.addSession(c.Tenant, e.Session, newMeta(why|explicit, s.clock.expiry(s.keep.sessionExpiry(e), from), at))
+		return
+	}
+	instant, _ := events.Cutoff(e)
+	until := s.keep.cutoffExpiry(instant, c)
+	own := cutoffs{top: cutoff{unpackAt(packAt(millis(instant))), why, at}, expires: s.clock.expiry(until, from)}
+	if u, ok := e.(*events.UserLoggedOutEverywhere); ok {
+		named := newMeta(why, s.clock.expiry(max(until, s.keep.namedExpiry(c)), from), at)
+		for _, sid := range u.KnownSessions {
+			s.addSession(c.Tenant, sid, named)
 		}
-		return 1
+		own.except = s.fingerprints(c.Tenant, u.Except)
+		own.spared = make([]cutoff, len(own.except))
 	}
-	return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(gravity(b.reason), gravity(a.reason)))
+	s.addCutoffs(kindOf(e.Kind()), c.Tenant, e.Target(), own)
 }
 
-// join keeps the reference that comes before and the later expiry.
-func (a ending) join(b ending) ending {
-	first := a
-	if b.before(a) {
-		first = b
+// fingerprints returns those of sessions, sorted and without repetition.
+func (s *set) fingerprints(tenant string, sids []string) []fp.FP {
+	fps := make([]fp.FP, len(sids))
+	for i, sid := range sids {
+		fps[i] = s.hash.Sum(fp.Session, tenant, sid).FP()
 	}
-	first.expires = max(a.expires, b.expires)
-	return first
+	slices.SortFunc(fps, fp.FP.Compare)
+	return slices.Compact(fps)
 }
 
-// key is a typed id within its tenant. The parts are compared one by one, so no concatenation can collide (trap 28 of
-// docs/traps.md).
-type key struct {
-	tenant string
-	kind   events.Kind
-	id     string
+func (s *set) addSession(tenant, sid string, m meta) {
+	s.joinSession(s.hash.Sum(fp.Session, tenant, sid).FP(), m)
 }
 
-// lifetimes says how long entries are kept.
-type lifetimes struct {
-	maxAge time.Duration
-	leeway time.Duration
+func (s *set) joinSession(f fp.FP, m meta) {
+	s.sessions.Update(f, func(e table.Entry, there bool) table.Entry {
+		if there {
+			m = meta(e.Meta).join(m)
+		}
+		e.Meta = uint64(m)
+		return e
+	})
 }
 
-// sessionExpiry is when an explicit revocation may be forgotten: the session's own end if that is known and lies after the event's time,
-// else the event's time + max age, and leeway. The event's own expires_at can only lengthen it.
-//
-// The dates are the caller's, and Check judges max age by the token's auth time, which may be another one. So an end that has passed isn't
-// believed, and an auth time plays no part: a right one could only shorten, and a wrong one would
-// forget too early (ADR 0020).
-func (l lifetimes) sessionExpiry(e *events.SessionRevoked) int64 {
-	end := e.SessionExpiresAt
-	if !end.After(e.Time) {
-		end = e.Time.Add(l.maxAge)
+func (s *set) addCutoffs(kind fp.Kind, tenant, id string, own cutoffs) {
+	s.raise(kind, own.top.at)
+	s.joinCutoffs(s.hash.Sum(kind, tenant, id).FP(), own)
+}
+
+// raise notes a cutoff's time, before the cutoff is there, so that no reader who looks for it passes it over.
+func (s *set) raise(kind fp.Kind, at int64) {
+	if latest := &s.latest[kind]; at > latest.Load() {
+		latest.Store(at)
 	}
-	return l.lengthen(end, &e.Common)
 }
 
-// namedExpiry is when a session may be forgotten that an event names and tells nothing else of. Its auth time may lie after the cutoff:
-// that is why it is named.
-func (l lifetimes) namedExpiry(c *events.Common) int64 {
-	return l.lengthen(c.Time.Add(l.maxAge), c)
+func (s *set) joinCutoffs(f fp.FP, own cutoffs) {
+	s.scopes.Update(f, func(e table.Entry, there bool) table.Entry {
+		if there {
+			own = decodeCutoffs(&e).join(own)
+		}
+		own.encode(&e)
+		return e
+	})
 }
 
-// cutoffExpiry is when no session begun up to the cutoff can be within max age any more.
-func (l lifetimes) cutoffExpiry(cutoff time.Time, c *events.Common) int64 {
-	return l.lengthen(cutoff.Add(l.maxAge), c)
+// heard notes when an event was stored.
+func (s *set) heard(stored int64) {
+	if stored > s.newest.Load() {
+		s.newest.Store(stored)
+	}
 }
 
-func (l lifetimes) lengthen(end time.Time, c *events.Common) int64 {
-	return max(millis(end.Add(l.leeway)), millis(c.ExpiresAt))
+// expire forgets what ended before now and returns how many entries that was. Readers aren't held up. By a clock that is further behind the
+// events than ticks can tell apart it forgets nothing: to such a clock, what lies far ahead would look past.
+func (s *set) expire(now time.Time) int {
+	ms := millis(now)
+	if s.clock.floor(ms) < s.clock.floor(s.newest.Load())-tickPast {
+		return 0
+	}
+	over := func(m uint64) bool { return s.clock.past(meta(m).expires(), ms) }
+	return s.sessions.Expire(over) + s.scopes.Expire(over)
 }
+
+// forgetPositions forgets where events lie, for a stream that counts anew.
+func (s *set) forgetPositions() {
+	forget := func(m uint64) uint64 { return m &^ posMask }
+	s.sessions.Rewrite(forget)
+	s.scopes.Rewrite(forget)
+}
+
+// size returns the number of sessions, and of users, devices, clients and tenants with cutoffs.
+func (s *set) size() (sessions, scopes int) { return s.sessions.Len(), s.scopes.Len() }

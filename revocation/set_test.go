@@ -9,15 +9,20 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/curfewhq/curfew/events"
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
+	"github.com/curfewhq/curfew/revocation/internal/table"
 )
+
+// testKey is the key of fingerprints of all sets in these tests, so that their digests can be compared.
+var testKey = [16]byte{1, 2, 3}
 
 var keepDefaults = lifetimes{maxAge: DefaultMaxAge, leeway: DefaultLeeway}
 
 // setOf returns a set that has applied the events in that order, at positions 1, 2, 3 ….
-func setOf(list ...events.Event) *mapSet {
-	m := newMapSet(keepDefaults)
+func setOf(list ...events.Event) *set {
+	m := newSet(keepDefaults, testKey)
 	for i, e := range list {
-		m.apply(e, uint64(i+1))
+		m.apply(e, uint64(i+1), time.Time{})
 	}
 	return m
 }
@@ -31,15 +36,15 @@ func TestSetEqualsModel(t *testing.T) {
 		list := genEvents.Draw(t, "events")
 		m, set := modelOf(list...), setOf(list...)
 		for _, s := range genSessions.Draw(t, "sessions") {
-			by, revoked := set.lookup(s)
+			by, revoked := set.lookup(&s)
 			want, ids := m.scope(s)
-			if revoked != (want != "") || Scope(by.scope) != want {
+			if revoked != (want != "") || by.scope != want {
 				t.Fatalf("%+v: revoked %t by scope %q, want scope %q", s, revoked, by.scope, want)
 			}
 			if !revoked {
 				continue
 			}
-			named := list[by.position-1].Meta()
+			named := list[by.pos-1].Meta()
 			if !slices.Contains(ids, named.ID) {
 				t.Fatalf("%+v: event %s is named and doesn't end it, want one of %v", s, named.ID, ids)
 			}
@@ -62,9 +67,9 @@ func TestSetIsAJoin(t *testing.T) {
 			t.Fatal("another order gives another digest")
 		}
 		for _, s := range genSessions.Draw(t, "sessions") {
-			x, inA := a.lookup(s)
-			y, inB := b.lookup(s)
-			x.position, y.position = 0, 0
+			x, inA := a.lookup(&s)
+			y, inB := b.lookup(&s)
+			x.pos, y.pos = 0, 0
 			if inA != inB || x != y {
 				t.Fatalf("%+v: %+v in one order, %+v in another", s, x, y)
 			}
@@ -73,14 +78,12 @@ func TestSetIsAJoin(t *testing.T) {
 }
 
 // merged joins sets entry by entry, with what apply joins an event by.
-func merged(sets ...*mapSet) *mapSet {
-	m := newMapSet(keepDefaults)
+func merged(sets ...*set) *set {
+	m := newSet(keepDefaults, testKey)
 	for _, other := range sets {
-		for k, by := range other.sessions {
-			m.addSession(k, by)
-		}
-		for k, cs := range other.scopes {
-			m.scopes[k] = m.scopes[k].join(cs)
+		for i := range table.Shards {
+			other.sessions.Each(i, func(e table.Entry) { m.joinSession(e.FP, meta(e.Meta)) })
+			other.scopes.Each(i, func(e table.Entry) { m.joinCutoffs(e.FP, decodeCutoffs(&e)) })
 		}
 	}
 	return m
@@ -90,19 +93,19 @@ func merged(sets ...*mapSet) *mapSet {
 func TestMergeIsApplyAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := genEvents.Draw(t, "events")
-		a, b := newMapSet(keepDefaults), newMapSet(keepDefaults)
+		a, b := newSet(keepDefaults, testKey), newSet(keepDefaults, testKey)
 		for i, e := range list {
 			// Each goes to one of them, or to both.
 			where := rapid.IntRange(0, 2).Draw(t, "where")
 			if where != 1 {
-				a.apply(e, uint64(i+1))
+				a.apply(e, uint64(i+1), time.Time{})
 			}
 			if where != 0 {
-				b.apply(e, uint64(i+1))
+				b.apply(e, uint64(i+1), time.Time{})
 			}
 		}
 		want := setOf(list...).digest()
-		for name, m := range map[string]*mapSet{
+		for name, m := range map[string]*set{
 			"a and b": merged(a, b), "b and a": merged(b, a), "again": merged(merged(a, b), b, a), "grouped otherwise": merged(a, merged(b, a)),
 		} {
 			if m.digest() != want {
@@ -117,12 +120,12 @@ func TestSetIsMonotone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := genEvents.Draw(t, "events")
 		sessions := genSessions.Draw(t, "sessions")
-		set := newMapSet(keepDefaults)
+		set := newSet(keepDefaults, testKey)
 		over := map[int]bool{}
 		for i, e := range list {
-			set.apply(e, uint64(i+1))
+			set.apply(e, uint64(i+1), time.Time{})
 			for j, s := range sessions {
-				_, revoked := set.lookup(s)
+				_, revoked := set.lookup(&s)
 				if over[j] && !revoked {
 					t.Fatalf("%+v was revoked until %+v", s, e)
 				}
@@ -138,31 +141,47 @@ func TestCutoffsOfAKeyAreTheModelsAndBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := genEvents.Draw(t, "events")
 		m, set := modelOf(list...), setOf(list...)
-		total := 0
-		for k, cs := range set.scopes {
-			for _, sid := range []string{"", "nobody's", "a", "b", "ab", "user-a", "a/user", "user", "1a", "default", "ü"} {
+		keys := map[key]bool{}
+		for _, e := range list {
+			if _, cut := events.Cutoff(e); cut {
+				keys[key{e.Meta().Tenant, e.Kind(), e.Target()}] = true
+			}
+		}
+		for k := range keys {
+			cs := set.cutoffsOf(k)
+			if cs == nil {
+				t.Fatalf("no cutoff of %q is kept", k)
+			}
+			for _, sid := range []string{"nobody's", "a", "b", "ab", "user-a", "a/user", "user", "1a", "default", "ü"} {
 				at, found := m.latestCutoff(k, sid)
-				if c := cs.answer(sid); c.exists() != found || found && c.at != at {
+				if c := cs.answer(set.hash.Sum(fp.Session, k.tenant, sid).FP()); c.exists() != found || found && c.at != at {
 					t.Fatalf("cutoff of %q for session %q is %+v, want %d, %t", k, sid, c, at, found)
 				}
 			}
-			if want := m.lastKept(k); cs.expires != want {
-				t.Fatalf("%q expires at %d, want %d: when the last of its events does", k, cs.expires, want)
+			want := m.lastKept(k)
+			if set.clock.past(cs.expires, want) || !set.clock.past(cs.expires, want+2*set.clock.ms) {
+				t.Fatalf("%q doesn't expire in the two ticks after %d, when the last of its events does", k, want)
 			}
-			if cs.size() > 1+len(cs.except) || len(cs.spared) != len(cs.except) {
-				t.Fatalf("%d cutoffs of %q with %d exceptions", cs.size(), k, len(cs.except))
+			if len(cs.spared) != len(cs.except) {
+				t.Fatalf("%d cutoffs of %q with %d exceptions", len(cs.spared), k, len(cs.except))
 			}
-			total += cs.size()
 		}
-		if _, cutoffs := set.size(); cutoffs != total {
-			t.Fatalf("size says %d cutoffs, want %d", cutoffs, total)
-		}
-		for _, e := range list {
-			if _, cut := events.Cutoff(e); cut && set.scopes[key{e.Meta().Tenant, e.Kind(), e.Target()}] == nil {
-				t.Fatalf("no cutoff of %+v is kept", e)
-			}
+		if _, scopes := set.size(); scopes != len(keys) {
+			t.Fatalf("size says %d cutoffs, want %d", scopes, len(keys))
 		}
 	})
+}
+
+// cutoffsOf returns what is held of a key, or nil.
+func (s *set) cutoffsOf(k key) (found *cutoffs) {
+	want := s.hash.Sum(kindOf(k.kind), k.tenant, k.id).FP()
+	s.scopes.Each(fp.Shard(want.First), func(e table.Entry) {
+		if e.FP == want {
+			cs := decodeCutoffs(&e)
+			found = &cs
+		}
+	})
+	return found
 }
 
 // Whoever may publish can log one user out but for others again and again, each time with other exceptions. What is kept, and so what the
@@ -176,20 +195,24 @@ func TestCutoffsOfOneUserDoNotGrow(t *testing.T) {
 		"to and fro":          func(i int) time.Duration { return time.Duration(i*7919%n) * time.Millisecond },
 	} {
 		t.Run(name, func(t *testing.T) {
-			set := newMapSet(keepDefaults)
+			set := newSet(keepDefaults, testKey)
 			for i := range n {
 				except := make([]string, events.MaxExcept)
 				for j := range except {
 					// Some are excepted by many events.
 					except[j] = fmt.Sprint("s", j, "-", i/(1+j*j))
 				}
-				set.apply(everywhere(i, epoch.Add(at(i)), except...), uint64(i+1))
-				if sessions, cutoffs := set.size(); sessions+cutoffs > 1+events.MaxExcept {
-					t.Fatalf("%d cutoffs and %d sessions after %d events, want at most %d", cutoffs, sessions, i+1, 1+events.MaxExcept)
+				set.apply(everywhere(i, epoch.Add(at(i)), except...), uint64(i+1), time.Time{})
+				if sessions, scopes := set.size(); sessions != 0 || scopes != 1 {
+					t.Fatalf("%d sessions and %d users after %d events of one user", sessions, scopes, i+1)
 				}
 			}
-			if cs := set.scopes[key{events.DefaultTenant, events.KindUser, "ada"}]; cap(cs.except) > 2*events.MaxExcept || cap(cs.spared) > 2*events.MaxExcept {
-				t.Errorf("%d and %d places for %d exceptions", cap(cs.except), cap(cs.spared), events.MaxExcept)
+			cs := set.cutoffsOf(key{events.DefaultTenant, events.KindUser, "ada"})
+			if len(cs.except) > events.MaxExcept || len(cs.spared) > events.MaxExcept {
+				t.Errorf("%d and %d places for %d exceptions", len(cs.except), len(cs.spared), events.MaxExcept)
+			}
+			if words := set.scopes.Words(); words > 10_000 {
+				t.Errorf("%d words are held for one user", words)
 			}
 		})
 	}
@@ -225,7 +248,7 @@ func TestExpiryNeverForgetsWhatIsStillNeeded(t *testing.T) {
 				continue
 			}
 			s.AuthTime = begun[s.ID]
-			_, revoked := set.lookup(s)
+			_, revoked := set.lookup(&s)
 			if m.mustEnd(s, now.Add(time.Millisecond)) && !revoked {
 				t.Fatalf("%+v is forgotten at %v", s, now)
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 )
 
 // sink is what the feed writes to.
@@ -18,6 +19,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		return 0, fmt.Errorf("%w: the stream keeps events for %v, but max age is %v and leeway %v: lengthen the stream's retention to %v or shorten max age",
 			ErrRetention, h.Retention, r.cfg.MaxAge, r.cfg.Leeway, need)
 	}
+	r.adopt(h.HashKey)
 	after := r.position.Load()
 	r.mu.Lock()
 	// A stream that was made anew, or put back to an earlier state, counts its positions anew: what we had applied says nothing about
@@ -31,6 +33,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		r.synced.Store(false)
 		r.fresh.forget()
 		r.position.Store(0)
+		r.set.Load().forgetPositions()
 		after = 0
 	}
 	r.head.Store(h.Last)
@@ -38,10 +41,19 @@ func (s *sink) Begin(h Head) (uint64, error) {
 	return after, nil
 }
 
+// adopt makes key the key of fingerprints, if there is one and nothing is held by another key yet. Fingerprints can't be told what they were made of:
+// a replica that holds some keeps its key for life. That costs it the comparison of digests, and snapshots by the other key.
+func (r *Replica) adopt(key [fp.KeySize]byte) {
+	old := r.set.Load()
+	if sessions, scopes := old.size(); key != [fp.KeySize]byte{} && key != old.hash.Key() && sessions+scopes == 0 {
+		r.set.Store(newSet(r.lifetimes(), key))
+	}
+}
+
 func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
 	// The event's own time is a publisher's clock and says nothing about the stream's, so it isn't heard.
-	r.set.apply(e, p.Position)
+	r.set.Load().apply(e, p.Position, p.Stored)
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
 	r.mu.Lock()

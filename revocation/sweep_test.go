@@ -29,9 +29,9 @@ func TestSweepWithClockJumps(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			expired := 0
 			r, sink := bare(Config{MaxAge: maxAge, Leeway: leeway, Hooks: Hooks{Expired: func(n int) { expired += n }}})
-			sink.Event(Place{Position: 1}, everywhere(1, begun))
+			sink.Event(Place{1, now, now}, everywhere(1, begun))
 			// A publisher's clock that is far ahead says nothing about the stream's.
-			sink.Event(Place{Position: 2}, sessionOut(2, "another", now.Add(1000*time.Hour)))
+			sink.Event(Place{2, now, now}, sessionOut(2, "another", now.Add(1000*time.Hour)))
 			if tt.stream >= 0 {
 				sink.Beat(Place{3, now.Add(tt.stream), now})
 			}
@@ -40,7 +40,7 @@ func TestSweepWithClockJumps(t *testing.T) {
 			if tt.forgotten {
 				want = 1
 			}
-			if _, cutoffs := r.set.size(); cutoffs != 1-want || expired != want {
+			if sessions, cutoffs := r.set.Load().size(); sessions != 1 || cutoffs != 1-want || expired != want {
 				t.Errorf("%d cutoffs are left and %d expired, want %d forgotten", cutoffs, expired, want)
 			}
 			// Our clock is now what it was before the sweep: set back, where the sweep's was later.

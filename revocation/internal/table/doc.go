@@ -1,0 +1,32 @@
+// Package table holds fingerprints and a few words beside each, without a pointer for the garbage collector to follow, and lets any number of
+// goroutines look for them without a lock while one writes.
+//
+// # Layout
+//
+// A table has 1,024 shards, chosen by the fingerprint's first bits. Each shard is one allocation of words: first a tag word for each group of
+// seven slots, then the slots, then what doesn't fit into whole words.
+//
+//	tag word      | overflow | tag 6 | tag 5 | tag 4 | tag 3 | tag 2 | tag 1 | tag 0 |
+//	slot, word 0  | second half of the fingerprint                           64 bits |
+//	slot, word 1  | rest of the first half  14 bits | meta                   50 bits |
+//	slot, word 2  | extra, in tables that have it                            64 bits |
+//	half          | home, by which the group is chosen                       32 bits |
+//
+// Shard (10 bits), tag (8), home (32), rest (14) and second half (64) are the whole fingerprint: 128 bits are compared. A search begins at the
+// group that home names and ends at the first group that no entry had to pass over, which its overflow count tells. Most searches for what
+// isn't there read one tag word and nothing else, and eight neighbouring groups share a cache line.
+//
+// # Readers and the writer
+//
+// Within one allocation nothing ever moves. An insertion writes the slot, then the overflow counts, then the tag; a deletion clears the tag, then the
+// counts. What a reader may see of a slot that is used anew is caught by comparing: it finds an entry only if all 110 bits of the slot are its
+// own. To grow or to shrink, the writer fills another allocation and puts it in the place of the first; readers end their search in the
+// one in which they began it, which changes no more.
+//
+// Writers of one shard take its lock; readers never do.
+//
+// # Records
+//
+// An entry of a table with extra words may have a record: some words more, in an arena that belongs to the same allocation and only grows, until the
+// shard is filled anew. A record is never changed, so that a reader who has found its offset in the extra word may go on reading it.
+package table

@@ -1,0 +1,181 @@
+package table
+
+import (
+	"sync"
+	"sync/atomic"
+
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
+)
+
+// Shards is how many shards a table has.
+const Shards = 1 << fp.ShardBits
+
+// Table is a table of fingerprints. Make one with New. Probe and what follows from it are for any goroutine; all else takes the lock of a
+// shard for as long as it works on it.
+type Table struct {
+	stride int
+	// blocks: shard → what readers search.
+	blocks [Shards]atomic.Pointer[block]
+	shards [Shards]shard
+	n      atomic.Int64
+}
+
+// shard is what only writers of a shard need.
+type shard struct {
+	mu sync.Mutex
+	// n counts the entries; used is up to where the arena is written, and live how many of its words belong to entries.
+	n, used, live int
+}
+
+// New returns an empty table. With extra each entry has a word of its own beside meta, and may have a record.
+func New(extra bool) *Table {
+	t := &Table{stride: 2}
+	if extra {
+		t.stride = 3
+	}
+	empty := &block{mem: make([]uint64, 1), groups: 1, stride: t.stride, slots: 1, halves: 1}
+	for i := range t.blocks {
+		t.blocks[i].Store(empty)
+	}
+	return t
+}
+
+// Len returns the number of entries.
+func (t *Table) Len() int { return int(t.n.Load()) }
+
+// Words returns how many words the table has allocated. It reads shard after shard.
+func (t *Table) Words() int {
+	n := 0
+	for i := range t.blocks {
+		b := t.blocks[i].Load()
+		n += len(b.mem) + len(b.arena)
+	}
+	return n
+}
+
+// Probe is a search under way: its first tag word has been asked for. Whoever looks for several things makes all probes before the first Find,
+// so that the memory answers them side by side. The zero value finds nothing.
+type Probe struct {
+	block  *block
+	group  uint64
+	word   uint64
+	digest fp.Digest
+}
+
+// Probe begins a search.
+func (t *Table) Probe(d fp.Digest) Probe {
+	b := t.blocks[fp.Shard(d.First)].Load()
+	group := b.home(fp.Home(d.First))
+	return Probe{block: b, group: group, word: atomic.LoadUint64(&b.mem[group]), digest: d}
+}
+
+// Find ends a search in a table without extra words.
+func (p *Probe) Find() (meta uint64, ok bool) {
+	if p.block == nil {
+		return 0, false
+	}
+	_, meta, ok = p.block.find(&p.digest, p.group, p.word)
+	return meta, ok
+}
+
+// FindExtra ends a search in a table with extra words. The record is nil if the entry has none, and must not be changed.
+//
+// The extra word is read before meta's last reading, and written after it: a reader may hold the meta of a later event than the extra word's,
+// never of an earlier one.
+func (p *Probe) FindExtra() (meta, extra uint64, record []uint64, ok bool) {
+	if p.block == nil {
+		return 0, 0, nil, false
+	}
+	b := p.block
+	slot, _, ok := b.find(&p.digest, p.group, p.word)
+	for ok {
+		extra = atomic.LoadUint64(b.word(slot, 2))
+		var again int
+		again, meta, ok = b.find(&p.digest, p.group, atomic.LoadUint64(&b.mem[p.group]))
+		if ok && again == slot {
+			return meta, extra &^ offsetMask, b.record(extra), true
+		}
+		// The entry has expired meanwhile, and the slot may have been given to another.
+		slot = again
+	}
+	return 0, 0, nil, false
+}
+
+// OffsetBits is how many low bits of an extra word say where the entry's record lies. They are the table's.
+const (
+	OffsetBits = 22
+	offsetMask = 1<<OffsetBits - 1
+)
+
+// record returns the record that an extra word points to: its first word tells its length.
+func (b *block) record(extra uint64) []uint64 {
+	at := int(extra & offsetMask)
+	if at == 0 {
+		return nil
+	}
+	n := int(b.arena[at-1])
+	return b.arena[at : at+n]
+}
+
+// Update changes one entry: change is given what is there, or an entry without anything but its fingerprint, and returns what shall be there. The entry
+// that it is given is its to keep, but for the record's words. It reports whether the entry is new.
+func (t *Table) Update(f fp.FP, change func(old Entry, there bool) Entry) (inserted bool) {
+	i := fp.Shard(f.First)
+	s := &t.shards[i]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := t.blocks[i].Load()
+	old := Entry{FP: f}
+	slot, there := b.search(f)
+	if there {
+		old = b.entry(i, slot)
+	}
+	e := change(old, there)
+	switch {
+	case !there:
+		t.add(i, s, &e)
+		t.n.Add(1)
+	case e.Meta != old.Meta || e.Extra != old.Extra || !sameRecord(e.Record, old.Record):
+		t.replace(i, s, slot, &old, &e)
+	}
+	return !there
+}
+
+func sameRecord(a, b []uint64) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// search is find for the writer.
+func (b *block) search(f fp.FP) (slot int, ok bool) {
+	tag, rest, home := fp.Tag(f.First), fp.Rest(f.First), fp.Home(f.First)
+	group := b.home(home)
+	for range b.groups {
+		word := b.mem[group]
+		for m := matches(word, tag); m != 0; m &= m - 1 {
+			slot := slotOf(group, m)
+			if *b.word(slot, 1)>>MetaBits == rest && b.half(slot) == home && *b.word(slot, 0) == f.Second {
+				return slot, true
+			}
+		}
+		if word>>56 == 0 {
+			break
+		}
+		group = b.next(group)
+	}
+	return 0, false
+}
+
+// entry returns what a slot of shard i holds.
+func (b *block) entry(i, slot int) Entry {
+	w1 := *b.word(slot, 1)
+	tag := b.mem[slot/perGroup] >> (8 * (uint(slot) % perGroup)) & 0xff
+	e := Entry{
+		FP:   fp.FP{First: fp.Join(i, tag, b.half(slot), w1>>MetaBits), Second: *b.word(slot, 0)},
+		Meta: w1 & metaMask,
+	}
+	if b.stride > 2 {
+		extra := *b.word(slot, 2)
+		e.Extra, e.Record = extra&^offsetMask, b.record(extra)
+	}
+	return e
+}

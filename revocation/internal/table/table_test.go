@@ -1,0 +1,236 @@
+package table
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
+)
+
+var hasher = fp.New([fp.KeySize]byte{1}, "default")
+
+func digest(n int) fp.Digest { return hasher.Sum(fp.Session, "default", fmt.Sprint(n)) }
+
+// near returns fingerprints of few shards, groups and tags, so that they get into each other's way: home, tag and the rest are drawn from small numbers.
+var near = rapid.Custom(func(t *rapid.T) fp.Digest {
+	d := digest(rapid.IntRange(0, 30).Draw(t, "after"))
+	shard := rapid.IntRange(0, 1).Draw(t, "shard")
+	tag := rapid.SampledFrom([]uint64{1, 2, 3, 254, 255}).Draw(t, "tag")
+	home := rapid.SampledFrom([]uint64{0, 1, 1 << 31, 1<<32 - 1}).Draw(t, "home")
+	rest := rapid.SampledFrom([]uint64{0, 1, 1<<14 - 1}).Draw(t, "rest")
+	d.First = fp.Join(shard, tag, home, rest)
+	return d
+})
+
+type want struct {
+	meta, extra uint64
+	record      []uint64
+}
+
+func set(t *Table, f fp.FP, w want) bool {
+	return t.Update(f, func(old Entry, _ bool) Entry {
+		old.Meta, old.Extra = w.meta, w.extra
+		if !slices.Equal(old.Record, w.record) {
+			old.Record = w.record
+		}
+		return old
+	})
+}
+
+// A table is a map from fingerprints, whatever is done to it.
+func TestTableEqualsMap(t *testing.T) {
+	for _, extra := range []bool{false, true} {
+		t.Run(fmt.Sprint("extra ", extra), func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { tableEqualsMap(t, extra) })
+		})
+	}
+}
+
+func tableEqualsMap(t *rapid.T, extra bool) {
+	table, model := New(extra), map[fp.FP]want{}
+	digests := map[fp.FP]fp.Digest{}
+	var known []fp.Digest
+	draw := func() fp.Digest {
+		if n := len(known); n > 0 && rapid.IntRange(0, 1).Draw(t, "again") == 0 {
+			return known[rapid.IntRange(0, n-1).Draw(t, "which")]
+		}
+		d := near.Draw(t, "digest")
+		digests[d.FP()], known = d, append(known, d)
+		return d
+	}
+	for range rapid.IntRange(1, 300).Draw(t, "steps") {
+		switch rapid.IntRange(0, 20).Draw(t, "step") {
+		case 0:
+			bit := rapid.Uint64Range(0, 7).Draw(t, "bits")
+			over := func(meta uint64) bool { return meta&7 == bit }
+			n := table.Expire(over)
+			for f, w := range model {
+				if over(w.meta) {
+					delete(model, f)
+					n--
+				}
+			}
+			if n != 0 {
+				t.Fatalf("Expire removed %d too many", n)
+			}
+		case 1:
+			table.Rewrite(func(meta uint64) uint64 { return meta + 8 })
+			for f, w := range model {
+				w.meta = (w.meta + 8) & metaMask
+				model[f] = w
+			}
+		default:
+			d := draw()
+			w := want{meta: rapid.Uint64Range(0, metaMask).Draw(t, "meta")}
+			if extra {
+				w.extra = rapid.Uint64().Draw(t, "extra") &^ offsetMask
+				if n := rapid.IntRange(0, 40).Draw(t, "record"); n > 0 {
+					w.record = rapid.SliceOfN(rapid.Uint64(), n, n).Draw(t, "words")
+				}
+			}
+			_, there := model[d.FP()]
+			if inserted := set(table, d.FP(), w); inserted == there {
+				t.Fatalf("inserted %t, but it was there: %t", inserted, there)
+			}
+			model[d.FP()] = w
+		}
+	}
+	for range 50 {
+		draw()
+	}
+	check(t, table, model, digests)
+}
+
+func check(t *rapid.T, table *Table, model map[fp.FP]want, digests map[fp.FP]fp.Digest) {
+	if table.Len() != len(model) {
+		t.Fatalf("%d entries, want %d", table.Len(), len(model))
+	}
+	for f, d := range digests {
+		w, there := model[f]
+		var got want
+		var ok bool
+		p := table.Probe(d)
+		if table.stride > 2 {
+			got.meta, got.extra, got.record, ok = p.FindExtra()
+		} else {
+			got.meta, ok = p.Find()
+		}
+		if ok != there || got.meta != w.meta || got.extra != w.extra || !slices.Equal(got.record, w.record) {
+			t.Fatalf("%x: %t %+v, want %t %+v", f, ok, got, there, w)
+		}
+	}
+	for i := range Shards {
+		table.Each(i, func(e Entry) {
+			w, there := model[e.FP]
+			if !there || e.Meta != w.meta || e.Extra != w.extra || !slices.Equal(e.Record, w.record) || fp.Shard(e.FP.First) != i {
+				t.Fatalf("Each has %+v, want %t %+v", e, there, w)
+			}
+			delete(model, e.FP)
+		})
+	}
+	if len(model) > 0 {
+		t.Fatalf("Each left out %v", model)
+	}
+}
+
+// The usual way to find a zero byte flags a byte of 1 above a true match, here an empty slot above the tag 1, and an empty slot may hold what was deleted.
+func TestMatchesIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var word uint64
+		tags := rapid.SliceOfN(rapid.SampledFrom([]uint64{0, 1, 2, 127, 128, 129, 254, 255}), perGroup, perGroup).Draw(t, "tags")
+		for i, tag := range tags {
+			word |= tag << (8 * i)
+		}
+		word |= rapid.Uint64Range(0, 255).Draw(t, "overflow") << 56
+		tag := rapid.SampledFrom([]uint64{0, 1, 2, 127, 128, 129, 254, 255}).Draw(t, "tag")
+		var want uint64
+		for i := range tags {
+			if tags[i] == tag {
+				want |= 0x80 << (8 * i)
+			}
+		}
+		if got := matches(word, tag); got != want {
+			t.Fatalf("matches(%x, %d) = %x, want %x", word, tag, got, want)
+		}
+	})
+}
+
+// What Fill lays out at once is what Update lays out one by one.
+func TestFill(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	one, all := New(true), New(true)
+	shards := map[int][]Entry{}
+	for n := range 20_000 {
+		e := Entry{FP: digest(n).FP(), Meta: rng.Uint64() & metaMask, Extra: rng.Uint64() &^ offsetMask}
+		if n%5 == 0 {
+			e.Record = []uint64{uint64(n), 2, 3}
+		}
+		one.Update(e.FP, func(Entry, bool) Entry { return e })
+		i := fp.Shard(e.FP.First)
+		shards[i] = append(shards[i], e)
+	}
+	for i, entries := range shards {
+		if !all.Fill(i, entries) {
+			t.Fatalf("shard %d isn't empty", i)
+		}
+	}
+	if all.Fill(fp.Shard(digest(1).First), nil) {
+		t.Error("Fill has put entries into a shard that isn't empty")
+	}
+	if one.Len() != all.Len() {
+		t.Fatalf("%d and %d entries", one.Len(), all.Len())
+	}
+	for n := range 40_000 {
+		p, q := one.Probe(digest(n)), all.Probe(digest(n))
+		m1, x1, r1, ok1 := p.FindExtra()
+		m2, x2, r2, ok2 := q.FindExtra()
+		if ok1 != (n < 20_000) || ok1 != ok2 || m1 != m2 || x1 != x2 || !slices.Equal(r1, r2) {
+			t.Fatalf("%d: %x %x %x %t and %x %x %x %t", n, m1, x1, r1, ok1, m2, x2, r2, ok2)
+		}
+	}
+}
+
+// Overflow counts that have reached their end stay there, and searches still find everything and still end.
+func TestManyOfOneHome(t *testing.T) {
+	table := New(false)
+	const n = 3000
+	at := func(i int) fp.Digest {
+		d := digest(i)
+		d.First = fp.Join(7, uint64(i%255)+1, 1<<31, uint64(i)>>8)
+		return d
+	}
+	for i := range n {
+		set(table, at(i).FP(), want{meta: uint64(i)})
+	}
+	for i := range 2 * n {
+		p := table.Probe(at(i))
+		if meta, ok := p.Find(); ok != (i < n) || ok && meta != uint64(i) {
+			t.Fatalf("%d: %d, %t", i, meta, ok)
+		}
+	}
+	if gone := table.Expire(func(meta uint64) bool { return meta != 5 }); gone != n-1 {
+		t.Errorf("%d are gone, want %d", gone, n-1)
+	}
+	p := table.Probe(at(5))
+	if meta, ok := p.Find(); !ok || meta != 5 {
+		t.Errorf("%d, %t", meta, ok)
+	}
+	if b := table.blocks[7].Load(); len(b.mem) > words(2, 2) {
+		t.Errorf("%d words are kept for one entry", len(b.mem))
+	}
+}
+
+// Nothing of a zero Probe is read.
+func TestZeroProbeFindsNothing(t *testing.T) {
+	var p Probe
+	if _, ok := p.Find(); ok {
+		t.Error("Find has found something")
+	}
+	if _, _, _, ok := p.FindExtra(); ok {
+		t.Error("FindExtra has found something")
+	}
+}
