@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,17 +58,7 @@ func check(cmd *cobra.Command, r *remote, q gate.Question) error {
 			return err
 		}
 	} else {
-		fmt.Fprint(out, v.State)
-		switch v.State {
-		case "revoked":
-			fmt.Fprintf(out, ": by %s (%s), at %s", v.Scope, v.Reason, v.At.Format(time.RFC3339Nano))
-			if v.Event != "" {
-				fmt.Fprintf(out, ", event %s", v.Event)
-			}
-		case "undetermined":
-			fmt.Fprintf(out, ": %s", v.Cause)
-		}
-		fmt.Fprintf(out, " [position %d, proof %.1f s old]\n", v.Position, v.StalenessMS/1000)
+		fmt.Fprintln(out, sentence(v))
 	}
 	switch v.State {
 	case "active":
@@ -76,4 +67,27 @@ func check(cmd *cobra.Command, r *remote, q gate.Question) error {
 		return coded(exitRevoked)
 	}
 	return coded(exitUndetermined)
+}
+
+// sentence tells a verdict to people, in one line.
+func sentence(v gate.Verdict) string {
+	var b strings.Builder
+	b.WriteString(v.State)
+	switch v.State {
+	case "revoked":
+		fmt.Fprintf(&b, ": by %s (%s)", v.Scope, v.Reason)
+		if v.At != nil {
+			fmt.Fprintf(&b, ", at %s", v.At.Format(time.RFC3339Nano))
+		}
+		switch {
+		case v.Event != "":
+			fmt.Fprintf(&b, ", event %s at position %d", v.Event, v.EventPosition)
+		case v.EventPosition > 0:
+			fmt.Fprintf(&b, ", event at position %d, which can't be read now", v.EventPosition)
+		}
+	case "undetermined":
+		fmt.Fprintf(&b, ": %s", v.Cause)
+	}
+	fmt.Fprintf(&b, " [position %d, proof %.1f s old]", v.Position, v.StalenessMS/1000)
+	return b.String()
 }

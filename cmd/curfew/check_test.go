@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/publisher"
@@ -35,9 +36,32 @@ func TestCheckTellsTheStateByItsExitCode(t *testing.T) {
 			if v.State != c.state || code != c.code {
 				t.Errorf("got %s and exit code %d, want %s and %d", v.State, code, c.state, c.code)
 			}
-			if c.state == "revoked" && v.Event != receipt.ID {
-				t.Errorf("got event %s, want %s", v.Event, receipt.ID)
+			if c.state == "revoked" && (v.Event != receipt.ID || v.EventPosition != receipt.Position || v.At == nil) {
+				t.Errorf("got event %s of %v at %d, want %s at %d", v.Event, v.At, v.EventPosition, receipt.ID, receipt.Position)
 			}
 		})
+	}
+}
+
+// What a verdict doesn't hold isn't made up, nor does it stop the command.
+func TestCheckSentence(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	for _, c := range []struct {
+		v    gate.Verdict
+		want string
+	}{
+		{gate.Verdict{State: "active", Position: 7, StalenessMS: 250}, "active [position 7, proof 0.2 s old]"},
+		{gate.Verdict{State: "undetermined", Cause: "replica is stale", Position: 7, StalenessMS: 20_000}, "undetermined: replica is stale [position 7, proof 20.0 s old]"},
+		{gate.Verdict{State: "revoked", Scope: "user", Reason: "admin", EventPosition: 5, Event: "e-1", At: &at, Position: 7},
+			"revoked: by user (admin), at 2026-01-02T03:04:05.678Z, event e-1 at position 5 [position 7, proof 0.0 s old]"},
+		{gate.Verdict{State: "revoked", Scope: "user", Reason: "admin", EventPosition: 5, Position: 7},
+			"revoked: by user (admin), event at position 5, which can't be read now [position 7, proof 0.0 s old]"},
+		{gate.Verdict{State: "revoked", Scope: "max_age", Reason: "max_age", At: &at, Position: 7},
+			"revoked: by max_age (max_age), at 2026-01-02T03:04:05.678Z [position 7, proof 0.0 s old]"},
+		{gate.Verdict{State: "revoked", Scope: "user", Reason: "admin", Position: 7}, "revoked: by user (admin) [position 7, proof 0.0 s old]"},
+	} {
+		if got := sentence(c.v); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
 	}
 }

@@ -162,7 +162,7 @@ func (c *conn) admit(ctx context.Context, s revocation.Session) {
 	d := c.svc.cfg.Replica.Check(s)
 	switch d.State {
 	case revocation.Revoked:
-		c.svc.signOut(c, d, c.svc.eventOf(ctx, d))
+		c.svc.show(c, c.svc.noticeAt(ctx, s, d))
 		return
 	case revocation.Undetermined:
 		c.end(tab.CloseOverloaded, "can't tell now")

@@ -40,9 +40,9 @@ func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
 		c.pinged.Store(now)
 		c.send(ping)
 	}
-	// A revocation is left to applied, which knows its message.
+	// A revocation is left to applied, which knows its event.
 	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && d.Scope == revocation.ScopeMaxAge {
-		s.signOut(c, d, nil)
+		s.show(c, s.noticeOf(e.Session, d))
 	}
 }
 

@@ -195,7 +195,8 @@ func rightConns(t *testing.T, seed uint64) {
 	}
 }
 
-// A replay that ends a session tells its open tab nothing. The next event that concerns the tab does, and names what ended the session.
+// A replay that ends a session tells its open tab nothing. The next event that concerns the tab does: if it ends the session too, it is told, and
+// otherwise no event is.
 func TestReplayedThenTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
@@ -203,17 +204,22 @@ func TestReplayedThenTold(t *testing.T) {
 		for _, sid := range []string{"s1", "s2", "s3"} {
 			tabs[sid] = watch(g.open(who("ann", sid)))
 		}
-		replayed := sessionRevoked(who("ann", "s2"), "long ago")
-		replayed.Replay = "incident-7"
-		g.publish(replayed)
-		e := &events.UserLoggedOutEverywhere{Common: common("bye"), User: "ann", Cutoff: time.Now()}
+		for _, sid := range []string{"s2", "s3"} {
+			replayed := sessionRevoked(who("ann", sid), "long ago")
+			replayed.Replay = "incident-7"
+			g.publish(replayed)
+		}
+		e := &events.UserLoggedOutEverywhere{Common: common("bye"), User: "ann", Cutoff: time.Now(), Except: []string{"s3"}}
 		g.publish(e)
 		synctest.Wait()
-		replayed.ReasonUser = "" // it isn't at hand
-		for sid, want := range map[string]events.Event{"s1": e, "s2": replayed, "s3": e} {
-			if diff := cmp.Diff(logoutOf(want), tabs[sid].take()); diff != "" {
+		for sid, want := range map[string][]string{"s1": logoutOf(e), "s2": logoutOf(e), "s3": {"logout unknown session", "closed 4501"}} {
+			if diff := cmp.Diff(want, tabs[sid].take()); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", sid, diff)
 			}
+		}
+		// No event was shown to the tab that was told of none.
+		if diff := cmp.Diff([]string{e.ID, e.ID}, g.shown); diff != "" {
+			t.Errorf("shown (-want +got):\n%s", diff)
 		}
 	})
 }
@@ -322,29 +328,39 @@ func TestTrap24NoTabKicksAnother(t *testing.T) {
 	})
 }
 
-// Trap 25: a tab that was offline when its session ended learns it when it comes back.
+// Trap 25: a tab that was offline when its session ended learns it when it comes back. What it is told of the event is read by position, where
+// another event may lie after the stream was put back: nothing of that one is told.
 func TestTrapOfflineTab(t *testing.T) {
+	type read = func(context.Context, uint64) (events.Event, error)
+	holds := func(e events.Event) func(*rig) read {
+		return func(*rig) read { return func(context.Context, uint64) (events.Event, error) { return e, nil } }
+	}
+	changed := func(change func(*events.SessionRevoked)) func(*rig) read {
+		e := sessionRevoked(who("ann", "s1"), "not yours")
+		change(e)
+		return holds(e)
+	}
 	for _, c := range []struct {
 		name    string
-		eventAt func(g *rig) func(context.Context, uint64) (events.Event, error)
-		message string
+		eventAt func(g *rig) read
+		told    bool
 	}{
-		{"with its message", func(g *rig) func(context.Context, uint64) (events.Event, error) { return g.eventAt }, "bye"},
-		{"whose event can't be read", func(*rig) func(context.Context, uint64) (events.Event, error) {
+		{"with its message", func(g *rig) read { return g.eventAt }, true},
+		{"whose event can't be read", func(*rig) read {
 			return func(context.Context, uint64) (events.Event, error) { return nil, errors.New("gone") }
-		}, ""},
-		{"whose position holds another event", func(*rig) func(context.Context, uint64) (events.Event, error) {
-			return func(context.Context, uint64) (events.Event, error) {
-				return sessionRevoked(who("bob", "s2"), "not yours"), nil
-			}
-		}, ""},
-		{"while reading events hangs", func(*rig) func(context.Context, uint64) (events.Event, error) {
+		}, false},
+		{"whose position holds another person's event", changed(func(e *events.SessionRevoked) { e.Session, e.User = "s2", "bob" }), false},
+		{"whose position holds another tenant's event", changed(func(e *events.SessionRevoked) { e.Tenant = "beta" }), false},
+		{"whose position holds an event for another reason", changed(func(e *events.SessionRevoked) { e.Reason = events.ReasonCompromised }), false},
+		{"whose position holds a replay", changed(func(e *events.SessionRevoked) { e.Replay = "incident-7" }), false},
+		{"whose position holds an event of another scope", holds(&events.TenantLoggedOut{Common: common("not yours"), Cutoff: time.Now().AddDate(200, 0, 0)}), false},
+		{"while reading events hangs", func(*rig) read {
 			return func(ctx context.Context, _ uint64) (events.Event, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-		}, ""},
-		{"without EventAt", func(*rig) func(context.Context, uint64) (events.Event, error) { return nil }, ""},
+		}, false},
+		{"without EventAt", func(*rig) read { return nil }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -358,13 +374,19 @@ func TestTrapOfflineTab(t *testing.T) {
 				text := g.ticket(s) // issued while the session was alive
 				e := sessionRevoked(s, "bye")
 				g.publish(e)
-				e.ReasonUser = c.message
 				conn := g.pipe()
 				hello(t, conn, text)
 				got := watch(conn)
 				pass(2 * time.Second)
-				if diff := cmp.Diff(logoutOf(e), got.take()); diff != "" {
+				want, shown := []string{"logout unknown session", "closed 4501"}, []string(nil)
+				if c.told {
+					want, shown = logoutOf(e), []string{e.ID}
+				}
+				if diff := cmp.Diff(want, got.take()); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(shown, g.shown); diff != "" {
+					t.Errorf("events that count as shown (-want +got):\n%s", diff)
 				}
 			})
 		})

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,7 +16,6 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/revocation"
-	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
 
 // Revocations race connects (trap 8): whatever the order, each tab gets its notice and 4501; ready, if at all, before it.
@@ -47,72 +46,52 @@ func TestTrapRegisterCheckReady(t *testing.T) {
 	eventually(t, "no conn is left", func() bool { return g.svc.Open() == 0 })
 }
 
-// Trap 8 without a race: while the replica is applying an event, a check waits for it, so a conn that is in the hub then was registered before it
-// was checked.
+// Trap 8 without a race: the session is revoked when its check has been answered and before anything has come of the answer. A conn that was
+// registered before it was checked is told; one that is registered afterwards would never be.
 func TestTrap8RegistersBeforeItChecks(t *testing.T) {
-	feed := holdingFeed{Feed: revocationtest.New(), applying: make(chan struct{}), release: make(chan struct{})}
-	feed.AutoBeat(time.Second)
-	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
-	if err != nil {
-		t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := who("ann", "s1")
+		e := sessionRevoked(s, "bye")
+		late := &lateReplica{}
+		g := newRig(t, func(cfg *Config) {
+			late.Replica = cfg.Replica
+			cfg.Replica = late
+		})
+		// Its turn comes after the gateway's, which has been told by then.
+		told := make(chan struct{})
+		defer g.replica.OnApplied(func(revocation.Applied) { close(told) })()
+		var answered revocation.State
+		late.between = func(d revocation.Decision) {
+			answered = d.State
+			g.feed.Publish(e)
+			<-told
+		}
+		conn := g.pipe()
+		hello(t, conn, g.ticket(s))
+		got := watch(conn)
+		synctest.Wait()
+		if answered != revocation.Active {
+			t.Fatalf("the check was answered with %v: this test shows nothing", answered)
+		}
+		if diff := cmp.Diff(logoutOf(e), got.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// lateReplica lets something happen between its first answer and what is made of it.
+type lateReplica struct {
+	Replica
+	between func(revocation.Decision)
+	begun   atomic.Bool
+}
+
+func (r *lateReplica) Check(s revocation.Session) revocation.Decision {
+	d := r.Replica.Check(s)
+	if r.begun.CompareAndSwap(false, true) {
+		r.between(d)
 	}
-	t.Cleanup(func() { _ = replica.Close() })
-	release := sync.OnceFunc(func() { close(feed.release) })
-	g := newRig(t, func(cfg *Config) { cfg.Replica = replica })
-	t.Cleanup(release) // before the gateway is stopped, which waits for the conn
-	s := who("ann", "s1")
-	conn, text := g.pipe(), g.ticket(s)
-	feed.Publish(&events.DeviceLoggedOut{Common: common(""), Device: "held", Cutoff: time.Now()})
-	within(t, feed.applying, "delivering")
-	hello(t, conn, text)
-	eventually(t, "the conn is registered while its check waits", func() bool { return g.svc.hub.Len() == 1 })
-	checked := make(chan struct{})
-	go func() { replica.Check(s); close(checked) }()
-	select {
-	case <-checked:
-		t.Error("a check doesn't wait for the event: this test shows nothing any more")
-	case <-time.After(20 * time.Millisecond):
-	}
-	feed.Publish(sessionRevoked(s, "bye"))
-	release()
-	if err := toldInOrder(t.Context(), conn); err != nil {
-		t.Error(err)
-	}
-}
-
-// holdingFeed delivers logouts of devices as heldEvents.
-type holdingFeed struct {
-	*revocationtest.Feed
-	applying, release chan struct{}
-}
-
-func (f holdingFeed) Follow(ctx context.Context, sink revocation.Sink) error {
-	return f.Feed.Follow(ctx, holdingSink{sink, f})
-}
-
-type holdingSink struct {
-	revocation.Sink
-	feed holdingFeed
-}
-
-func (s holdingSink) Event(p revocation.Place, e events.Event) {
-	if _, ok := e.(*events.DeviceLoggedOut); ok {
-		e = &heldEvent{Event: e, feed: s.feed}
-	}
-	s.Sink.Event(p, e)
-}
-
-// heldEvent is an event whose target the replica learns only once the feed is released. It asks while it keeps others from the set of what is over.
-type heldEvent struct {
-	events.Event
-	feed holdingFeed
-	once sync.Once
-}
-
-func (e *heldEvent) Target() string {
-	e.once.Do(func() { close(e.feed.applying) })
-	<-e.feed.release
-	return e.Event.Target()
+	return d
 }
 
 // toldInOrder reads ready or not, any number of sessions_changed after it, the notice, and the close.

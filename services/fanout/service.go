@@ -20,7 +20,7 @@ import (
 
 // Config of the service. Fields without a note are required.
 type Config struct {
-	Replica *revocation.Replica
+	Replica Replica
 	Keys    *access.Store
 	// UsedTickets is the bucket that all gateways share; its entries must live longer than TicketLifetime.
 	UsedTickets jetstream.KeyValue
@@ -29,7 +29,8 @@ type Config struct {
 	// AllowedOrigins are compared whole: scheme, host and port. A request with another Origin is refused; one without any, as a program sends it,
 	// is not, for its ticket is what it has to show.
 	AllowedOrigins []string
-	// EventAt reads the event that ended a session that comes back; nil leaves the notice without its message.
+	// EventAt reads the event at a position of the ledger, to tell a session that comes back what ended it; nil leaves the notice without its
+	// message and its id.
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)
 	// Heartbeat is how often an idle conn is pinged; after 2.5 times as long without a frame it is given up. Zero means 25 s.
 	Heartbeat time.Duration
@@ -52,6 +53,15 @@ type Config struct {
 	// OnShown is told of each event whose notice a tab has acknowledged; it may be nil and must not block.
 	OnShown func(event string, outcome tab.Outcome)
 }
+
+// Replica is what the gateway asks; a [*revocation.Replica] is one.
+type Replica interface {
+	Check(revocation.Session) revocation.Decision
+	OnApplied(func(revocation.Applied)) (stop func())
+	MaxAge() time.Duration
+}
+
+var _ Replica = (*revocation.Replica)(nil)
 
 // Service is the gateway. Make it with New, run it with Run, and drain it before it ends.
 type Service struct {
@@ -150,23 +160,19 @@ func (s *Service) applied(a revocation.Applied) {
 		return
 	}
 	users := map[string]struct{}{a.Event.UserID(): {}}
-	// One notice serves all conns that are told the same.
-	var of reference
-	var last notice
+	told := newNotice(a.Event)
 	for _, e := range s.hub.Affected(a.Event) {
 		d := s.cfg.Replica.Check(e.Session)
 		if d.State != revocation.Revoked {
 			continue
 		}
-		if told := (reference{d.Scope, d.Reason, d.EventPosition}); told != of {
-			var by *events.Common
-			if d.EventPosition == a.Position {
-				by = meta
-			}
-			of, last = told, newNotice(d, by)
+		n := told
+		if !revocation.Ends(a.Event, e.Session) {
+			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
+			n = s.noticeOf(e.Session, d)
 		}
 		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
-		if s.show(e.Value, last) {
+		if s.show(e.Value, n) {
 			users[e.Session.User] = struct{}{}
 		}
 	}
@@ -180,48 +186,43 @@ func (s *Service) applied(a revocation.Applied) {
 	}
 }
 
-// reference is what a decision tells of the event that ends a session.
-type reference struct {
-	scope    revocation.Scope
-	reason   events.Reason
-	position uint64
-}
-
 // notice is an encoded logout notice and its id, which the tab acknowledges.
 type notice struct {
 	id    string
 	frame []byte
 }
 
-// newNotice returns a notice of a decision and its event, without a frame if it can't be encoded. Without an event, as for max age, the notice
-// says what the decision does.
-func newNotice(d revocation.Decision, by *events.Common) notice {
-	id, scope, message, at := noticeNoEvent, string(d.Scope), "", time.Now()
-	if by != nil {
-		id, message, at = by.ID, by.ReasonUser, by.Time
-	}
-	if d.Scope == revocation.ScopeMaxAge {
-		// No event ends it, and to the tab it is its own session that is over.
-		id, scope = noticeMaxAge, string(revocation.ScopeSession)
-	}
-	frame, err := tab.EncodeLogout(tab.Logout{
-		ID: id, Scope: scope, Reason: string(d.Reason), Message: message, At: at.UTC().Format("2006-01-02T15:04:05.000Z"),
-	})
-	if err != nil {
-		return notice{id: id}
-	}
-	return notice{id: id, frame: text(frame)}
+const (
+	// noticeMaxAge is the id of the notice that a session has reached max age, which no event tells.
+	noticeMaxAge = "max_age"
+	// noticeNoEvent is the id of a notice whose event isn't at hand.
+	noticeNoEvent = "unknown"
+)
+
+// newNotice returns the notice of an event.
+func newNotice(e events.Event) notice {
+	c := e.Meta()
+	return encode(tab.Logout{ID: c.ID, Scope: string(e.Kind()), Reason: string(c.Reason), Message: c.ReasonUser}, c.Time)
 }
 
-// noticeMaxAge is the id of the notice that a session has reached max age.
-const noticeMaxAge = "max_age"
+// noticeOf returns the notice of a decision alone: of max age, or of an event that isn't at hand, about which it tells no more than the decision.
+func (s *Service) noticeOf(session revocation.Session, d revocation.Decision) notice {
+	if d.Scope == revocation.ScopeMaxAge {
+		// To the tab it is its own session that is over.
+		l := tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(d.Reason)}
+		return encode(l, session.AuthTime.Add(s.cfg.Replica.MaxAge()))
+	}
+	return encode(tab.Logout{ID: noticeNoEvent, Scope: string(d.Scope), Reason: string(d.Reason)}, time.Now())
+}
 
-// noticeNoEvent is the id of a notice whose event can't be read.
-const noticeNoEvent = "unknown"
-
-// signOut tells a conn that its session is over.
-func (s *Service) signOut(c *conn, d revocation.Decision, by *events.Common) {
-	s.show(c, newNotice(d, by))
+// encode returns a notice without a frame if it can't be encoded.
+func encode(l tab.Logout, at time.Time) notice {
+	l.At = at.UTC().Format("2006-01-02T15:04:05.000Z")
+	frame, err := tab.EncodeLogout(l)
+	if err != nil {
+		return notice{id: l.ID}
+	}
+	return notice{id: l.ID, frame: text(frame)}
 }
 
 // show queues the notice, and reports whether it is the conn's first.
@@ -237,18 +238,19 @@ func (s *Service) show(c *conn, n notice) bool {
 	return true
 }
 
-// eventOf returns the event of a session that ended earlier, or nil.
-func (s *Service) eventOf(ctx context.Context, d revocation.Decision) *events.Common {
+// noticeAt returns the notice of a session that ended earlier, with what its event says if that can be read.
+func (s *Service) noticeAt(ctx context.Context, session revocation.Session, d revocation.Decision) notice {
 	if s.cfg.EventAt == nil || d.EventPosition == 0 {
-		return nil
+		return s.noticeOf(session, d)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	e, err := s.cfg.EventAt(ctx, d.EventPosition)
-	if err != nil || e.Meta().Reason != d.Reason {
-		return nil
+	// After the stream was put back another event may lie there, which may be another person's. And browsers aren't told of replays.
+	if err != nil || !d.NamedBy(e, session) || e.Meta().Replay != "" {
+		return s.noticeOf(session, d)
 	}
-	return e.Meta()
+	return newNotice(e)
 }
 
 func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, error) {

@@ -19,11 +19,15 @@ const MaxBatch = 1000
 // Verdict answers one question.
 type Verdict struct {
 	State string `json:"state"`
-	// Scope, Reason, Event and At are there for a revoked session.
-	Scope  string     `json:"scope,omitempty"`
-	Reason string     `json:"reason,omitempty"`
-	Event  string     `json:"event,omitempty"`
-	At     *time.Time `json:"at,omitempty"`
+	// Scope and Reason are there for a revoked session.
+	Scope  string `json:"scope,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// EventPosition is where the event that ends a revoked session lies in the stream. It is missing for max age, and where the replica
+	// doesn't know it.
+	EventPosition uint64 `json:"event_position,omitempty"`
+	// Event is that event's id and At its time. Both are missing where it couldn't be read in a moment. For max age At is when it was reached.
+	Event string     `json:"event,omitempty"`
+	At    *time.Time `json:"at,omitempty"`
 	// Cause says why a session is undetermined.
 	Cause    string `json:"cause,omitempty"`
 	Position uint64 `json:"position"`
@@ -33,7 +37,7 @@ type Verdict struct {
 
 func verdict(d revocation.Decision) Verdict {
 	v := Verdict{
-		State: d.State.String(), Scope: string(d.Scope), Reason: string(d.Reason), Position: d.Position,
+		State: d.State.String(), Scope: string(d.Scope), Reason: string(d.Reason), EventPosition: d.EventPosition, Position: d.Position,
 		StalenessMS: float64(d.Staleness.Microseconds()) / 1000,
 	}
 	if d.Staleness < 0 {
@@ -46,11 +50,49 @@ func verdict(d revocation.Decision) Verdict {
 	return v
 }
 
+// answered is a session of the key's tenant and the answer about it.
+type answered struct {
+	session  revocation.Session
+	decision revocation.Decision
+}
+
 // ask checks one session of the key's tenant.
-func (s *Service) ask(tenant string, q Question) revocation.Decision {
-	d := s.cfg.Replica.CheckWith(q.session(tenant), q.require())
+func (s *Service) ask(tenant string, q Question) answered {
+	session := q.session(tenant)
+	d := s.cfg.Replica.CheckWith(session, q.require())
 	s.count(d)
-	return d
+	return answered{session, d}
+}
+
+// verdicts tells the answers, with the events behind them as far as they can be read in a moment.
+func (s *Service) verdicts(ctx context.Context, all []answered) []Verdict {
+	var positions []uint64
+	for _, a := range all {
+		if p := a.decision.EventPosition; p > 0 {
+			positions = append(positions, p)
+		}
+	}
+	read := s.ledger.read(ctx, positions)
+	told := make([]Verdict, len(all))
+	for i, a := range all {
+		told[i] = verdict(a.decision)
+		if a.decision.Scope == revocation.ScopeMaxAge {
+			at := a.session.AuthTime.Add(s.cfg.Replica.MaxAge()).UTC()
+			told[i].At = &at
+			continue
+		}
+		e, ok := read[a.decision.EventPosition]
+		switch {
+		case !ok:
+		case a.decision.NamedBy(e, a.session):
+			at := e.Meta().Time.UTC()
+			told[i].Event, told[i].At = e.Meta().ID, &at
+		default:
+			// The stream was put back, and another event lies there, which may be another person's: nothing of it is told.
+			s.ledger.forget(a.decision.EventPosition)
+		}
+	}
+	return told
 }
 
 func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
@@ -96,11 +138,12 @@ func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.catchUp(r, latest)
-	verdicts := make([]Verdict, len(batch))
+	all := make([]answered, len(batch))
 	key, _ := access.KeyFrom(r.Context())
 	for i, q := range batch {
-		verdicts[i] = verdict(s.ask(key.Tenant, q))
+		all[i] = s.ask(key.Tenant, q)
 	}
+	verdicts := s.verdicts(r.Context(), all)
 	if array {
 		problem.JSON(w, http.StatusOK, map[string]any{"decisions": verdicts})
 		return
@@ -137,9 +180,10 @@ func (s *Service) handleCheckOne(w http.ResponseWriter, r *http.Request) {
 	q.Position = max(q.Position, position)
 	s.catchUp(r, q.Position)
 	key, _ := access.KeyFrom(r.Context())
-	d := s.ask(key.Tenant, q)
+	a := s.ask(key.Tenant, q)
+	d, v := a.decision, s.verdicts(r.Context(), []answered{a})[0]
 	if d.State == revocation.Active {
-		problem.JSON(w, http.StatusOK, verdict(d))
+		problem.JSON(w, http.StatusOK, v)
 		return
 	}
 	p := fromSDK(revocationhttp.Answer(d))
@@ -149,7 +193,7 @@ func (s *Service) handleCheckOne(w http.ResponseWriter, r *http.Request) {
 		p = problem.New(http.StatusUnprocessableEntity, p.Code, "The question lacks what its answer depends on, or has it wrong; cause says what.")
 		s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
 	}
-	p.WriteBody(w, refusal{p, verdict(d)})
+	p.WriteBody(w, refusal{p, v})
 }
 
 // refusal holds the members of a problem and of a verdict side by side.

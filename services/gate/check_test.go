@@ -33,7 +33,7 @@ func TestCheckOneStates(t *testing.T) {
 			want: "Unauthorized\nCache-Control: no-store\nContent-Type: application/problem+json\n" +
 				`Www-Authenticate: Bearer error="invalid_token", error_description="The session is over"` + "\n" +
 				`{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The session is over: sign in again.","code":"session_revoked",` +
-				`"retry":false,"state":"revoked","scope":"session","reason":"user_logout","event":"` + eventID + `","at":"2000-01-01T00:00:00Z","position":2,"staleness_ms":0}`,
+				`"retry":false,"state":"revoked","scope":"session","reason":"user_logout","event_position":2,"event":"` + eventID + `","at":"2000-01-01T00:00:00Z","position":2,"staleness_ms":0}`,
 		},
 		{
 			name: "past max age", query: "session=laptop&user=ada&auth_time=1999-12-01T00:00:00Z", state: "revoked",

@@ -2,13 +2,16 @@ package gate_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +120,7 @@ type rig struct {
 	replica *revocation.Replica
 	metrics *telemetry.Metrics
 	mux     *http.ServeMux
+	ledger  *stored
 	// logged is what the gate has logged; read it when nothing is under way.
 	logged *bytes.Buffer
 }
@@ -138,10 +142,10 @@ func newRig(t testing.TB, keys apiKeys, change func(*gate.Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = jwt.Close() })
-	g := &rig{keys: keys, feed: feed, replica: replica, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), mux: http.NewServeMux(), logged: &bytes.Buffer{}}
+	g := &rig{keys: keys, feed: feed, replica: replica, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), mux: http.NewServeMux(), ledger: &stored{}, logged: &bytes.Buffer{}}
 	log := logrus.New()
 	log.SetOutput(g.logged)
-	cfg := gate.Config{Replica: replica, Keys: keys.store, JWT: jwt, Metrics: g.metrics, Log: log}
+	cfg := gate.Config{Replica: replica, Keys: keys.store, JWT: jwt, EventAt: g.ledger.eventAt, Metrics: g.metrics, Log: log}
 	if change != nil {
 		change(&cfg)
 	}
@@ -176,10 +180,79 @@ func pass(d time.Duration) {
 func (g *rig) publish(t testing.TB, e events.Event) uint64 {
 	t.Helper()
 	position := g.feed.Publish(e)
+	g.ledger.put(position, e)
 	if err := g.replica.WaitFor(t.Context(), position); err != nil {
 		t.Fatal(err)
 	}
 	return position
+}
+
+// stored is what can be read by position: the events that publish has stored.
+type stored struct {
+	mu sync.Mutex
+	at map[uint64]events.Event
+	// reads are the positions that were asked for.
+	reads []uint64
+	// block, if not nil, makes reading wait for it or for the end of its ctx.
+	block chan struct{}
+	// reading is how many read now, and most how many did at once.
+	reading, most int
+}
+
+func (s *stored) put(position uint64, e events.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at == nil {
+		s.at = map[uint64]events.Event{}
+	}
+	s.at[position] = e
+}
+
+func (s *stored) eventAt(ctx context.Context, position uint64) (events.Event, error) {
+	s.mu.Lock()
+	s.reads = append(s.reads, position)
+	s.reading++
+	s.most = max(s.most, s.reading)
+	e, block := s.at[position], s.block
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reading--
+	}()
+	if block != nil {
+		select {
+		case <-block:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if e == nil {
+		return nil, errors.New("no event there")
+	}
+	return e, nil
+}
+
+// hang makes reading hang, or lets it go on.
+func (s *stored) hang(hang bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hang {
+		s.block = make(chan struct{})
+		return
+	}
+	close(s.block)
+	s.block = nil
+}
+
+// take returns the positions that were read since the last call.
+func (s *stored) take() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reads := s.reads
+	s.reads = nil
+	slices.Sort(reads)
+	return reads
 }
 
 func common(tenant string) events.Common {
@@ -241,6 +314,9 @@ func (g *rig) forward(t testing.TB, token string) *httptest.ResponseRecorder {
 type reply struct {
 	State     string  `json:"state"`
 	Scope     string  `json:"scope"`
+	Event     string  `json:"event"`
+	EventPos  uint64  `json:"event_position"`
+	At        string  `json:"at"`
 	Cause     string  `json:"cause"`
 	Code      string  `json:"code"`
 	Position  uint64  `json:"position"`

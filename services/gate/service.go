@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -23,13 +25,17 @@ type Config struct {
 	JWT *revocationhttp.JWT
 	// DangerouslyFailOpen passes callers of forward-auth whose session is undetermined because the replica is stale.
 	DangerouslyFailOpen bool
-	Metrics             *telemetry.Metrics
-	Log                 logrus.FieldLogger
+	// EventAt reads the event at a position of the ledger, and returns soon after ctx has ended. The answers about revoked sessions tell its id
+	// and time; nil leaves both out.
+	EventAt func(ctx context.Context, position uint64) (events.Event, error)
+	Metrics *telemetry.Metrics
+	Log     logrus.FieldLogger
 }
 
 // Service is the gate. Make it with New and close it.
 type Service struct {
-	cfg Config
+	cfg    Config
+	ledger *ledger
 	// forward is nil where forward-auth isn't configured.
 	forward *revocationhttp.Middleware
 	// failOpenLog and keysLog let one line a second into the log.
@@ -51,7 +57,7 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, failOpenLog: rate.Sometimes{Interval: time.Second}, keysLog: rate.Sometimes{Interval: time.Second}}
+	s := &Service{cfg: cfg, ledger: newLedger(cfg.EventAt), failOpenLog: rate.Sometimes{Interval: time.Second}, keysLog: rate.Sometimes{Interval: time.Second}}
 	if cfg.JWT == nil {
 		return s, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/config"
@@ -33,6 +35,7 @@ func TestContract(t *testing.T) {
 		for _, x := range slices.Concat(r.revocations(), r.checks(t), r.others()) {
 			t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
 		}
+		t.Run("event of a check", r.testEvent)
 		t.Run("keys", r.testKeys)
 		t.Run("follow", r.testFollow)
 		t.Run("conns", r.testConns)
@@ -187,6 +190,62 @@ func (r *rig) others() []exchange {
 	}...)
 }
 
+// testEvent revokes a session, and finds the event in the answers about it.
+func (r *rig) testEvent(t *testing.T) {
+	want := r.revoke(t, "told")
+	if diff := cmp.Diff(want, r.checkRevoked(t, want.Position)); diff != "" {
+		t.Errorf("the check tells of another event (-revoked +checked):\n%s", diff)
+	}
+	body := r.do(t, exchange{method: "POST", path: "/v1/check", body: `[{"session":"told"},{"session":"alive"}]`, auth: r.full, status: 200})
+	var batch struct{ Decisions []verdict }
+	if err := json.Unmarshal(body, &batch); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]told{want, {}}, []told{batch.Decisions[0].told(), batch.Decisions[1].told()}); diff != "" {
+		t.Errorf("the batch tells of other events (-revoked +checked):\n%s", diff)
+	}
+}
+
+// told is an event, as a receipt or an answer about a session tells it.
+type told struct {
+	ID       string
+	Time     time.Time
+	Position uint64
+}
+
+type verdict struct {
+	State, Event string
+	At           time.Time
+	Position     uint64 `json:"event_position"`
+}
+
+func (v verdict) told() told { return told{v.Event, v.At, v.Position} }
+
+// revoke revokes a session.
+func (r *rig) revoke(t *testing.T, session string) told {
+	t.Helper()
+	var made told
+	body := r.do(t, exchange{method: "POST", path: "/v1/revocations", body: `{"scope":"session","session":"` + session + `"}`, auth: r.full, status: 200})
+	if err := json.Unmarshal(body, &made); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// checkRevoked asks for the session told once the gate has got to a position, and returns what the answer tells of the event.
+func (r *rig) checkRevoked(t *testing.T, position uint64) told {
+	t.Helper()
+	body := r.do(t, exchange{
+		method: "GET", path: "/v1/check?session=told&dangerously_allow_missing=user,auth_time", auth: r.full,
+		header: []string{"Curfew-Position", fmt.Sprint(position)}, status: 401, code: "session_revoked",
+	})
+	var v verdict
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v.told()
+}
+
 func (r *rig) testKeys(t *testing.T) {
 	var made struct{ ID, Key string }
 	body := r.do(t, exchange{method: "POST", path: "/v1/keys", body: `{"name":"ci","tenant":"globex","scopes":["publish","admin"]}`, auth: r.full, status: 201})
@@ -255,6 +314,9 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		c.NATS.URL, c.StalenessBudget, c.JWT = srv.URL(), time.Second, config.Default().JWT
 	}), seen)
 	r.do(t, exchange{method: "GET", path: "/v1/forward-auth", status: 503, code: "forward_auth_not_configured"})
+	// The event of the second would be read for the first time without NATS.
+	r.revoke(t, "told")
+	r.checkRevoked(t, r.revoke(t, "unread").Position)
 	srv.Stop()
 	probe := time.NewTicker(20 * time.Millisecond)
 	defer probe.Stop()
@@ -270,7 +332,8 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "log out", method: "POST", path: "/v1/users/ann/logout", body: `{"scope":"everywhere"}`, auth: r.full, status: 503, code: "not_stored"},
 		{name: "history", method: "GET", path: "/v1/revocations", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
-		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"}]`, auth: r.full, status: 200},
+		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
+		{name: "check a revoked one", method: "GET", path: "/v1/check?session=unread", auth: r.full, status: 401, code: "session_revoked"},
 		{name: "make a key", method: "POST", path: "/v1/keys", body: `{"tenant":"a","scopes":["read"]}`, auth: r.full, status: 503, code: "keys_unavailable"},
 		{name: "revoke a key", method: "DELETE", path: "/v1/keys/0123456789abcdef", auth: r.full, status: 503, code: "keys_unavailable"},
 	} {

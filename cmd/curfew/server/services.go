@@ -93,7 +93,7 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 		s.parts.Push("token keys", func(context.Context) error { return jwt.Close() })
 	}
 	svc, err := gate.New(gate.Config{
-		Replica: s.replica, Keys: s.keys, JWT: jwt, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen,
+		Replica: s.replica, Keys: s.keys, JWT: jwt, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
 	})
 	if err != nil {
