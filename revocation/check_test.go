@@ -135,7 +135,7 @@ func TestCauses(t *testing.T) {
 	})
 	t.Run("closed", func(t *testing.T) {
 		r, _ := bare(Config{})
-		close(r.closing)
+		r.closed.Store(true)
 		check(t, r, Require{}, ErrClosed)
 	})
 	t.Run("the zero state lets nobody pass", func(t *testing.T) {

@@ -43,5 +43,7 @@ func within(staleness, budget time.Duration) bool { return staleness >= 0 && sta
 // The monotonic clock stands still while a machine is suspended, and the wall clock can be set back: the larger of the two ages is
 // right in both cases, and errs towards stale when the wall clock is set forward.
 func age(t, now time.Time) time.Duration {
-	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)), 0)
+	// Sub takes the monotonic readings if both have one, and stops at the longest Duration; UnixNano is the wall clock's, and of no use for dates
+	// that are centuries away.
+	return max(now.Sub(t), time.Duration(now.UnixNano()-t.UnixNano()), 0)
 }

@@ -1,6 +1,8 @@
 package revocation
 
 import (
+	"math"
+
 	"github.com/curfewhq/curfew/events"
 	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 	"github.com/curfewhq/curfew/revocation/internal/table"
@@ -13,84 +15,145 @@ type ending struct {
 	pos    pos
 }
 
-// lookup returns the ending of a session, in the order session, user, device, client, tenant. It never locks, blocks or allocates.
-//
-// All searches are begun before the first is ended: the memory that they wait for is asked for at once.
-func (s *set) lookup(of *Session) (ending, bool) {
-	tenant := of.tenant()
-	var sid fp.Digest
-	var named, user, device, client, all table.Probe
+// search is a lookup under way.
+type search struct {
+	set *set
+	of  *Session
+	in  fp.Within
+	// session is the first half of the session's fingerprint.
+	session uint64
+}
+
+// search begins a lookup: it asks the memory for what most probably isn't in any cache. What the caller does before it asks for the ending
+// costs nothing then.
+func (s *set) search(of *Session) search {
+	q := search{set: s, of: of, in: s.hash.Within(of.tenant())}
 	if of.ID != "" {
-		sid = s.hash.Sum(fp.Session, tenant, of.ID)
-		named = s.sessions.Probe(sid)
+		q.session = q.in.First(fp.Session, of.ID)
+		s.sessions.Prefetch(q.session)
 	}
-	var begun int64
-	dated := !of.AuthTime.IsZero()
-	if dated {
-		begun = millis(of.AuthTime)
-		s.probe(&user, fp.User, begun, tenant, of.User)
-		s.probe(&device, fp.Device, begun, tenant, of.Device)
-		s.probe(&client, fp.Client, begun, tenant, of.Client)
-		s.probe(&all, fp.Tenant, begun, tenant, tenant)
+	return q
+}
+
+// lookup returns the ending of a session.
+func (s *set) lookup(of *Session) (ending, bool) {
+	q := s.search(of)
+	return q.ending()
+}
+
+// first returns the first half of the fingerprint of a part of the session, and asks the memory for its cutoffs; 0 if the part is absent, or no
+// cutoff of its kind can end a session that began then.
+func (q *search) first(kind fp.Kind, id string, begun int64) uint64 {
+	if id == "" || begun > q.set.latest[kind].Load() {
+		return 0
 	}
-	if m, ok := named.Find(); ok {
-		scope := ScopeUser
-		if meta(m).cause()&explicit != 0 {
-			scope = ScopeSession
+	first := q.in.First(kind, id)
+	q.set.scopes.Prefetch(first)
+	return first
+}
+
+// ending returns what ends the session, in the order session, user, device, client, tenant. It never locks, blocks or allocates.
+func (q *search) ending() (ending, bool) {
+	of, in := q.of, &q.in
+	begun := int64(math.MaxInt64) // after every cutoff
+	if !of.AuthTime.IsZero() {
+		begun = of.AuthTime.UnixMilli()
+	}
+	// All are asked for before the first is waited for.
+	user := q.first(fp.User, of.User, begun)
+	device := q.first(fp.Device, of.Device, begun)
+	client := q.first(fp.Client, of.Client, begun)
+	all := q.first(fp.Tenant, in.Tenant(), begun)
+	if of.ID != "" {
+		if p := q.set.sessions.Probe(q.session); !p.Misses() {
+			if by, ok := byName(&p, in.Second(fp.Session, of.ID)); ok {
+				return by, true
+			}
 		}
-		return ending{scope, reasonOf(meta(m).cause()), meta(m).pos()}, true
 	}
-	if !dated {
+	if user != 0 {
+		if by, ok := q.cutoff(user, fp.User, of.User, begun); ok {
+			return by, true
+		}
+	}
+	if device != 0 {
+		if by, ok := q.cutoff(device, fp.Device, of.Device, begun); ok {
+			return by, true
+		}
+	}
+	if client != 0 {
+		if by, ok := q.cutoff(client, fp.Client, of.Client, begun); ok {
+			return by, true
+		}
+	}
+	if all != 0 {
+		return q.cutoff(all, fp.Tenant, in.Tenant(), begun)
+	}
+	return ending{}, false
+}
+
+// byName returns what the search for a session has found.
+func byName(p *table.Probe, second uint64) (ending, bool) {
+	word, ok := p.Find(second)
+	if !ok {
 		return ending{}, false
 	}
-	if by, ok := cut(&user, ScopeUser, begun, of.ID, &sid); ok {
-		return by, true
+	m, scope := meta(word), ScopeUser
+	if m.cause()&explicit != 0 {
+		scope = ScopeSession
 	}
-	if by, ok := cut(&device, ScopeDevice, begun, "", nil); ok {
-		return by, true
-	}
-	if by, ok := cut(&client, ScopeClient, begun, "", nil); ok {
-		return by, true
-	}
-	return cut(&all, ScopeTenant, begun, "", nil)
+	return ending{scope, reasonOf(m.cause()), m.pos()}, true
 }
 
-// probe begins the search for a part of a session, unless it is absent or no cutoff of its kind can end the session.
-func (s *set) probe(p *table.Probe, kind fp.Kind, begun int64, tenant, id string) {
-	if id != "" && begun <= s.latest[kind].Load() {
-		*p = s.scopes.Probe(s.hash.Sum(kind, tenant, id))
+// cutoff returns what the cutoffs of a part of the session say of one that began then.
+func (q *search) cutoff(first uint64, kind fp.Kind, id string, begun int64) (ending, bool) {
+	p := q.set.scopes.Probe(first)
+	if p.Misses() {
+		return ending{}, false
 	}
-}
-
-// cut returns what the cutoffs that p searches for say of a session. A session without an id is nobody's exception.
-func cut(p *table.Probe, scope Scope, begun int64, id string, sid *fp.Digest) (ending, bool) {
-	m, extra, record, ok := p.FindExtra()
+	word, extra, record, ok := p.FindExtra(q.in.Second(kind, id))
 	if !ok || begun > unpackAt(extra) {
 		return ending{}, false
 	}
-	if record != nil && id != "" {
-		if i := exception(record, sid); i >= 0 {
+	// A session without an id is nobody's exception.
+	if record != nil && q.of.ID != "" {
+		if i := exception(record, q.in.Sum(fp.Session, q.of.ID)); i >= 0 {
 			c := spared(record, i)
-			return ending{scope, reasonOf(c.cause), c.pos}, c.exists() && begun <= c.at
+			return ending{scopeOf(kind), reasonOf(c.cause), c.pos}, c.exists() && begun <= c.at
 		}
 	}
-	return ending{scope, reasonOf(meta(m).cause()), meta(m).pos()}, true
+	return ending{scopeOf(kind), reasonOf(meta(word).cause()), meta(word).pos()}, true
+}
+
+func scopeOf(kind fp.Kind) Scope {
+	switch kind {
+	case fp.User:
+		return ScopeUser
+	case fp.Device:
+		return ScopeDevice
+	case fp.Client:
+		return ScopeClient
+	case fp.Tenant:
+		return ScopeTenant
+	}
+	return ScopeSession
 }
 
 // touched reports whether any cutoff exists for the session's user, device, client or tenant.
 func (s *set) touched(of *Session) bool {
-	tenant := of.tenant()
-	for _, part := range [...]struct {
-		kind fp.Kind
-		id   string
-	}{{fp.User, of.User}, {fp.Device, of.Device}, {fp.Client, of.Client}, {fp.Tenant, tenant}} {
-		if part.id == "" {
-			continue
-		}
-		p := s.scopes.Probe(s.hash.Sum(part.kind, tenant, part.id))
-		if _, _, _, ok := p.FindExtra(); ok {
-			return true
-		}
+	in := s.hash.Within(of.tenant())
+	return s.touches(&in, fp.User, of.User) || s.touches(&in, fp.Device, of.Device) || s.touches(&in, fp.Client, of.Client) ||
+		s.touches(&in, fp.Tenant, in.Tenant())
+}
+
+func (s *set) touches(in *fp.Within, kind fp.Kind, id string) bool {
+	if id == "" {
+		return false
 	}
-	return false
+	p := s.scopes.Probe(in.First(kind, id))
+	if p.Misses() {
+		return false
+	}
+	_, ok := p.Find(in.Second(kind, id))
+	return ok
 }

@@ -54,9 +54,9 @@ func spared(record []uint64, i int) cutoff {
 }
 
 // exception returns which exception a session is, or -1.
-func exception(record []uint64, sid *fp.Digest) int {
+func exception(record []uint64, sid fp.FP) int {
 	for i := range excepted(record) {
-		if record[1+2*i] == sid.First && record[2+2*i] == sid.Second() {
+		if record[1+2*i] == sid.First && record[2+2*i] == sid.Second {
 			return i
 		}
 	}

@@ -35,8 +35,9 @@ type Replica struct {
 	// fatal takes the error that no retry can mend.
 	fatal  chan error
 	cancel context.CancelFunc
-	// closing is closed by Close; done when everything that Open started has stopped.
+	// closing is closed by Close, and closed is set before; done is closed when everything that Open started has stopped.
 	closing chan struct{}
+	closed  atomic.Bool
 	done    chan struct{}
 	once    sync.Once
 
@@ -114,6 +115,7 @@ func (r *Replica) lifetimes() lifetimes { return lifetimes{maxAge: r.cfg.MaxAge,
 // nil and may be called any number of times, but not from a hook or a watcher, for which it would wait.
 func (r *Replica) Close() error {
 	r.once.Do(func() {
+		r.closed.Store(true)
 		close(r.closing)
 		r.cancel()
 	})
@@ -210,26 +212,36 @@ func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 // The order is the contract's: a revocation of the session, cutoffs of user, device, client and tenant, max age. These hold even when the
 // replica is stale. Only then does it matter what the replica can't know.
 func (r *Replica) CheckWith(s Session, q Require) Decision {
+	search := r.set.Load().search(&s)
 	now := time.Now()
 	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
 	d := Decision{Position: r.position.Load(), Staleness: r.fresh.staleness(now)}
-	set := r.set.Load()
-	if by, ok := set.lookup(&s); ok {
+	if by, ok := search.ending(); ok {
 		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
 		return d
 	}
-	if !s.AuthTime.IsZero() {
-		if end := s.AuthTime.Round(0).Add(r.cfg.MaxAge); !r.oldest(now).Before(end) {
-			d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
-			return d
-		}
+	if r.pastMaxAge(s.AuthTime, now) {
+		d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
+		return d
 	}
-	if d.Cause = r.unknown(s, q, d, now, synced); d.Cause == nil {
+	if d.Cause = r.unknown(&s, &q, &d, now, synced); d.Cause == nil {
 		d.State = Active
 	}
 	return d
+}
+
+// pastMaxAge reports whether a session with that auth time has reached max age. Seconds decide nearly always, and cost less than times.
+func (r *Replica) pastMaxAge(authTime, now time.Time) bool {
+	if authTime.IsZero() {
+		return false
+	}
+	latest := max(now.Unix(), (r.swept.Load()-r.cfg.Leeway.Milliseconds())/1000)
+	if latest-authTime.Unix() < int64(r.cfg.MaxAge/time.Second)-1 {
+		return false
+	}
+	return !r.oldest(now).Before(authTime.Round(0).Add(r.cfg.MaxAge))
 }
 
 // oldest returns the time by which max age is judged: now, or later if entries were forgotten by a later clock. What has been forgotten
@@ -246,7 +258,7 @@ func (r *Replica) oldest(now time.Time) time.Time {
 }
 
 // unknown returns why the replica can't vouch for s, or nil.
-func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synced bool) error {
+func (r *Replica) unknown(s *Session, q *Require, d *Decision, now time.Time, synced bool) error {
 	budget := r.cfg.StalenessBudget
 	if q.MaxStaleness > 0 {
 		budget = min(budget, q.MaxStaleness)
@@ -256,9 +268,9 @@ func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synce
 		return ErrMissingSession
 	case s.User == "" && !q.DangerouslyAllowMissingUser:
 		return ErrMissingUser
-	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.Load().touched(&s)):
+	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.Load().touched(s)):
 		return ErrMissingAuthTime
-	case s.AuthTime.After(now.Add(r.cfg.Leeway)):
+	case s.AuthTime.Unix() >= now.Unix() && s.AuthTime.After(now.Add(r.cfg.Leeway)):
 		return ErrAuthTimeInFuture
 	case r.isClosed():
 		return ErrClosed
@@ -272,14 +284,7 @@ func (r *Replica) unknown(s Session, q Require, d Decision, now time.Time, synce
 	return nil
 }
 
-func (r *Replica) isClosed() bool {
-	select {
-	case <-r.closing:
-		return true
-	default:
-		return false
-	}
-}
+func (r *Replica) isClosed() bool { return r.closed.Load() }
 
 // WaitFor blocks until the replica has applied the stream up to position, and returns nil; or until ctx ends or the replica is closed,
 // and returns why. Presenting the position that a publish answered with makes any replica know of that publish ("read your logout").

@@ -82,18 +82,23 @@ func (s *set) apply(e events.Event, position uint64, stored time.Time) {
 	s.addCutoffs(kindOf(e.Kind()), c.Tenant, e.Target(), own)
 }
 
+func (s *set) fingerprint(kind fp.Kind, tenant, id string) fp.FP {
+	in := s.hash.Within(tenant)
+	return in.Sum(kind, id)
+}
+
 // fingerprints returns those of sessions, sorted and without repetition.
 func (s *set) fingerprints(tenant string, sids []string) []fp.FP {
-	fps := make([]fp.FP, len(sids))
+	fps, in := make([]fp.FP, len(sids)), s.hash.Within(tenant)
 	for i, sid := range sids {
-		fps[i] = s.hash.Sum(fp.Session, tenant, sid).FP()
+		fps[i] = in.Sum(fp.Session, sid)
 	}
 	slices.SortFunc(fps, fp.FP.Compare)
 	return slices.Compact(fps)
 }
 
 func (s *set) addSession(tenant, sid string, m meta) {
-	s.joinSession(s.hash.Sum(fp.Session, tenant, sid).FP(), m)
+	s.joinSession(s.fingerprint(fp.Session, tenant, sid), m)
 }
 
 func (s *set) joinSession(f fp.FP, m meta) {
@@ -108,7 +113,7 @@ func (s *set) joinSession(f fp.FP, m meta) {
 
 func (s *set) addCutoffs(kind fp.Kind, tenant, id string, own cutoffs) {
 	s.raise(kind, own.top.at)
-	s.joinCutoffs(s.hash.Sum(kind, tenant, id).FP(), own)
+	s.joinCutoffs(s.fingerprint(kind, tenant, id), own)
 }
 
 // raise notes a cutoff's time, before the cutoff is there, so that no reader who looks for it passes it over.

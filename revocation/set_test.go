@@ -154,7 +154,7 @@ func TestCutoffsOfAKeyAreTheModelsAndBounded(t *testing.T) {
 			}
 			for _, sid := range []string{"nobody's", "a", "b", "ab", "user-a", "a/user", "user", "1a", "default", "ü"} {
 				at, found := m.latestCutoff(k, sid)
-				if c := cs.answer(set.hash.Sum(fp.Session, k.tenant, sid).FP()); c.exists() != found || found && c.at != at {
+				if c := cs.answer(set.fingerprint(fp.Session, k.tenant, sid)); c.exists() != found || found && c.at != at {
 					t.Fatalf("cutoff of %q for session %q is %+v, want %d, %t", k, sid, c, at, found)
 				}
 			}
@@ -174,7 +174,7 @@ func TestCutoffsOfAKeyAreTheModelsAndBounded(t *testing.T) {
 
 // cutoffsOf returns what is held of a key, or nil.
 func (s *set) cutoffsOf(k key) (found *cutoffs) {
-	want := s.hash.Sum(kindOf(k.kind), k.tenant, k.id).FP()
+	want := s.fingerprint(kindOf(k.kind), k.tenant, k.id)
 	s.scopes.Each(fp.Shard(want.First), func(e table.Entry) {
 		if e.FP == want {
 			cs := decodeCutoffs(&e)

@@ -7,5 +7,5 @@
 // Whoever doesn't know the key can't choose ids whose fingerprints fall together, neither to slow a table down nor to be taken for somebody else.
 // That is all that it protects: a key that leaks forges nothing.
 //
-// The first 64 bits are enough to look for most ids that aren't there, so the other 64 are computed only when they are asked for ([Digest.Second]).
+// The first 64 bits are enough to look for most ids that aren't there, so the other 64 are computed only when they are needed ([Within.Second]).
 package fingerprint

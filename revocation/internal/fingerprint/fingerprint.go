@@ -1,5 +1,7 @@
 package fingerprint
 
+import "encoding/binary"
+
 // Kind is what an id names. The numbers are part of the fingerprint and so of snapshots: they never change.
 type Kind uint8
 
@@ -22,13 +24,13 @@ type Hasher struct {
 	key   [KeySize]byte
 	begun state
 	// usual: kind → the state after the kind and the usual tenant, which is most callers' only one.
-	usual  [kinds]state
+	usual  [8]state
 	tenant string
 }
 
 // New returns a hasher. Ids of the tenant usual are hashed faster than others; that changes no fingerprint.
 func New(key [KeySize]byte, usual string) *Hasher {
-	k0, k1 := word(string(key[:]), 0), word(string(key[:]), 8)
+	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	h := &Hasher{key: key, begun: start(k0, k1), tenant: usual}
 	for kind := range kinds {
 		h.usual[kind] = h.begun.within(kind, usual)
@@ -47,12 +49,12 @@ func (s state) within(kind Kind, tenant string) state {
 		head |= uint64(tenant[i]) << (16 + 8*i)
 	}
 	s = s.absorb(head)
-	for i := n; i < len(tenant); i += 8 {
-		if len(tenant)-i >= 8 {
-			s = s.absorb(word(tenant, i))
-		} else {
-			s = s.absorb(tail(tenant, i))
+	for rest := tenant[n:]; len(rest) > 0; {
+		if len(rest) < 8 {
+			return s.absorb(tail(rest, len(rest)))
 		}
+		s = s.absorb(word(rest))
+		rest = rest[8:]
 	}
 	return s
 }
@@ -60,37 +62,43 @@ func (s state) within(kind Kind, tenant string) state {
 // prefix is how many bytes within absorbs.
 func prefix(tenant string) int { return (2 + len(tenant) + 7) &^ 7 }
 
-// Digest is a fingerprint whose second half may still have to be computed.
-type Digest struct {
-	// First is the first half, with a tag that is never 0 (see [Tag]).
-	First uint64
-	after state
+// Within hashes ids of one tenant.
+type Within struct {
+	hasher *Hasher
+	tenant string
+	usual  bool
 }
 
-// Sum returns the fingerprint of an id. A tenant is at most 255 bytes long. It doesn't allocate.
-func (h *Hasher) Sum(kind Kind, tenant, id string) Digest {
-	s := h.usual[kind]
-	if tenant != h.tenant {
-		s = h.begun.within(kind, tenant)
+// Within returns what hashes ids of a tenant, which is at most 255 bytes long.
+func (h *Hasher) Within(tenant string) Within { return Within{h, tenant, tenant == h.tenant} }
+
+// Tenant returns the tenant.
+func (w *Within) Tenant() string { return w.tenant }
+
+func (w *Within) sum(kind Kind, id string) state {
+	s := w.hasher.usual[kind&7]
+	if !w.usual {
+		s = w.hasher.begun.within(kind, w.tenant)
 	}
-	s = s.text(id, prefix(tenant)+len(id))
-	s.v2 ^= 0xee
-	s = s.squeeze()
-	return Digest{First: tagged(s.output()), after: s}
+	return s.text(id, prefix(w.tenant)+len(id))
 }
 
-// Second returns the second half.
-func (d Digest) Second() uint64 {
-	s := d.after
-	s.v1 ^= 0xdd
-	return s.squeeze().output()
+// First returns the first half of an id's fingerprint, with a tag that is never 0 (see [Tag]). It doesn't allocate.
+func (w *Within) First(kind Kind, id string) uint64 {
+	return tagged(w.sum(kind, id).output())
+}
+
+// Second returns the second half. It takes somewhat longer than the first, and computes that anew.
+func (w *Within) Second(kind Kind, id string) uint64 { return w.sum(kind, id).second() }
+
+// Sum returns both halves.
+func (w *Within) Sum(kind Kind, id string) FP {
+	s := w.sum(kind, id)
+	return FP{tagged(s.output()), s.second()}
 }
 
 // FP is a whole fingerprint.
 type FP struct{ First, Second uint64 }
-
-// FP computes what is missing.
-func (d Digest) FP() FP { return FP{d.First, d.Second()} }
 
 // Compare orders fingerprints.
 func (f FP) Compare(g FP) int {

@@ -52,6 +52,11 @@ func reference(c, d int, key [16]byte, message []byte) (uint64, uint64) {
 	return first, v[0] ^ v[1] ^ v[2] ^ v[3]
 }
 
+func sum(h *Hasher, kind Kind, tenant, id string) FP {
+	in := h.Within(tenant)
+	return in.Sum(kind, id)
+}
+
 // message is what is hashed, as doc.go says it.
 func message(kind Kind, tenant, id string) []byte {
 	m := append([]byte{byte(kind), byte(len(tenant))}, tenant...)
@@ -88,10 +93,11 @@ func TestSumIsSipHash13(t *testing.T) {
 			raw := make([]byte, length)
 			_, _ = rng.Read(raw)
 			for _, kind := range []Kind{Session, User, Device, Client, Tenant} {
-				got := h.Sum(kind, tenant, string(raw))
+				in := h.Within(tenant)
+				got := in.Sum(kind, string(raw))
 				first, second := reference(1, 3, key, message(kind, tenant, string(raw)))
-				if got.First != tagged(first) || got.Second() != second {
-					t.Fatalf("%d %q, id of %d bytes: %x %x, want %x %x", kind, tenant, length, got.First, got.Second(), tagged(first), second)
+				if want := (FP{tagged(first), second}); got != want || in.First(kind, string(raw)) != want.First || in.Second(kind, string(raw)) != want.Second {
+					t.Fatalf("%d %q, id of %d bytes: %x, want %x", kind, tenant, length, got, want)
 				}
 			}
 		}
@@ -104,9 +110,9 @@ func TestUsualTenantIsOnlyFaster(t *testing.T) {
 		key := [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "key"))
 		tenant, id := rapid.StringMatching(`[a-z0-9-]{1,63}`).Draw(t, "tenant"), rapid.String().Draw(t, "id")
 		kind := rapid.SampledFrom([]Kind{Session, User, Device, Client, Tenant}).Draw(t, "kind")
-		a, b := New(key, "default").Sum(kind, tenant, id), New(key, tenant).Sum(kind, tenant, id)
-		if a.FP() != b.FP() {
-			t.Fatalf("%x and %x", a.FP(), b.FP())
+		a, b := sum(New(key, "default"), kind, tenant, id), sum(New(key, tenant), kind, tenant, id)
+		if a != b {
+			t.Fatalf("%x and %x", a, b)
 		}
 	})
 }
@@ -125,7 +131,7 @@ func TestTrap28MessagesAreInjective(t *testing.T) {
 					t.Errorf("%s and %s are one message", what, other)
 				}
 				seen[string(message(kind, tenant, id))] = what
-				fp := h.Sum(kind, tenant, id).FP()
+				fp := sum(h, kind, tenant, id)
 				if other, twice := fps[fp]; twice {
 					t.Errorf("%s and %s have one fingerprint", what, other)
 				}
@@ -150,7 +156,7 @@ func TestPartsOfTheFirstHalf(t *testing.T) {
 // The key is what makes fingerprints unguessable: another gives others.
 func TestKeysGiveDifferentFingerprints(t *testing.T) {
 	a, b := New([16]byte{1}, "default"), New([16]byte{2}, "default")
-	if a.Sum(User, "default", "ada").FP() == b.Sum(User, "default", "ada").FP() {
+	if sum(a, User, "default", "ada") == sum(b, User, "default", "ada") {
 		t.Error("two keys give one fingerprint")
 	}
 	if a.Key() != [16]byte{1} {
@@ -162,7 +168,8 @@ func TestSumDoesNotAllocate(t *testing.T) {
 	h := New([16]byte{1}, "default")
 	var sink uint64
 	if n := testing.AllocsPerRun(100, func() {
-		sink += h.Sum(Session, "acme", "01890a5d-ac96-774b-bcce-b302099a8057").Second()
+		in := h.Within("acme")
+		sink += in.Sum(Session, "01890a5d-ac96-774b-bcce-b302099a8057").Second
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -175,14 +182,16 @@ func BenchmarkSum(b *testing.B) {
 		b.Run("first/"+tenant, func(b *testing.B) {
 			var x uint64
 			for b.Loop() {
-				x ^= h.Sum(Session, tenant, id).First
+				in := h.Within(tenant)
+				x ^= in.First(Session, id)
 			}
 			_ = x
 		})
 		b.Run("whole/"+tenant, func(b *testing.B) {
 			var x uint64
 			for b.Loop() {
-				x ^= h.Sum(Session, tenant, id).Second()
+				in := h.Within(tenant)
+				x ^= in.Sum(Session, id).Second
 			}
 			_ = x
 		})

@@ -9,6 +9,8 @@ import (
 )
 
 const (
+	// nearGroups fill a cache line with the number of groups.
+	nearGroups = 7
 	// perGroup is how many slots share a tag word.
 	perGroup = 7
 	// MetaBits is how many bits of a slot are the caller's.
@@ -24,21 +26,30 @@ const (
 	sticky = 0xff
 )
 
-// block is one allocation of a shard. Readers use it without a lock; it is written by whoever holds the shard's lock.
+// block is what a shard holds. Readers use it without a lock; it is written by whoever holds the shard's lock.
 type block struct {
-	// mem holds the tag words from 0, the slots from slots and the halves from halves.
-	mem           []uint64
-	groups        uint64
-	stride        int
-	slots, halves int
+	groups uint64
+	// near holds the tag words of a block with so few groups, in the cache line that tells how many they are.
+	near [nearGroups]uint64
+	// mem holds the tag words from 0 unless near does, the slots from slots and the halves from halves.
+	mem []uint64
 	// arena holds records. What is written is never changed; the writer knows up to where.
-	arena []uint64
+	arena         []uint64
+	slots, halves uint32
+	stride        uint8
 }
 
-// wordsPerGroup is what a pair of groups takes, halved only once the pair is complete.
+// words is how many words of mem so many groups take.
 func words(groups, stride int) int {
 	slots := groups * perGroup
-	return groups + slots*stride + (slots+1)/2
+	return tagWords(groups) + slots*stride + (slots+1)/2
+}
+
+func tagWords(groups int) int {
+	if groups <= nearGroups {
+		return 0
+	}
+	return groups
 }
 
 // newBlock returns an empty block with at least that many groups: as many as fit into the memory that the allocator gives anyway.
@@ -48,14 +59,26 @@ func newBlock(groups, stride, arena int) *block {
 	for words(groups+1, stride) <= len(mem) {
 		groups++
 	}
-	b := &block{mem: mem, groups: uint64(groups), stride: stride, slots: groups, halves: groups + groups*perGroup*stride}
+	tags := tagWords(groups)
+	b := &block{groups: uint64(groups), mem: mem, stride: uint8(stride), slots: uint32(tags), halves: uint32(tags + groups*perGroup*stride)}
 	if arena > 0 {
 		b.arena = make([]uint64, arena)
 	}
 	return b
 }
 
+// unused reports whether b is what a shard has before its first entry.
+func (b *block) unused() bool { return b.mem == nil }
+
 func (b *block) home(home uint64) uint64 { return home * b.groups >> fp.HomeBits }
+
+// tags returns the tag word of a group.
+func (b *block) tags(group uint64) *uint64 {
+	if b.groups <= nearGroups {
+		return &b.near[group]
+	}
+	return &b.mem[group]
+}
 
 func (b *block) next(group uint64) uint64 {
 	if group++; group < b.groups {
@@ -71,22 +94,42 @@ func matches(word, tag uint64) uint64 {
 	return ^((x&low7 + low7) | x) & high
 }
 
-func (b *block) word(slot, i int) *uint64 { return &b.mem[b.slots+slot*b.stride+i] }
+func (b *block) word(slot, i int) *uint64 { return &b.mem[int(b.slots)+slot*int(b.stride)+i] }
 
 func (b *block) half(slot int) uint64 {
-	return atomic.LoadUint64(&b.mem[b.halves+slot>>1]) >> (slot & 1 << 5) & (1<<fp.HomeBits - 1)
+	return atomic.LoadUint64(&b.mem[int(b.halves)+slot>>1]) >> (slot & 1 << 5) & (1<<fp.HomeBits - 1)
 }
 
-// find looks for a fingerprint from the group on whose tag word has been read already. It returns the slot and its word 1, as it was while
-// the slot was the fingerprint's.
-func (b *block) find(d *fp.Digest, group, word uint64) (slot int, meta uint64, ok bool) {
-	first := d.First
+// likely reports whether there is an entry whose first half is that one's, from the group on whose tag word has been read already.
+func (b *block) likely(first, group, word uint64) bool {
 	tag, rest := fp.Tag(first), fp.Rest(first)
 	for range b.groups {
 		for m := matches(word, tag); m != 0; m &= m - 1 {
-			slot := int(group)*perGroup + bits.TrailingZeros64(m)>>3
+			slot := slotOf(group, m)
+			if atomic.LoadUint64(b.word(slot, 1))>>MetaBits == rest && b.half(slot) == fp.Home(first) {
+				return true
+			}
+		}
+		if word>>56 == 0 {
+			break
+		}
+		group = b.next(group)
+		word = atomic.LoadUint64(b.tags(group))
+	}
+	return false
+}
+
+// find looks for a fingerprint and returns the slot and its meta, as it was while the slot was the fingerprint's.
+func (b *block) find(f fp.FP) (slot int, meta uint64, ok bool) {
+	first := f.First
+	group := b.home(fp.Home(first))
+	word := atomic.LoadUint64(b.tags(group))
+	tag, rest := fp.Tag(first), fp.Rest(first)
+	for range b.groups {
+		for m := matches(word, tag); m != 0; m &= m - 1 {
+			slot := slotOf(group, m)
 			w1 := atomic.LoadUint64(b.word(slot, 1))
-			if w1>>MetaBits == rest && b.half(slot) == fp.Home(first) && atomic.LoadUint64(b.word(slot, 0)) == d.Second() {
+			if w1>>MetaBits == rest && b.half(slot) == fp.Home(first) && atomic.LoadUint64(b.word(slot, 0)) == f.Second {
 				return slot, w1 & metaMask, true
 			}
 		}
@@ -94,7 +137,7 @@ func (b *block) find(d *fp.Digest, group, word uint64) (slot int, meta uint64, o
 			break
 		}
 		group = b.next(group)
-		word = atomic.LoadUint64(&b.mem[group])
+		word = atomic.LoadUint64(b.tags(group))
 	}
 	return 0, 0, false
 }
@@ -112,48 +155,48 @@ func (b *block) insert(e *Entry, extra uint64) {
 	first := e.FP.First
 	home := b.home(fp.Home(first))
 	group := home
-	free := matches(b.mem[group], 0)
+	free := matches(*b.tags(group), 0)
 	for free == 0 {
 		group = b.next(group)
-		free = matches(b.mem[group], 0)
+		free = matches(*b.tags(group), 0)
 	}
 	slot := int(group)*perGroup + bits.TrailingZeros64(free)>>3
 	if b.stride > 2 {
 		atomic.StoreUint64(b.word(slot, 2), extra)
 	}
 	atomic.StoreUint64(b.word(slot, 0), e.FP.Second)
-	half := &b.mem[b.halves+slot>>1]
+	half := &b.mem[int(b.halves)+slot>>1]
 	atomic.StoreUint64(half, withHalf(*half, slot, fp.Home(first)))
 	atomic.StoreUint64(b.word(slot, 1), fp.Rest(first)<<MetaBits|e.Meta)
 	for g := home; g != group; g = b.next(g) {
-		if w := b.mem[g]; w>>56 != sticky {
-			atomic.StoreUint64(&b.mem[g], w+overflow1)
+		if w := *b.tags(g); w>>56 != sticky {
+			atomic.StoreUint64(b.tags(g), w+overflow1)
 		}
 	}
-	atomic.StoreUint64(&b.mem[group], b.mem[group]|fp.Tag(first)<<(8*(uint(slot)-uint(group)*perGroup)))
+	atomic.StoreUint64(b.tags(group), *b.tags(group)|fp.Tag(first)<<(8*(uint(slot)-uint(group)*perGroup)))
 }
 
 // fill is insert into a block that no reader knows yet.
 func (b *block) fill(tag, home, w0, w1, extra uint64) {
 	group := b.home(home)
-	free := matches(b.mem[group], 0)
+	free := matches(*b.tags(group), 0)
 	for free == 0 {
-		if b.mem[group]>>56 != sticky {
-			b.mem[group] += overflow1
+		if *b.tags(group)>>56 != sticky {
+			*b.tags(group) += overflow1
 		}
 		group = b.next(group)
-		free = matches(b.mem[group], 0)
+		free = matches(*b.tags(group), 0)
 	}
 	in := bits.TrailingZeros64(free) >> 3
 	slot := int(group)*perGroup + in
-	at := b.slots + slot*b.stride
+	at := int(b.slots) + slot*int(b.stride)
 	b.mem[at], b.mem[at+1] = w0, w1
 	if b.stride > 2 {
 		b.mem[at+2] = extra
 	}
-	half := b.halves + slot>>1
+	half := int(b.halves) + slot>>1
 	b.mem[half] = withHalf(b.mem[half], slot, home)
-	b.mem[group] |= tag << (8 * in)
+	*b.tags(group) |= tag << (8 * in)
 }
 
 func withHalf(word uint64, slot int, home uint64) uint64 {
@@ -165,10 +208,10 @@ func withHalf(word uint64, slot int, home uint64) uint64 {
 func (b *block) remove(slot int) {
 	group := uint64(slot / perGroup)
 	home := b.home(b.half(slot))
-	atomic.StoreUint64(&b.mem[group], b.mem[group]&^(0xff<<(8*(uint(slot)%perGroup))))
+	atomic.StoreUint64(b.tags(group), *b.tags(group)&^(0xff<<(8*(uint(slot)%perGroup))))
 	for g := home; g != group; g = b.next(g) {
-		if w := b.mem[g]; w>>56 != sticky {
-			atomic.StoreUint64(&b.mem[g], w-overflow1)
+		if w := *b.tags(g); w>>56 != sticky {
+			atomic.StoreUint64(b.tags(g), w-overflow1)
 		}
 	}
 }
@@ -176,7 +219,7 @@ func (b *block) remove(slot int) {
 // each calls fn for each slot that holds an entry, with its tag. The caller holds the shard's lock, or nobody else knows the block.
 func (b *block) each(fn func(slot int, tag uint64)) {
 	for group := range b.groups {
-		word := b.mem[group]
+		word := *b.tags(group)
 		for m := ^matches(word, 0) & high; m != 0; m &= m - 1 {
 			in := bits.TrailingZeros64(m) >> 3
 			fn(int(group)*perGroup+in, word>>(8*in)&0xff)

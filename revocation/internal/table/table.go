@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
+	"github.com/curfewhq/curfew/revocation/internal/prefetch"
 )
 
 // Shards is how many shards a table has.
@@ -33,7 +34,7 @@ func New(extra bool) *Table {
 	if extra {
 		t.stride = 3
 	}
-	empty := &block{mem: make([]uint64, 1), groups: 1, stride: t.stride, slots: 1, halves: 1}
+	empty := &block{groups: 1, stride: uint8(t.stride)}
 	for i := range t.blocks {
 		t.blocks[i].Store(empty)
 	}
@@ -53,28 +54,37 @@ func (t *Table) Words() int {
 	return n
 }
 
-// Probe is a search under way: its first tag word has been asked for. Whoever looks for several things makes all probes before the first Find,
-// so that the memory answers them side by side. The zero value finds nothing.
+// Probe is a search under way: its first tag word has been asked for. Whoever looks for several things makes all probes before the first Misses,
+// so that the memory answers them side by side. The zero value misses.
 type Probe struct {
-	block  *block
-	group  uint64
-	word   uint64
-	digest fp.Digest
+	block              *block
+	first, group, word uint64
+	// more is 0 if the tag word alone tells that nothing is there.
+	more uint64
 }
 
-// Probe begins a search.
-func (t *Table) Probe(d fp.Digest) Probe {
-	b := t.blocks[fp.Shard(d.First)].Load()
-	group := b.home(fp.Home(d.First))
-	return Probe{block: b, group: group, word: atomic.LoadUint64(&b.mem[group]), digest: d}
+// Prefetch asks the memory for what Probe will read, and doesn't wait.
+func (t *Table) Prefetch(first uint64) {
+	b := t.blocks[fp.Shard(first)].Load()
+	prefetch.Line(b.tags(b.home(fp.Home(first))))
+}
+
+// Probe begins a search for what has that first half of its fingerprint.
+func (t *Table) Probe(first uint64) Probe {
+	b := t.blocks[fp.Shard(first)].Load()
+	group := b.home(fp.Home(first))
+	word := atomic.LoadUint64(b.tags(group))
+	return Probe{block: b, first: first, group: group, word: word, more: matches(word, fp.Tag(first)) | word>>56}
+}
+
+// Misses reports whether nothing is there, which the first half nearly always tells. If it returns false, Find decides by the second half.
+func (p *Probe) Misses() bool {
+	return p.more == 0 || !p.block.likely(p.first, p.group, p.word)
 }
 
 // Find ends a search in a table without extra words.
-func (p *Probe) Find() (meta uint64, ok bool) {
-	if p.block == nil {
-		return 0, false
-	}
-	_, meta, ok = p.block.find(&p.digest, p.group, p.word)
+func (p *Probe) Find(second uint64) (meta uint64, ok bool) {
+	_, meta, ok = p.block.find(fp.FP{First: p.first, Second: second})
 	return meta, ok
 }
 
@@ -82,16 +92,13 @@ func (p *Probe) Find() (meta uint64, ok bool) {
 //
 // The extra word is read before meta's last reading, and written after it: a reader may hold the meta of a later event than the extra word's,
 // never of an earlier one.
-func (p *Probe) FindExtra() (meta, extra uint64, record []uint64, ok bool) {
-	if p.block == nil {
-		return 0, 0, nil, false
-	}
-	b := p.block
-	slot, _, ok := b.find(&p.digest, p.group, p.word)
+func (p *Probe) FindExtra(second uint64) (meta, extra uint64, record []uint64, ok bool) {
+	b, f := p.block, fp.FP{First: p.first, Second: second}
+	slot, _, ok := b.find(f)
 	for ok {
 		extra = atomic.LoadUint64(b.word(slot, 2))
 		var again int
-		again, meta, ok = b.find(&p.digest, p.group, atomic.LoadUint64(&b.mem[p.group]))
+		again, meta, ok = b.find(f)
 		if ok && again == slot {
 			return meta, extra &^ offsetMask, b.record(extra), true
 		}
@@ -126,7 +133,7 @@ func (t *Table) Update(f fp.FP, change func(old Entry, there bool) Entry) (inser
 	defer s.mu.Unlock()
 	b := t.blocks[i].Load()
 	old := Entry{FP: f}
-	slot, there := b.search(f)
+	slot, _, there := b.find(f)
 	if there {
 		old = b.entry(i, slot)
 	}
@@ -145,30 +152,10 @@ func sameRecord(a, b []uint64) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// search is find for the writer.
-func (b *block) search(f fp.FP) (slot int, ok bool) {
-	tag, rest, home := fp.Tag(f.First), fp.Rest(f.First), fp.Home(f.First)
-	group := b.home(home)
-	for range b.groups {
-		word := b.mem[group]
-		for m := matches(word, tag); m != 0; m &= m - 1 {
-			slot := slotOf(group, m)
-			if *b.word(slot, 1)>>MetaBits == rest && b.half(slot) == home && *b.word(slot, 0) == f.Second {
-				return slot, true
-			}
-		}
-		if word>>56 == 0 {
-			break
-		}
-		group = b.next(group)
-	}
-	return 0, false
-}
-
 // entry returns what a slot of shard i holds.
 func (b *block) entry(i, slot int) Entry {
 	w1 := *b.word(slot, 1)
-	tag := b.mem[slot/perGroup] >> (8 * (uint(slot) % perGroup)) & 0xff
+	tag := *b.tags(uint64(slot / perGroup)) >> (8 * (uint(slot) % perGroup)) & 0xff
 	e := Entry{
 		FP:   fp.FP{First: fp.Join(i, tag, b.half(slot), w1>>MetaBits), Second: *b.word(slot, 0)},
 		Meta: w1 & metaMask,

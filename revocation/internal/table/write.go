@@ -32,9 +32,9 @@ func grown(groups uint64, shard int) int {
 // add inserts an entry that isn't there. The shard's lock is held.
 func (t *Table) add(i int, s *shard, e *Entry) {
 	b := t.blocks[i].Load()
-	if s.n+1 > room(b.groups) || len(b.mem) == 1 {
+	if s.n+1 > room(b.groups) || b.unused() {
 		groups := grown(b.groups, i)
-		if len(b.mem) == 1 {
+		if b.unused() {
 			groups = 1
 		}
 		b = t.rebuild(i, s, groups, recordWords(e.Record), nil)
@@ -54,7 +54,7 @@ func (t *Table) replace(i int, s *shard, slot int, old, e *Entry) {
 		} else {
 			before := b
 			if b, extra = t.withRecord(i, s, b, e); b != before {
-				slot, _ = b.search(e.FP)
+				slot, _, _ = b.find(e.FP)
 			}
 			s.live -= recordWords(old.Record)
 		}
@@ -129,7 +129,9 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 func (t *Table) Expire(over func(meta uint64) bool) int {
 	gone := 0
 	for i := range Shards {
-		gone += t.expire(i, over)
+		if !t.blocks[i].Load().unused() {
+			gone += t.expire(i, over)
+		}
 	}
 	t.n.Add(-int64(gone))
 	return gone
