@@ -45,6 +45,10 @@ type Hooks struct {
 	FeedLost func(err error, retryIn time.Duration)
 	// Synced: everything up to the head that was seen at the start has been applied. That proves nothing about freshness.
 	Synced func(position uint64)
+	// RetentionShort: the stream keeps events for have only, and max age and leeway need need. It is called once, and again only after the
+	// stream has kept enough meanwhile. A replica that has missed nothing goes on, and stays right: but none can be opened any more, and one
+	// that misses something can't go on. Tell somebody to lengthen the stream's retention before any process restarts.
+	RetentionShort func(have, need time.Duration)
 	// Expired: n entries were forgotten.
 	Expired func(n int)
 }

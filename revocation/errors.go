@@ -30,6 +30,7 @@ var (
 		"which writes the beats, runs against this NATS")
 	// ErrClosed is returned when the replica has been closed.
 	ErrClosed = errors.New("replica is closed")
-	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age.
+	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age. A replica that is open is told the
+	// same by its hooks, and isn't synced any more if it has missed something that is gone.
 	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")
 )

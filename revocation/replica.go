@@ -26,6 +26,8 @@ type Replica struct {
 	head     atomic.Uint64
 	synced   atomic.Bool
 	skipped  atomic.Uint64
+	// retentionShort is whether the stream forgets events while they are needed.
+	retentionShort atomic.Bool
 	// swept is up to when (Unix milliseconds) entries have been forgotten.
 	swept   atomic.Int64
 	waiters waiters
@@ -324,6 +326,8 @@ type Status struct {
 	Sessions, Cutoffs int
 	// Skipped counts messages that held no event that this version knows.
 	Skipped uint64
+	// RetentionShort is whether the stream keeps events for less than max age and leeway. See Hooks.
+	RetentionShort bool
 	// LastError is why the feed was last lost; nil if it never was.
 	LastError error
 }
@@ -339,7 +343,8 @@ func (r *Replica) Status() Status {
 	return Status{
 		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), Staleness: staleness,
 		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
-		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), LastError: r.lastErr,
+		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(),
+		LastError: r.lastErr,
 	}
 }
 

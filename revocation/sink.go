@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -15,23 +14,31 @@ type sink struct{ r *Replica }
 // an empty answer must not replace it (trap 9 of docs/traps.md).
 func (s *sink) Begin(h Head) (uint64, error) {
 	r := s.r
-	if need := r.cfg.MaxAge + r.cfg.Leeway; h.Retention > 0 && h.Retention < need {
-		return 0, fmt.Errorf("%w: the stream keeps events for %v, but max age is %v and leeway %v: lengthen the stream's retention to %v or shorten max age",
-			ErrRetention, h.Retention, r.cfg.MaxAge, r.cfg.Leeway, need)
-	}
-	r.adopt(h.HashKey)
 	after := r.position.Load()
 	r.mu.Lock()
 	// A stream that was made anew, or put back to an earlier state, counts its positions anew: what we had applied says nothing about
 	// it, and nothing is known until it has been read whole.
 	restart := r.stream != h.Stream || h.Last < after
-	r.stream = h.Stream
 	r.mu.Unlock()
-	if restart {
+	// What came after our position is gone: retention has passed it while we were away, or somebody has removed it.
+	missed := !restart && h.First > after+1
+	if restart || missed {
 		// In this order, for Check reads the first before the others. What a beat of the old stream proved can't vouch for the new one:
 		//  1. a beat of the old stream comes; 2. the stream is made anew; 3. we reach its head, which may be an old one; 4. Check.
 		r.synced.Store(false)
+	}
+	if restart {
 		r.fresh.forget()
+	}
+	if err := r.keepsEnough(h.Retention, r.synced.Load()); err != nil {
+		// Neither stream nor position are noted, so that it is the same stream to begin anew, or the same gap, when it keeps enough again.
+		return 0, err
+	}
+	r.adopt(h.HashKey)
+	r.mu.Lock()
+	r.stream = h.Stream
+	r.mu.Unlock()
+	if restart {
 		r.position.Store(0)
 		r.set.Load().forgetPositions()
 		after = 0

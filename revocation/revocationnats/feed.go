@@ -23,6 +23,8 @@ var (
 	ErrGap = errors.New("gap in the delivery")
 	// ErrReplaced is returned when the stream was deleted and made again, or put back to an earlier state.
 	ErrReplaced = errors.New("the stream was replaced")
+	// ErrRetentionChanged is returned when how long the stream keeps events was changed: whether that is long enough is for Begin to say.
+	ErrRetentionChanged = errors.New("the stream's retention was changed")
 )
 
 // ErrCutoffInFuture is what a replica's Skipped hook is told of an event whose cutoff lies further than MaxCutoffAhead after the time when
@@ -39,7 +41,7 @@ type Config struct {
 	// BeatTimeout is how long the stream may be silent before the feed gives its consumer up and begins anew. Zero means 3 s, three
 	// times the default beat.
 	BeatTimeout time.Duration
-	// ClockInterval is how often the stream's leader is asked for its time and identity. Zero means 5 s.
+	// ClockInterval is how often the stream's leader is asked for its time, identity and retention. Zero means 5 s.
 	ClockInterval time.Duration
 }
 
@@ -101,7 +103,8 @@ func (f *Feed) read(following context.Context) (reading, error) {
 		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
 	}
 	info := stream.CachedInfo()
-	id, upTo, err := f.identify(ctx, fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano()))
+	h := holding{first: info.State.FirstSeq, now: info.TimeStamp, retention: info.Config.MaxAge}
+	id, upTo, err := f.identify(ctx, fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano()), h)
 	if err != nil {
 		return reading{}, err
 	}
@@ -218,6 +221,9 @@ func (f *Feed) watch(ctx context.Context, d *delivery, stop context.CancelCauseF
 		case err != nil:
 		case now.head.Stream != d.head.Stream || now.head.Last < d.head.Last:
 			stop(ErrReplaced)
+			return
+		case now.head.Retention != d.head.Retention:
+			stop(ErrRetentionChanged)
 			return
 		default:
 			d.setClock(now.clock)

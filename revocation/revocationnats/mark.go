@@ -53,16 +53,32 @@ func (f *Feed) delivered(stream string, p place, beat bool) {
 	}
 }
 
+// holding is what the leader says of what the stream holds.
+type holding struct {
+	// first is the first position.
+	first uint64
+	// now is the stream's clock, and retention how long it keeps messages; 0 means for ever.
+	now       time.Time
+	retention time.Duration
+}
+
+// expired reports whether retention accounts for a message's absence.
+func (h holding) expired(p place) bool {
+	// Clocks of leaders differ a little. To take what was removed within the slack for due costs nothing: nobody needs it any longer.
+	const slack = 5 * time.Second
+	return h.retention > 0 && h.now.Sub(p.stored)+slack >= h.retention
+}
+
 // identify returns the incarnation of the stream that the server knows by id, and up to where it is known to hold what was read of it. If
 // nothing was, there is nothing to compare, and whoever follows knows best.
-func (f *Feed) identify(ctx context.Context, id string) (stream string, upTo uint64, err error) {
+func (f *Feed) identify(ctx context.Context, id string, h holding) (stream string, upTo uint64, err error) {
 	f.mu.Lock()
 	m, epoch := f.mark, f.epoch
 	f.mu.Unlock()
 	if stream = incarnation(id, epoch); m.stream != stream {
 		return stream, math.MaxUint64, nil
 	}
-	upTo, same, err := f.compare(ctx, m)
+	upTo, same, err := f.compare(ctx, m, h)
 	if err != nil || same {
 		return stream, upTo, err
 	}
@@ -88,9 +104,17 @@ func incarnation(id string, epoch uint64) string {
 //  1. we read an event at 5, and beats at 6 to 20; 2. the stream is put back to 10, and an event is stored at 12; 3. it grows past 20,
 //     and whatever is at 20 is removed; 4. we find the event at 5 as it was, and go on after 20.
 //
-// An event that is gone may have been removed by retention or by hand, or another message lay there. That can't be told, so the stream
-// counts as put back: to read it whole is safe, and takes seconds.
-func (f *Feed) compare(ctx context.Context, m mark) (upTo uint64, same bool, err error) {
+// An event that is gone without being due was removed by hand, or another message lay there. That can't be told, so the stream counts as put
+// back: to read it whole is safe, and takes seconds. So it does if the stream begins behind the last event, though what came later is there:
+//
+//  1. we read an event; 2. an operator purges the stream; 3. beats go on, and we read them; 4. everything looks as it should, but whoever
+//     begins now will never hear of the event.
+//
+// An event that was due says nothing, and nothing is known but where the reading began.
+func (f *Feed) compare(ctx context.Context, m mark, h holding) (upTo uint64, same bool, err error) {
+	if m.event.position != 0 && m.event.position < h.first && !h.expired(m.event) {
+		return 0, false, nil
+	}
 	for _, p := range []place{m.last, m.event} {
 		if p.position == 0 {
 			continue
@@ -101,7 +125,7 @@ func (f *Feed) compare(ctx context.Context, m mark) (upTo uint64, same bool, err
 			return 0, false, err
 		case found.position != 0:
 			return p.position, found.stored.Equal(p.stored), nil
-		case p == m.event:
+		case p == m.event && !h.expired(p):
 			return 0, false, nil
 		}
 	}

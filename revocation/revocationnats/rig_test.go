@@ -141,6 +141,26 @@ func (r *rig) Recreate() {
 	r.create(ledger())
 }
 
+func (r *rig) Expire(position uint64) {
+	r.t.Helper()
+	stream, err := r.js.Stream(r.t.Context(), "CURFEW")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := stream.Purge(r.t.Context(), jetstream.WithPurgeSequence(position+1)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) SetRetention(d time.Duration) {
+	r.t.Helper()
+	cfg := ledger()
+	cfg.MaxAge = d
+	if _, err := r.js.UpdateStream(r.t.Context(), cfg); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func (r *rig) Cut()  { r.proxy.Stall(); r.proxy.Cut() }
 func (r *rig) Heal() { r.proxy.Heal() }
 

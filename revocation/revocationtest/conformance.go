@@ -26,13 +26,17 @@ type Harness interface {
 	RemoveLast()
 	// Recreate deletes the stream and makes an empty one.
 	Recreate()
+	// Expire removes everything up to position, as retention does. The stream's last position stays what it was.
+	Expire(position uint64)
+	// SetRetention changes how long the stream keeps events: some hours at least.
+	SetRetention(d time.Duration)
 	// Cut breaks the link between the feed and the stream; Publish and Beat go on working. Heal mends it.
 	Cut()
 	Heal()
 }
 
 // TestFeed holds a feed to what [revocation.Feed] and [revocation.Sink] promise. newHarness is called once for each subtest, and cleans up
-// with t.Cleanup. The feed should notice a cut link and a stream that was made anew within a few seconds.
+// with t.Cleanup. The feed should notice a cut link, a stream that was made anew and another retention within a few seconds.
 func TestFeed(t *testing.T, newHarness func(t *testing.T) Harness) {
 	t.Helper()
 	for _, c := range []struct {
@@ -53,6 +57,9 @@ func TestFeed(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"reaches the end of an emptied stream", reachesEmptied},
 		{"notices a stream that was made anew", noticesRecreated},
 		{"a replica syncs with a stream that was made anew", replicaOfRecreated},
+		{"goes on behind what has expired", onBehindExpired},
+		{"a replica syncs anew when its position has expired", replicaOfExpired},
+		{"notices another retention", noticesRetention},
 		{"delivers after healing what was published while cut", deliversAfterHeal},
 		{"a replica catches up after healing", replicaAfterHeal},
 	} {

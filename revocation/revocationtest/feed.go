@@ -17,6 +17,8 @@ import (
 var (
 	// ErrReplaced is returned when the stream was made anew or put back.
 	ErrReplaced = errors.New("the stream was replaced")
+	// ErrRetentionChanged is returned when the stream's retention was changed.
+	ErrRetentionChanged = errors.New("the stream's retention was changed")
 	// ErrCut is returned between Cut and Heal.
 	ErrCut = errors.New("the link is cut")
 )
@@ -153,7 +155,15 @@ func (f *Feed) RemoveLast() {
 	f.set(func() { f.log = f.log[:max(len(f.log)-1, 0)] })
 }
 
-// SetRetention tells followers that begin from now on how long the stream keeps events. Nothing is forgotten because of it.
+// Expire removes everything up to position, as retention does that has passed it. The last position stays what it was.
+func (f *Feed) Expire(position uint64) {
+	f.set(func() {
+		f.log = slices.DeleteFunc(f.log, func(m message) bool { return m.position <= position })
+	})
+}
+
+// SetRetention changes how long the stream keeps events, 0 for ever. Nothing is forgotten because of it. Every Follow that is under way returns
+// ErrRetentionChanged, and the next one tells.
 func (f *Feed) SetRetention(d time.Duration) { f.set(func() { f.retention = d }) }
 
 // Last returns the last position.
@@ -280,6 +290,8 @@ func (fo *follower) next() (step, error) {
 		return step{}, ErrReplaced
 	case f.breaks != fo.breaks:
 		return step{}, f.broken
+	case f.retention != fo.head.Retention:
+		return step{}, ErrRetentionChanged
 	}
 	f.beatIfDue()
 	wait := step{changed: f.changed, beatAt: f.nextBeat}

@@ -25,6 +25,8 @@ func (h harness) PublishRaw(topic string, b []byte) uint64 { return h.feed.Publi
 func (h harness) Beat() uint64                             { return h.feed.Beat() }
 func (h harness) RemoveLast()                              { h.feed.RemoveLast() }
 func (h harness) Recreate()                                { h.feed.Recreate() }
+func (h harness) Expire(position uint64)                   { h.feed.Expire(position) }
+func (h harness) SetRetention(d time.Duration)             { h.feed.SetRetention(d) }
 func (h harness) Cut()                                     { h.feed.Cut() }
 func (h harness) Heal()                                    { h.feed.Heal() }
 
