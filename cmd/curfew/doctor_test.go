@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/bus"
 )
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
@@ -33,5 +36,25 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 	}
 	if stdout, _, _ = command(t, "doctor"); !strings.Contains(stdout, "warn  skipped: 1 messages") {
 		t.Errorf("doctor doesn't tell of the message:\n%s", stdout)
+	}
+}
+
+// Trap 12: an operator shortens how long the stream keeps events.
+func TestDoctorRefusesAShortRetention(t *testing.T) {
+	s := startServer(t)
+	js := s.Bus().JetStream()
+	stream, err := js.Stream(t.Context(), bus.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxAge = 24 * time.Hour
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, code := command(t, "doctor")
+	const want = "fail  streams: CURFEW: max age is 24h0m0s instead of 744h5m0s: a revocation expires while its session can still be alive"
+	if code != exitFailed || !strings.Contains(stdout, want) || !strings.Contains(stdout, "nats stream edit CURFEW") {
+		t.Errorf("exit code %d, want %d and %q with what to do in\n%s", code, exitFailed, want, stdout)
 	}
 }

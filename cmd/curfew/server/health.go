@@ -117,14 +117,19 @@ func registerReplicaMetrics(reg prometheus.Registerer, replica *revocation.Repli
 	gauge("staleness_seconds", "Age of the proof of having applied everything; negative when there is none.", func(s revocation.Status) float64 {
 		return s.Staleness.Seconds()
 	})
-	gauge("fresh", "1 if the replica is fresh.", func(s revocation.Status) float64 {
-		if s.Fresh {
-			return 1
-		}
-		return 0
+	gauge("fresh", "1 if the replica is fresh.", func(s revocation.Status) float64 { return oneIf(s.Fresh) })
+	gauge("retention_short", "1 if the stream keeps events for less than max age and leeway.", func(s revocation.Status) float64 {
+		return oneIf(s.RetentionShort)
 	})
 	gauge("sessions", "Live revocations of sessions.", func(s revocation.Status) float64 { return float64(s.Sessions) })
 	gauge("cutoffs", "Live cutoffs.", func(s revocation.Status) float64 { return float64(s.Cutoffs) })
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // registerBusMetrics adds what the bus has counted.

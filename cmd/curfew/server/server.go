@@ -229,6 +229,10 @@ func (s *Server) startReplica(ctx context.Context) error {
 				s.metrics.FeedLost.Inc()
 				log.WithError(err).WithField("retry_ms", retryIn.Milliseconds()).Warn("the feed was lost, and is followed again")
 			},
+			RetentionShort: func(have, need time.Duration) {
+				log.WithField("have", have.String()).WithField("need", need.String()).
+					Error("the ledger forgets revocations before their sessions are over: lengthen its retention before any process restarts")
+			},
 			Synced: func(position uint64) { log.WithField(telemetry.FieldPosition, position).Info("replica is synced") },
 		},
 	})
