@@ -31,6 +31,23 @@
 //
 // No false logouts: ids are compared whole, together with their tenant and kind. Nothing probabilistic answers Revoked.
 //
+// # What is under way
+//
+// A check is a moment; a stream lives for hours. [Replica.Watch] gives it a context that ends with its session, within milliseconds of the
+// event, at the cost of the watches that an event affects and not of all that there are. [Replica.WatchFunc] does so for what isn't a context.
+// Middleware and interceptors (revocationhttp, revocationgrpc) are made of them.
+//
+//	ctx, stop, d := replica.Watch(ctx, session, revocation.Require{}) // registers, then checks
+//	defer stop()
+//	if d.State != revocation.Active {
+//		return refuse(d)
+//	}
+//	return serve(ctx) // context.Cause(ctx) is an *EndedError once the session is over
+//
+// Nobody falls between: formally, if an event that ends a session is applied, then every Watch of that session that began before either
+// returned Revoked or has its context ended; and every Watch that begins later returns Revoked. Where few are affected, the goroutine that
+// applied the event ends them before it goes on; a mass logout is left to another goroutine, so that the events after it don't wait.
+//
 // # What it doesn't do
 //
 // It verifies no token: the caller says which session it is, from claims that it has verified. It doesn't block anybody: a revocation

@@ -94,8 +94,12 @@ func TestLiveLeavesNothingBehind(t *testing.T) {
 	for _, e := range entries {
 		live.Remove(e)
 	}
-	if len(live.byID) != 0 || live.Len() != 0 {
-		t.Errorf("%d keys and %d entries are left", len(live.byID), live.Len())
+	left := 0
+	for i := range live.shards {
+		left += len(live.shards[i].lists) + len(live.shards[i].tenants)
+	}
+	if left != 0 || live.Len() != 0 {
+		t.Errorf("%d lists and %d entries are left", left, live.Len())
 	}
 }
 

@@ -31,6 +31,7 @@ type Replica struct {
 	// swept is up to when (Unix milliseconds) entries have been forgotten.
 	swept   atomic.Int64
 	waiters waiters
+	watches *watches
 
 	// opened is closed once the replica is synced and fresh for the first time.
 	opened chan struct{}
@@ -103,7 +104,7 @@ func (r *Replica) unopened(cause error) error {
 
 func newReplica(cfg Config) *Replica {
 	r := &Replica{
-		cfg: cfg, opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, watches: newWatches(), opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	var key [fp.KeySize]byte
 	_, _ = rand.Read(key[:]) // never fails
@@ -131,6 +132,8 @@ func (r *Replica) run(ctx context.Context) {
 	var sweeper sync.WaitGroup
 	sweeper.Go(func() { r.sweep(ctx) })
 	defer sweeper.Wait()
+	// What has been applied ends its watches, also that which is applied last.
+	defer r.watchOver()()
 
 	const shortest, longest = 100 * time.Millisecond, 2 * time.Second
 	wait := shortest

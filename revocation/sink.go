@@ -63,6 +63,7 @@ func (s *sink) Event(p Place, e events.Event) {
 	r.set.Load().apply(e, p.Position, p.Stored)
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
+	r.endAffected(e)
 	r.mu.Lock()
 	watchers := r.watchers
 	r.mu.Unlock()
