@@ -109,6 +109,12 @@ func TestCheckImports(t *testing.T) {
 		{name: "watermill for a test of the library", file: "revocation/replica_test.go", imports: "github.com/ThreeDotsLabs/watermill/message", want: "embedders link revocation"},
 		{name: "nats.go for the library", file: "revocation/replica.go", imports: "github.com/nats-io/nats.go/jetstream", want: "embedders link revocation"},
 
+		{name: "grpc for the interceptors", file: "revocation/revocationgrpc/guard.go", imports: "google.golang.org/grpc/status"},
+		{name: "details of a status for the interceptors", file: "revocation/revocationgrpc/answer.go", imports: "google.golang.org/genproto/googleapis/rpc/errdetails"},
+		{name: "another part of genproto for the interceptors", file: "revocation/revocationgrpc/answer.go", imports: "google.golang.org/genproto/googleapis/api", want: "gRPC's interceptors"},
+		{name: "the middleware for the interceptors", file: "revocation/revocationgrpc/guard.go", imports: module + "revocation/revocationhttp", want: "gRPC's interceptors"},
+		{name: "grpc for the library", file: "revocation/replica.go", imports: "google.golang.org/grpc", want: "embedders link revocation"},
+		{name: "grpc for the middleware", file: "revocation/revocationhttp/verify.go", imports: "google.golang.org/grpc", want: "revocationhttp is net/http"},
 		{name: "go-jose for the middleware", file: "revocation/revocationhttp/verify.go", imports: "github.com/go-jose/go-jose/v4/jwt"},
 		{name: "nats.go for the middleware", file: "revocation/revocationhttp/verify.go", imports: "github.com/nats-io/nats.go", want: "revocationhttp is net/http"},
 		{name: "go-jose for the feed", file: "revocation/revocationnats/feed.go", imports: "github.com/go-jose/go-jose/v4", want: "the feed over nats.go and nothing else"},
@@ -289,6 +295,7 @@ func TestCheckLinks(t *testing.T) {
 		module + "revocation":                {module + "events", "time"},
 		module + "revocation/revocationhttp": {module + "revocation", "github.com/go-jose/go-jose/v4"},
 		module + "revocation/revocationnats": {module + "revocation", "github.com/nats-io/nats.go"},
+		module + "revocation/revocationgrpc": {module + "revocation", "google.golang.org/grpc/status"},
 		"github.com/nats-io/nats.go":         {"github.com/nats-io/nkeys"},
 		module + "services/gate":             {module + "revocation", "github.com/sirupsen/logrus"},
 	}
@@ -305,6 +312,14 @@ func TestCheckLinks(t *testing.T) {
 		{
 			name: "nats.go under the middleware", add: map[string][]string{"github.com/go-jose/go-jose/v4": {"github.com/nats-io/nats.go/jetstream"}},
 			want: `revocation/revocationhttp: imports "github.com/nats-io/nats.go/jetstream"`,
+		},
+		{
+			name: "grpc under the feed", add: map[string][]string{"github.com/nats-io/nkeys": {"google.golang.org/grpc/codes"}},
+			want: `revocation/revocationnats: imports "google.golang.org/grpc/codes"`,
+		},
+		{
+			name: "nats.go under the interceptors", add: map[string][]string{"google.golang.org/grpc/status": {"github.com/nats-io/nats.go"}},
+			want: `revocation/revocationgrpc: imports "github.com/nats-io/nats.go"`,
 		},
 		{
 			name: "watermill in a ring", add: map[string][]string{

@@ -22,6 +22,9 @@ const (
 	natsServer = "github.com/nats-io/nats-server"
 	goJose     = "github.com/go-jose/go-jose"
 	uuid       = "github.com/google/uuid"
+	grpcGo     = "google.golang.org/grpc"
+	grpcTypes  = "google.golang.org/genproto/googleapis/rpc"
+	protobuf   = "google.golang.org/protobuf"
 )
 
 // redisClients are the modules that speak to Redis: the one in use and the one after it.
@@ -51,6 +54,12 @@ var table = []row{
 		ours:    []string{own},
 		theirs:  []string{uuid},
 		instead: "events is the vocabulary that everybody shares and needs the standard library and google/uuid only; move the code to the package that uses it",
+	},
+	{
+		folder:  "revocation/revocationgrpc/...",
+		ours:    []string{own, "events/...", "revocation"},
+		theirs:  []string{grpcGo, grpcTypes, protobuf},
+		instead: "revocationgrpc is gRPC's interceptors over a revocation.Replica and nothing else; hand it what it needs through an interface or a func of its Config",
 	},
 	{
 		folder:  "revocation/revocationhttp/...",
@@ -283,11 +292,14 @@ func CheckLinks(graph map[string][]string) []Violation {
 		if !match("revocation/revocationnats/...", folder) {
 			banned = append(banned, natsGo)
 		}
+		if !match("revocation/revocationgrpc/...", folder) {
+			banned = append(banned, grpcGo)
+		}
 		if chain := reach(graph, from, func(p string) bool { return under(p, banned...) }); chain != nil {
 			found = append(found, Violation{
 				File:   folder,
 				Import: chain[len(chain)-1],
-				Rule:   "an embedder would inherit it through " + strings.Join(chain, " → ") + "; take an interface or a hook instead (nats.go belongs to revocation/revocationnats alone)",
+				Rule:   "an embedder would inherit it through " + strings.Join(chain, " → ") + "; take an interface or a hook instead (nats.go belongs to revocation/revocationnats alone, and grpc to revocation/revocationgrpc)",
 			})
 		}
 	}
