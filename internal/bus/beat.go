@@ -15,6 +15,8 @@ import (
 
 const (
 	defaultBeatInterval = time.Second
+	// beatRetry is how soon after a beat that failed another is tried: as soon as there is a leader again, replicas are to know.
+	beatRetry = 250 * time.Millisecond
 	// beatTTL lets beats leave nothing behind; millions of expired ones would slow down recovery after a crash.
 	beatTTL = "60s"
 	// beatReserve is below diskReserve: a disk too full for revocations must not also make every replica stale.
@@ -33,7 +35,7 @@ type BeaterConfig struct {
 }
 
 // Beat writes a beat to the ledger at once and then each Interval, and blocks until ctx ends; then it returns nil. A beat
-// that fails is reported to OnResult and not repeated: the next one is due soon. Its position and the server's timestamp are
+// that fails is reported to OnResult and another is due soon: within 250 ms, if Interval is longer. Its position and the server's timestamp are
 // the proof that the ledger's path is alive; what it says is for humans. It doesn't matter to a replica whose beat it hears, but each process that
 // publishes writes its own: its outcome tells whether this process can write.
 func (b *Bus) Beat(ctx context.Context, cfg BeaterConfig) error {
@@ -52,10 +54,15 @@ func (b *Bus) Beat(ctx context.Context, cfg BeaterConfig) error {
 		if cfg.OnResult != nil && ctx.Err() == nil {
 			cfg.OnResult(err)
 		}
+		var soon <-chan time.Time
+		if err != nil {
+			soon = time.After(beatRetry)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-soon:
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	minReconnectWait = 100 * time.Millisecond
-	maxReconnectWait = 2 * time.Second
+	maxReconnectWait = 800 * time.Millisecond
 	dialTimeout      = 2 * time.Second
 )
 
@@ -90,8 +90,8 @@ func dialTimeoutFor(ctx context.Context, servers int) time.Duration {
 	return max(min(share, dialTimeout), 200*time.Millisecond)
 }
 
-// reconnectDelay doubles from 100 ms to 2 s with each round over all servers, and takes a random half of it off, so that a
-// fleet doesn't come back in step.
+// reconnectDelay doubles from 100 ms to 800 ms with each round over all servers, and takes a random half of it off, so that a
+// fleet doesn't come back in step. No longer: whoever writes the beats is to be heard within a second of when there is a server again.
 func reconnectDelay(attempts int) time.Duration {
 	wait := minReconnectWait << min(max(attempts-1, 0), 5)
 	wait = min(wait, maxReconnectWait)

@@ -28,6 +28,8 @@ type delivery struct {
 	clock clock
 	// position is that of the last message.
 	position uint64
+	// ferried is that of the last message that came before there was a consumer, which begins before it.
+	ferried uint64
 }
 
 func newDelivery(f *Feed, sink revocation.Sink, after uint64, r reading) *delivery {
@@ -51,26 +53,32 @@ func (d *delivery) take(msg jetstream.Msg) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	position := meta.Sequence.Stream
-	d.position = position
-	beat := msg.Subject() == events.TopicBeat
-	at := revocation.Place{Position: position, Stored: meta.Timestamp, AsOf: d.clock.asOf(meta.Timestamp)}
-	if beat {
-		d.sink.Beat(at)
-	} else if e, err := decode(msg, meta.Timestamp); err != nil {
-		d.sink.Skip(at, err)
-	} else {
-		d.sink.Event(at, e)
+	if position := meta.Sequence.Stream; position > d.ferried {
+		d.deliver(msg.Subject(), msg.Data(), position, meta.Timestamp)
 	}
-	d.feed.delivered(d.head.Stream, place{position, meta.Timestamp}, beat)
 	d.drained(meta.NumPending)
 	return nil
 }
 
+// deliver delivers a message. mu is held.
+func (d *delivery) deliver(topic string, data []byte, position uint64, stored time.Time) {
+	d.position = position
+	beat := topic == events.TopicBeat
+	at := revocation.Place{Position: position, Stored: stored, AsOf: d.clock.asOf(stored)}
+	if beat {
+		d.sink.Beat(at)
+	} else if e, err := decode(topic, data, stored); err != nil {
+		d.sink.Skip(at, err)
+	} else {
+		d.sink.Event(at, e)
+	}
+	d.feed.delivered(d.head.Stream, place{position, stored}, beat)
+}
+
 // decode returns the message's event, if it is one to apply. Publishers check the cutoff too; but whoever may write to the stream can leave
 // that out, and no later event takes a cutoff back.
-func decode(msg jetstream.Msg, stored time.Time) (events.Event, error) {
-	e, err := events.DecodeMessage(msg.Subject(), msg.Data())
+func decode(topic string, data []byte, stored time.Time) (events.Event, error) {
+	e, err := events.DecodeMessage(topic, data)
 	if err != nil {
 		return nil, err
 	}

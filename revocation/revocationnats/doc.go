@@ -12,12 +12,21 @@
 // incarnation of the stream. Whatever breaks the order (a gap in the consumer's own count, a consumer or stream that is gone, a beat
 // that doesn't come) ends the consumer, and the replica begins another after the last position that it applied.
 //
-// # A stream that was put back
+// # A leader that was lost
+//
+// A cluster that loses the stream's leader takes some seconds to elect another. The feed asks for it again and again meanwhile, without giving
+// the earlier requests up, and so hears within a fraction of a second of when there is one. Where nobody makes consumers yet, it asks the leader for
+// message after message until somebody does.
+//
+// # A stream that was put back, purged, or that keeps less
 //
 // A stream that is restored from a backup, or loses its end in a power failure, keeps its identity and gives positions out anew. So the
 // feed remembers when the last message that it delivered was stored, and asks the stream's leader whether it still lies there: whenever it
 // begins to follow, and now and then. If another message does, the stream counts as another incarnation ([revocation.Head]'s Stream), and the replica
 // reads it from the beginning, and isn't fresh until it has.
+//
+// The same happens to a stream that has lost the last event that was read, unless retention accounts for it: somebody has purged it. What retention
+// has removed that a replica hadn't read is told by the head, and another retention ends the consumer, so that Begin learns of both.
 //
 // # Dating the proof
 //

@@ -74,11 +74,12 @@ func NewFeed(js jetstream.JetStream, cfg Config) *Feed {
 }
 
 // Options returns connection options that suit a replica: it never gives up reconnecting, fails at once while there is no connection
-// instead of buffering, and notices a dead link within seconds. name is what NATS shows for the connection.
+// instead of buffering, and notices a dead link within about 3 s, which is before a cluster has another leader. name is what NATS shows for
+// the connection.
 func Options(name string) []nats.Option {
 	return []nats.Option{
-		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(2),
-		nats.ReconnectJitter(200*time.Millisecond, time.Second), nats.ReconnectWait(250 * time.Millisecond),
+		nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2),
+		nats.ReconnectJitter(200*time.Millisecond, 500*time.Millisecond), nats.ReconnectWait(250 * time.Millisecond),
 	}
 }
 
@@ -90,17 +91,24 @@ type reading struct {
 	upTo uint64
 }
 
+// read asks the stream's leader, whoever that is by then.
 func (f *Feed) read(following context.Context) (reading, error) {
-	ctx, cancel := context.WithTimeout(following, 2*time.Second)
-	defer cancel()
+	r, err := insist(following, func(ctx context.Context) (reading, error) { return f.readOnce(ctx, following) })
+	if err != nil {
+		return r, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
+	}
+	return r, nil
+}
+
+func (f *Feed) readOnce(ctx, following context.Context) (reading, error) {
 	asked := time.Now()
 	// js.Stream asks the leader each time, so the answer is never an old one.
 	stream, err := f.js.Stream(ctx, f.cfg.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, ErrNoStream)
+		return reading{}, ErrNoStream
 	}
 	if err != nil {
-		return reading{}, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
+		return reading{}, err
 	}
 	info := stream.CachedInfo()
 	h := holding{first: info.State.FirstSeq, now: info.TimeStamp, retention: info.Config.MaxAge}
@@ -131,15 +139,12 @@ func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
 	// What lies between is delivered again, which is harmless.
 	after = min(after, first.upTo)
 	f.following(first.head.Stream, after)
-	cons, err := f.js.CreateConsumer(ctx, f.cfg.Stream, jetstream.ConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1, AckPolicy: jetstream.AckNonePolicy,
-		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
-	})
+	d := newDelivery(f, sink, after, first)
+	cons, err := f.bridge(ctx, d)
 	if err != nil {
 		return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
 	}
-	// The server would forget the consumer by itself in a minute; this only spares it the wait.
-	defer f.deleteConsumer(ctx, cons.CachedInfo().Name)
+	defer f.deleteConsumer(cons.CachedInfo().Name)
 
 	// The consumer must belong to the incarnation that Begin was told of:
 	//  1. we read the identity; 2. the stream is replaced or put back; 3. we create the consumer, on the new stream, after the old position.
@@ -147,18 +152,12 @@ func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
 	if err != nil {
 		return err
 	}
-	if second.head.Stream != first.head.Stream || second.upTo < after {
+	if second.head.Stream != first.head.Stream || second.upTo < d.position {
 		return ErrReplaced
 	}
-	d := newDelivery(f, sink, after, reading{head: first.head, clock: second.clock})
+	d.setClock(second.clock)
 	d.drained(cons.CachedInfo().NumPending)
 	return f.deliver(ctx, cons, d)
-}
-
-func (f *Feed) deleteConsumer(ctx context.Context, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
-	defer cancel()
-	_ = f.js.DeleteConsumer(ctx, f.cfg.Stream, name)
 }
 
 // deliver runs until the delivery breaks or ctx ends.

@@ -75,9 +75,10 @@ func TestOpenWithADeadBeatWriter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := stream.CachedInfo().State.Consumers; n != 0 {
-			t.Errorf("%d consumers are left %s", n, when)
-		}
+		eventually(t, "no consumer is left "+when, func() bool {
+			info, err := stream.Info(t.Context())
+			return err == nil && info.State.Consumers == 0
+		})
 	}
 	refused("with no beat ever")
 

@@ -84,7 +84,9 @@ func (f *Feed) identify(ctx context.Context, id string, h holding) (stream strin
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.epoch++
+	if f.epoch == epoch { // or another request has found out the same
+		f.epoch++
+	}
 	return incarnation(id, f.epoch), math.MaxUint64, nil
 }
 
@@ -135,9 +137,7 @@ func (f *Feed) compare(ctx context.Context, m mark, h holding) (upTo uint64, sam
 // holds implements Head.Holds. What it has vouched for is remembered like what was delivered, so that a stream that is put back later is noticed also
 // before anything of it was delivered.
 func (f *Feed) holds(ctx context.Context, stream string, p revocation.Place) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	found, err := f.message(ctx, map[string]any{"seq": p.Position})
+	found, err := insist(ctx, func(ctx context.Context) (place, error) { return f.message(ctx, map[string]any{"seq": p.Position}) })
 	if err != nil || found.position == 0 || !found.stored.Equal(p.Stored) {
 		return false, err
 	}

@@ -3,7 +3,6 @@ package revocationnats_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -130,13 +129,7 @@ func TestStreamIsPutBackAndHasGrown(t *testing.T) {
 
 // A leader that can't be asked whether the stream was put back is no reason to believe that it wasn't.
 func TestFeedDoesNotGoOnUnasked(t *testing.T) {
-	const user, password = "reader", "secret"
-	r := newRig(t, quick, natstest.With(func(o *server.Options) {
-		deny := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.GET.>"}}}
-		o.Users = []*server.User{{Username: "all", Password: password}, {Username: user, Password: password, Permissions: deny}}
-		o.NoAuthUser = "all"
-	}))
-	r.feed = revocationnats.NewFeed(r.connect(fmt.Sprintf("nats://%s:%s@%s", user, password, r.proxy.Addr())), quick)
+	r := newRigWithout(t, "$JS.API.STREAM.MSG.GET.>")
 	lost := make(chan error, 100)
 	replica := r.open(revocation.Config{Hooks: revocation.Hooks{FeedLost: func(err error, _ time.Duration) { lost <- err }}})
 	told := func(want error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -52,11 +53,26 @@ func newRig(t *testing.T, cfg revocationnats.Config, opts ...natstest.Option) *r
 	return r
 }
 
-func (r *rig) connect(url string) jetstream.JetStream {
+// newRigWithout returns a rig whose feed has no right to a part of the API: its requests are never answered.
+func newRigWithout(t *testing.T, denied string) *rig {
+	t.Helper()
+	const user, password = "reader", "secret"
+	r := newRig(t, quick, natstest.With(func(o *server.Options) {
+		deny := &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{denied}}}
+		o.Users = []*server.User{{Username: "all", Password: password}, {Username: user, Password: password, Permissions: deny}}
+		o.NoAuthUser = "all"
+	}))
+	// What NATS says of it on its own is no news.
+	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	r.feed = revocationnats.NewFeed(r.connect(fmt.Sprintf("nats://%s:%s@%s", user, password, r.proxy.Addr()), quiet), quick)
+	return r
+}
+
+func (r *rig) connect(url string, more ...nats.Option) jetstream.JetStream {
 	r.t.Helper()
 	// What Options sets, but for the waiting: the tests have no herd to spread.
 	opts := append(revocationnats.Options(r.t.Name()), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
-	nc, err := nats.Connect(url, opts...)
+	nc, err := nats.Connect(url, append(opts, more...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type lagging struct {
 }
 
 func (lagging) Subject() string { return events.TopicBeat }
+func (lagging) Data() []byte    { return nil }
 
 func (m lagging) Metadata() (*jetstream.MsgMetadata, error) {
 	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: m.before + 1, Stream: m.position}, Timestamp: time.Now()}, nil
