@@ -1,0 +1,391 @@
+package revocationnats
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/natstest"
+)
+
+func TestSnapshotsKeepTheOldOne(t *testing.T) {
+	fault := errors.New("fault")
+	// tests are given the cancel of the Save's context.
+	tests := []struct {
+		name  string
+		write func(cancel func()) func(io.Writer) error
+	}{
+		{name: "write fails at once", write: func(func()) func(io.Writer) error {
+			return func(io.Writer) error { return fault }
+		}},
+		{name: "write fails at its end", write: func(func()) func(io.Writer) error {
+			return func(w io.Writer) error { return errors.Join(pieces(content(2, 50_000), 900)(w), fault) }
+		}},
+		{name: "cancelled in the middle", write: func(cancel func()) func(io.Writer) error {
+			return func(w io.Writer) error {
+				if err := pieces(content(2, 50_000), 900)(w); err != nil {
+					return err
+				}
+				cancel()
+				return pieces(content(2, 50_000), 900)(w)
+			}
+		}},
+		{name: "cancelled in the middle, and write doesn't care", write: func(cancel func()) func(io.Writer) error {
+			return func(w io.Writer) error {
+				cancel()
+				_, _ = w.Write(content(2, 50_000))
+				return nil
+			}
+		}},
+		{name: "cancelled at its end", write: func(cancel func()) func(io.Writer) error {
+			return func(w io.Writer) error { defer cancel(); return pieces(content(2, 50_000), 900)(w) }
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStore(t, 0)
+			s := st.snapshots()
+			old := content(1, 3000)
+			mustSave(t, s, old)
+			before := st.objects()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			if err := s.Save(ctx, tt.write(func() { cancel(fault) })); !errors.Is(err, fault) {
+				t.Errorf("Save = %v, want the fault", err)
+			}
+			holds(t, s, old)
+			if got := st.objects(); !slices.Equal(got, before) {
+				t.Errorf("the chunks of %q are there, want those of %q alone", got, before)
+			}
+		})
+	}
+	t.Run("cancelled before", func(t *testing.T) {
+		st := newStore(t, 0)
+		s := st.snapshots()
+		mustSave(t, s, content(1, 10))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Save(ctx, pieces(nil, 1)); !errors.Is(err, context.Canceled) {
+			t.Errorf("Save = %v, want that it was cancelled", err)
+		}
+		if _, err := s.Open(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Open = %v, want that it was cancelled", err)
+		}
+	})
+}
+
+func TestSnapshotsInAFullBucket(t *testing.T) {
+	st := newStore(t, 60_000)
+	s := st.snapshots()
+	old := content(1, 20_000)
+	mustSave(t, s, old)
+	for range 3 {
+		if err := s.Save(t.Context(), pieces(content(2, 50_000), 900)); !mentions(err, "maximum bytes exceeded") {
+			t.Errorf("Save = %v, want that the bucket is full", err)
+		}
+	}
+	holds(t, s, old)
+	if got := len(st.objects()); got != 1 {
+		t.Errorf("the chunks of %d snapshots are there, want 1", got)
+	}
+	// There is room for two.
+	for i := range 3 {
+		want := content(uint64(i), 25_000)
+		mustSave(t, s, want)
+		holds(t, s, want)
+	}
+}
+
+// abandon leaves chunks behind, as a process does that is killed.
+func (s *store) abandon() {
+	s.t.Helper()
+	js := s.connect(s.srv.URL())
+	dead := s.snapshotsOver(js, "")
+	dead.limits.question, dead.limits.stall = 50*time.Millisecond, 50*time.Millisecond
+	err := dead.Save(s.t.Context(), func(w io.Writer) error {
+		if err := pieces(content(9, 10_000), 900)(w); err != nil {
+			return err
+		}
+		js.Conn().Close()
+		return nil
+	})
+	if err == nil {
+		s.t.Fatal("saved over a connection that was closed")
+	}
+}
+
+// What a killed process has left is removed; what somebody may still be writing isn't.
+func TestSnapshotsRemoveWhatWasAbandoned(t *testing.T) {
+	st := newStore(t, 0)
+	s := st.snapshots()
+	mustSave(t, s, content(1, 3000))
+	st.abandon()
+	st.abandon()
+	if got := len(st.objects()); got != 3 {
+		t.Fatalf("the chunks of %d snapshots are there, want one and two that were abandoned", got)
+	}
+	mustSave(t, s, content(2, 3000))
+	if got := len(st.objects()); got != 4 {
+		t.Errorf("the chunks of %d snapshots are there, want two and two that were just abandoned", got)
+	}
+	s.limits.abandoned = time.Nanosecond
+	mustSave(t, s, content(3, 3000))
+	if got := len(st.objects()); got != 2 {
+		t.Errorf("the chunks of %d snapshots are there, want two", got)
+	}
+	holds(t, s, content(3, 3000))
+}
+
+// Two that save at once: the first to finish wins, the other learns it, and nothing of it is left.
+func TestSnapshotsSavedByTwoAtOnce(t *testing.T) {
+	st := newStore(t, 0)
+	first, second := st.snapshots(), st.snapshotsOver(st.connect(st.srv.URL()), "")
+	mustSave(t, first, content(1, 3000))
+	want := content(2, 30_000)
+	err := second.Save(t.Context(), func(w io.Writer) error {
+		if err := pieces(content(3, 30_000), 900)(w); err != nil {
+			return err
+		}
+		mustSave(t, first, want)
+		return pieces(content(3, 30_000), 900)(w)
+	})
+	if !errors.Is(err, ErrSnapshotReplaced) {
+		t.Errorf("the second got %v, want ErrSnapshotReplaced", err)
+	}
+	holds(t, second, want)
+	if got := len(st.objects()); got != 2 {
+		t.Errorf("the chunks of %d snapshots are there, want 2", got)
+	}
+}
+
+// However many save and read at once, whoever reads to the end has read one that was saved.
+func TestSnapshotsAreNeverTorn(t *testing.T) {
+	st := newStore(t, 0)
+	contents := [][]byte{content(0, 10_000), content(1, 20_000), content(2, 30_000)}
+	mustSave(t, st.snapshots(), contents[0])
+	var savers, readers sync.WaitGroup
+	done := make(chan struct{})
+	for i, want := range contents {
+		s := st.snapshotsOver(st.connect(st.srv.URL()), "")
+		savers.Go(func() {
+			for range 20 {
+				if err := s.Save(t.Context(), pieces(want, 700)); err != nil && !errors.Is(err, ErrSnapshotReplaced) {
+					t.Errorf("saver %d: %v", i, err)
+				}
+			}
+		})
+	}
+	whole := 0
+	readers.Go(func() {
+		s := st.snapshotsOver(st.connect(st.srv.URL()), "")
+		s.limits.stall = 100 * time.Millisecond
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			b, err := tryRead(t.Context(), s)
+			switch {
+			case errors.Is(err, ErrSnapshotIncomplete):
+			case err != nil:
+				t.Errorf("read: %v", err)
+			case !slices.ContainsFunc(contents, func(c []byte) bool { return slices.Equal(b, c) }):
+				t.Errorf("read %d bytes that nobody saved", len(b))
+			default:
+				whole++
+			}
+		}
+	})
+	savers.Wait()
+	close(done)
+	readers.Wait()
+	if whole == 0 {
+		t.Error("nothing was read meanwhile")
+	}
+	s := st.snapshots()
+	s.limits.abandoned = time.Nanosecond
+	mustSave(t, s, contents[1])
+	holds(t, s, contents[1])
+	if got := len(st.objects()); got > 2 {
+		t.Errorf("the chunks of %d snapshots are left, want 2 at most", got)
+	}
+}
+
+// A process that was stopped for so long that others took its chunks for abandoned doesn't put a snapshot with holes in the old one's place.
+func TestSnapshotsOfAProcessThatWasStopped(t *testing.T) {
+	st := newStore(t, 0)
+	s := st.snapshots()
+	old := content(1, 3000)
+	mustSave(t, s, old)
+	stopped := st.snapshotsOver(st.connect(st.srv.URL()), "")
+	err := stopped.Save(t.Context(), func(w io.Writer) error {
+		if err := pieces(content(2, 30_000), 900)(w); err != nil {
+			return err
+		}
+		// Another one cleans up meanwhile, and then fails, so that the entry is the one that the stopped process has seen.
+		impatient := st.snapshots()
+		impatient.limits.abandoned = -time.Hour // also of what is just coming
+		fault := errors.New("fault")
+		if err := impatient.Save(t.Context(), func(io.Writer) error { return fault }); !errors.Is(err, fault) {
+			t.Fatalf("Save = %v, want the fault", err)
+		}
+		return pieces(content(2, 30_000), 900)(w)
+	})
+	if !errors.Is(err, ErrSnapshotIncomplete) {
+		t.Errorf("Save = %v, want ErrSnapshotIncomplete", err)
+	}
+	holds(t, s, old)
+}
+
+// The server goes away in the middle.
+func TestSnapshotsWhenTheServerStops(t *testing.T) {
+	st := newStore(t, 0)
+	s := st.snapshots()
+	s.limits.question, s.limits.stall = time.Second, time.Second
+	old := content(1, 30_000)
+	mustSave(t, s, old)
+	r, err := s.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, 1500)); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Save(t.Context(), func(w io.Writer) error {
+		if err := pieces(content(2, 30_000), 900)(w); err != nil {
+			return err
+		}
+		st.srv.Stop()
+		return pieces(content(2, 30_000), 900)(w)
+	})
+	if err == nil || errors.Is(err, errUnknown) {
+		t.Errorf("Save = %v, want an error that leaves no doubt", err)
+	}
+	if n, err := io.Copy(io.Discard, r); err == nil && n != 28_500 {
+		t.Errorf("read %d bytes more and then the end", n)
+	}
+	if b, err := tryRead(t.Context(), s); err == nil {
+		t.Errorf("read %d bytes without a server", len(b))
+	}
+	st.srv.Restart()
+	eventually(t, "the old one is there again", func() bool {
+		b, err := tryRead(t.Context(), s)
+		return err == nil && slices.Equal(b, old)
+	})
+	s.limits.abandoned = time.Nanosecond
+	mustSave(t, s, old)
+	if got := len(st.objects()); got > 2 {
+		t.Errorf("the chunks of %d snapshots are left, want 2 at most", got)
+	}
+}
+
+// A link that swallows everything ends neither the writing nor the reading by itself.
+func TestSnapshotsOverALinkThatIsBlackHoled(t *testing.T) {
+	st := newStore(t, 0)
+	old := content(1, 30_000)
+	mustSave(t, st.snapshots(), old)
+	proxy := natstest.NewProxy(t, st.srv.Addr())
+	// The connection itself would notice too, after six seconds.
+	s := st.snapshotsOver(st.connect(proxy.URL()), "")
+	s.limits.question, s.limits.stall = 300*time.Millisecond, 300*time.Millisecond
+	r, err := s.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	err = s.Save(t.Context(), func(w io.Writer) error {
+		if err := pieces(content(2, 30_000), 900)(w); err != nil {
+			return err
+		}
+		proxy.Stall()
+		return pieces(content(2, 30_000), 900)(w)
+	})
+	if !errors.Is(err, errStalled) {
+		t.Errorf("Save = %v, want that NATS doesn't answer", err)
+	}
+	if n, err := io.Copy(io.Discard, r); err == nil && n != 30_000 || err != nil && !errors.Is(err, ErrSnapshotIncomplete) {
+		t.Errorf("read %d bytes (%v), want all or ErrSnapshotIncomplete", n, err)
+	}
+	proxy.Heal()
+	holds(t, st.snapshots(), old)
+}
+
+// deaf is a JetStream whose publishes are stored and not heard of.
+type deaf struct{ jetstream.JetStream }
+
+var errDeaf = errors.New("the acknowledgement was lost")
+
+func (d deaf) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if _, err := d.JetStream.PublishMsg(ctx, m, opts...); err != nil {
+		return nil, err
+	}
+	return nil, errDeaf
+}
+
+// If nobody knows whether the new snapshot counts, its chunks stay: they may be what everybody reads.
+func TestSnapshotsWithoutTheLastAcknowledgement(t *testing.T) {
+	st := newStore(t, 0)
+	s := st.snapshotsOver(deaf{st.js}, "")
+	want := content(1, 3000)
+	if err := s.Save(t.Context(), pieces(want, 700)); !errors.Is(err, errDeaf) || !errors.Is(err, errUnknown) {
+		t.Errorf("Save = %v, want that nobody knows", err)
+	}
+	holds(t, s, want)
+}
+
+func TestSnapshotReadingIsCancelled(t *testing.T) {
+	st := newStore(t, 0)
+	s := st.snapshots()
+	mustSave(t, s, content(1, 100_000))
+	fault := errors.New("fault")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r, err := s.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, 1500)); err != nil {
+		t.Fatal(err)
+	}
+	cancel(fault)
+	if _, err := io.Copy(io.Discard, r); !errors.Is(err, fault) {
+		t.Errorf("read to %v, want the fault", err)
+	}
+	if err := errors.Join(r.Close(), r.Close()); err != nil {
+		t.Error(err)
+	}
+	if got := st.consumers(); got != 0 {
+		t.Errorf("%d consumers are left", got)
+	}
+}
+
+// future is an acknowledgement that has come.
+type future struct{ ok chan *jetstream.PubAck }
+
+func (f future) Ok() <-chan *jetstream.PubAck { return f.ok }
+func (f future) Err() <-chan error            { return nil }
+func (f future) Msg() *nats.Msg               { return nil }
+
+// Chunks that the server has stored in another order would be read in it.
+func TestSnapshotsNoticeChunksOutOfOrder(t *testing.T) {
+	st := newStore(t, 0)
+	for want, positions := range map[error][]uint64{nil: {3, 4, 9}, errDisorder: {3, 9, 8}} {
+		w := st.snapshots().newWriter(t.Context(), "x")
+		for _, p := range positions {
+			f := future{make(chan *jetstream.PubAck, 1)}
+			f.ok <- &jetstream.PubAck{Sequence: p}
+			w.underWay = append(w.underWay, f)
+		}
+		if err := w.fill(func(io.Writer) error { return nil }); !errors.Is(err, want) {
+			t.Errorf("stored at %v: %v, want %v", positions, err, want)
+		}
+	}
+}
