@@ -42,6 +42,8 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		r.position.Store(0)
 		r.set.Load().forgetPositions()
 		after = 0
+		// What is known by now may have come in other ways than as an event that ends its watches.
+		r.watches.checkAll()
 	}
 	r.head.Store(h.Last)
 	s.advance(after)

@@ -48,7 +48,7 @@ type watches struct {
 	closing chan struct{}
 
 	mu sync.Mutex
-	// mass holds the events whose watches are still to be ended. all is whether there were too many: then all watches are checked.
+	// mass holds the events whose watches are still to be ended. all is whether all watches are to be checked instead.
 	mass []events.Event
 	all  bool
 }
@@ -132,13 +132,22 @@ func (r *Replica) endIfOver(e *LiveEntry[watch]) bool {
 // endLater has the goroutine end the watches that an event affects.
 func (w *watches) endLater(e events.Event) {
 	w.mu.Lock()
-	switch {
-	case w.all:
-	case len(w.mass) < maxMass:
+	full := len(w.mass) == maxMass
+	if !full && !w.all {
 		w.mass = append(w.mass, e)
-	default:
-		w.mass, w.all = nil, true
 	}
+	w.mu.Unlock()
+	if full {
+		w.checkAll()
+		return
+	}
+	w.look()
+}
+
+// checkAll has the goroutine check all watches, whatever event may have ended them.
+func (w *watches) checkAll() {
+	w.mu.Lock()
+	w.mass, w.all = nil, true
 	w.mu.Unlock()
 	w.look()
 }

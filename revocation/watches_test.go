@@ -319,6 +319,24 @@ func TestWatchesEndBeforeCloseReturns(t *testing.T) {
 	}
 }
 
+// A replica that begins anew may have learnt of revocations in other ways than by an event: all watches are checked then.
+func TestWatchesAreCheckedWhenTheStreamBeginsAnew(t *testing.T) {
+	r, sink, _ := watchingReplica(t)
+	over, alive := crowdOf(r, "t", 3*endAtOnce), crowdOf(r, "alive", 3*endAtOnce)
+	r.set.Load().apply(tenantOut("t", time.Now()), 1, time.Time{}) // as a snapshot does
+	if _, err := sink.Begin(Head{Stream: "s@2"}); err != nil {
+		t.Fatal(err)
+	}
+	for i, ctx := range over {
+		await(t, fmt.Sprintf("the end of watch %d", i), ctx.Done())
+	}
+	for _, ctx := range alive {
+		if ctx.Err() != nil {
+			t.Fatal("who isn't affected has ended")
+		}
+	}
+}
+
 // A clock that is set back after a watch was found to be past max age must not make it forgotten.
 func TestMaxAgeSurvivesAClockThatIsSetBack(t *testing.T) {
 	r, _ := bare(Config{StalenessBudget: time.Hour, MaxAge: time.Hour})
