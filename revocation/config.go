@@ -13,6 +13,8 @@ const (
 	DefaultLeeway = 5 * time.Minute
 	// DefaultStalenessBudget is longer than a NATS cluster takes to elect a leader, during which nothing is acknowledged either.
 	DefaultStalenessBudget = 15 * time.Second
+	// DefaultSnapshotInterval is how often SnapshotFile is written.
+	DefaultSnapshotInterval = 5 * time.Minute
 )
 
 // Config is what Open needs. Only Feed is required.
@@ -32,10 +34,21 @@ type Config struct {
 	StalenessBudget time.Duration
 	// SweepInterval is how often expired entries are forgotten. Zero means a minute.
 	SweepInterval time.Duration
-	Hooks         Hooks
+	// SnapshotFile is where the replica keeps a snapshot of itself, so that the process starts in a second, however much is in the stream. Empty means
+	// nowhere. Its folder must be there, and nobody else may be able to write to either: whoever can change the file can take revocations out
+	// of it. See [SnapshotFile].
+	SnapshotFile string
+	// SnapshotInterval is how often the file is written, if anything was applied meanwhile; a tenth earlier or later at random. Zero means
+	// DefaultSnapshotInterval.
+	SnapshotInterval time.Duration
+	// Snapshots are where else to look for a snapshot to begin from, in this order, after SnapshotFile. A snapshot that is corrupt, of another
+	// stream or too old is told to Hooks.SnapshotRefused, and the next is tried; at last the stream is read whole. The replica only reads
+	// them; see [Replica.Save].
+	Snapshots []Snapshots
+	Hooks     Hooks
 }
 
-// Hooks are called as things happen. Each may be nil. All but Expired are called one at a time, as the feed is followed: one that blocks
+// Hooks are called as things happen. Each may be nil. All but those of which it is said are called one at a time, as the feed is followed: one that blocks
 // stops the replica, which then goes stale. Expired is called by the sweeper, so possibly while another hook runs: what both touch needs
 // a lock. One that blocks stops only the forgetting.
 type Hooks struct {
@@ -51,6 +64,14 @@ type Hooks struct {
 	RetentionShort func(have, need time.Duration)
 	// Expired: n entries were forgotten.
 	Expired func(n int)
+	// SnapshotLoaded: the stream is followed from this snapshot on, which was found at from.
+	SnapshotLoaded func(from string, info SnapshotInfo)
+	// SnapshotRefused: the snapshot at from isn't used; err says why. Where there is none is no refusal.
+	SnapshotRefused func(from string, err error)
+	// SnapshotSaved and SnapshotFailed tell of [Replica.Save] and of SnapshotFile. They are called by who saves, so possibly while another hook
+	// runs.
+	SnapshotSaved  func(to string, info SnapshotInfo, took time.Duration)
+	SnapshotFailed func(to string, err error)
 }
 
 func (c Config) withDefaults() Config {
@@ -58,6 +79,7 @@ func (c Config) withDefaults() Config {
 	c.Leeway = orDefault(c.Leeway, DefaultLeeway)
 	c.StalenessBudget = orDefault(c.StalenessBudget, DefaultStalenessBudget)
 	c.SweepInterval = orDefault(c.SweepInterval, time.Minute)
+	c.SnapshotInterval = orDefault(c.SnapshotInterval, DefaultSnapshotInterval)
 	return c
 }
 
@@ -77,7 +99,7 @@ func (c Config) Validate() error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"MaxAge", c.MaxAge}, {"Leeway", c.Leeway}, {"StalenessBudget", c.StalenessBudget}, {"SweepInterval", c.SweepInterval}} {
+	}{{"MaxAge", c.MaxAge}, {"Leeway", c.Leeway}, {"StalenessBudget", c.StalenessBudget}, {"SweepInterval", c.SweepInterval}, {"SnapshotInterval", c.SnapshotInterval}} {
 		if d.value < 0 {
 			errs = append(errs, errors.New("revocation config: "+d.name+" can't be negative: leave it zero for the default"))
 		}

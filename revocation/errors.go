@@ -34,3 +34,15 @@ var (
 	// same by its hooks, and isn't synced any more if it has missed something that is gone.
 	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")
 )
+
+// Errors of snapshots. Hooks.SnapshotRefused is told the first three; the next source is used, or the stream is read whole.
+var (
+	// ErrSnapshotCorrupt: it isn't a snapshot, or not a whole one, or a checksum is wrong.
+	ErrSnapshotCorrupt = errors.New("snapshot is corrupt")
+	// ErrSnapshotForeign: it is of another stream, another incarnation of it, another key, another version or another configuration.
+	ErrSnapshotForeign = errors.New("snapshot is another stream's or configuration's")
+	// ErrSnapshotTooOld: the stream has already forgotten what came next after it.
+	ErrSnapshotTooOld = errors.New("snapshot is too old")
+	// ErrNothingApplied is returned by Save as long as no event was applied: there is nothing to save.
+	ErrNothingApplied = errors.New("no event was applied yet")
+)

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/curfewhq/curfew/events"
 	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 	"github.com/curfewhq/curfew/revocation/internal/table"
 )
@@ -89,4 +90,16 @@ func (cs *cutoffs) record() []uint64 {
 		}
 	}
 	return record
+}
+
+// soundRecord reports whether a record has the form that record gives it; nil has.
+func soundRecord(record []uint64) bool {
+	if record == nil {
+		return true
+	}
+	if len(record) == 0 {
+		return false
+	}
+	n, all := excepted(record), record[0]>>sparedFrom
+	return n >= 1 && n <= events.MaxExcept && all>>n == 0 && len(record) == 1+2*n+2*bits.OnesCount64(all)
 }

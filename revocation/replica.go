@@ -26,11 +26,16 @@ type Replica struct {
 	head     atomic.Uint64
 	synced   atomic.Bool
 	skipped  atomic.Uint64
+	// leftOut is whether a message was skipped that another version may be able to read.
+	leftOut atomic.Bool
+	// saving is held while a snapshot is written.
+	saving sync.Mutex
 	// retentionShort is whether the stream forgets events while they are needed.
 	retentionShort atomic.Bool
 	// swept is up to when (Unix milliseconds) entries have been forgotten.
 	swept   atomic.Int64
 	waiters waiters
+	checks  tally
 	watches *watches
 
 	// opened is closed once the replica is synced and fresh for the first time.
@@ -47,6 +52,8 @@ type Replica struct {
 	mu sync.Mutex
 	// stream identifies what position counts in.
 	stream string
+	// lastEvent is where the last event lies that was applied.
+	lastEvent Place
 	// newest is the latest time of a beat, by the stream's clock.
 	newest time.Time
 	// lastErr is why the feed was last lost.
@@ -131,6 +138,7 @@ func (r *Replica) run(ctx context.Context) {
 	defer close(r.done)
 	var sweeper sync.WaitGroup
 	sweeper.Go(func() { r.sweep(ctx) })
+	sweeper.Go(func() { r.keepSaved(ctx) })
 	defer sweeper.Wait()
 	// What has been applied ends its watches, also that which is applied last.
 	defer r.watchOver()()
@@ -139,7 +147,7 @@ func (r *Replica) run(ctx context.Context) {
 	wait := shortest
 	for {
 		began := time.Now()
-		err := r.cfg.Feed.Follow(ctx, &sink{r})
+		err := r.cfg.Feed.Follow(ctx, &sink{r, ctx})
 		if ctx.Err() != nil {
 			return
 		}
@@ -218,6 +226,12 @@ func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 // replica is stale. Only then does it matter what the replica can't know.
 func (r *Replica) CheckWith(s Session, q Require) Decision {
 	search := r.set.Load().search(&s)
+	d := r.decide(&search, &s, &q)
+	r.checks.add(search.session, d.State)
+	return d
+}
+
+func (r *Replica) decide(search *search, s *Session, q *Require) Decision {
 	now := time.Now()
 	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
 	// So are the proof and whether there is one of this stream.
@@ -231,7 +245,7 @@ func (r *Replica) CheckWith(s Session, q Require) Decision {
 		d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
 		return d
 	}
-	if d.Cause = r.unknown(&s, &q, &d, now, synced); d.Cause == nil {
+	if d.Cause = r.unknown(s, q, &d, now, synced); d.Cause == nil {
 		d.State = Active
 	}
 	return d
@@ -327,6 +341,8 @@ type Status struct {
 	Staleness time.Duration
 	// Sessions counts the sessions that are revoked by name, and Cutoffs the users, devices, clients and tenants that have cutoffs.
 	Sessions, Cutoffs int
+	// Active, Revoked and Undetermined count the checks that were answered so.
+	Active, Revoked, Undetermined uint64
 	// Skipped counts messages that held no event that this version knows.
 	Skipped uint64
 	// RetentionShort is whether the stream keeps events for less than max age and leeway. See Hooks.
@@ -347,7 +363,7 @@ func (r *Replica) Status() Status {
 		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), Staleness: staleness,
 		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
 		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(),
-		LastError: r.lastErr,
+		Active: r.checks.sum(Active), Revoked: r.checks.sum(Revoked), Undetermined: r.checks.sum(Undetermined), LastError: r.lastErr,
 	}
 }
 

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"context"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -8,7 +9,11 @@ import (
 )
 
 // sink is what the feed writes to.
-type sink struct{ r *Replica }
+type sink struct {
+	r *Replica
+	// ctx is that of Follow.
+	ctx context.Context
+}
 
 // Begin decides from where to follow. The set is never emptied: the state is a join, so what is already there stays true, and
 // an empty answer must not replace it (trap 9 of docs/traps.md).
@@ -35,16 +40,23 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		return 0, err
 	}
 	r.adopt(h.HashKey)
-	r.mu.Lock()
-	r.stream = h.Stream
-	r.mu.Unlock()
 	if restart {
 		r.position.Store(0)
+		r.noteApplied(Place{})
+		r.leftOut.Store(false)
 		r.set.Load().forgetPositions()
-		after = 0
+		from, err := r.restore(s.ctx, &h)
+		if err != nil {
+			return 0, err
+		}
+		after = from
 		// What is known by now may have come in other ways than as an event that ends its watches.
 		r.watches.checkAll()
 	}
+	// Not before: as long as the stream can't be asked about a snapshot, nothing was begun.
+	r.mu.Lock()
+	r.stream = h.Stream
+	r.mu.Unlock()
 	r.head.Store(h.Last)
 	s.advance(after)
 	return after, nil
@@ -63,6 +75,7 @@ func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
 	// The event's own time is a publisher's clock and says nothing about the stream's, so it isn't heard.
 	r.set.Load().apply(e, p.Position, p.Stored)
+	r.noteApplied(p)
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
 	r.endAffected(e)
@@ -76,6 +89,7 @@ func (s *sink) Event(p Place, e events.Event) {
 
 func (s *sink) Skip(p Place, err error) {
 	s.r.skipped.Add(1)
+	s.r.noteSkipped(err)
 	if s.r.cfg.Hooks.Skipped != nil {
 		s.r.cfg.Hooks.Skipped(p.Position, err)
 	}
