@@ -43,6 +43,3 @@ func reaches(target, part string, cutoff time.Time, s Session) bool {
 func (d Decision) NamedBy(e events.Event, s Session) bool {
 	return d.State == Revoked && Ends(e, s) && Scope(e.Kind()) == d.Scope && e.Meta().Reason == d.Reason
 }
-
-// MaxAge is the absolute age, from auth time, at which the replica holds every session for over: that of its Config, or the default.
-func (r *Replica) MaxAge() time.Duration { return r.cfg.MaxAge }

@@ -28,6 +28,7 @@ const (
 	FieldCode        = "code"
 	FieldHint        = "hint"
 	FieldDuration    = "duration_ms"
+	FieldRequests    = "requests"
 )
 
 // NewLogger returns a logger that writes to w. format is json, text, or auto: text where w is a terminal and JSON elsewhere. level is

@@ -16,6 +16,7 @@ const DefaultPositionTimeout = time.Second
 type Checker interface {
 	CheckWith(revocation.Session, revocation.Require) revocation.Decision
 	WaitFor(ctx context.Context, position uint64) error
+	StalenessBudget() time.Duration
 	OnApplied(fn func(revocation.Applied)) (stop func())
 }
 
@@ -29,12 +30,9 @@ type Config struct {
 	// It returns ErrNoSession for a request without a token, and an error that wraps ErrInvalidToken for a bad one; any other error
 	// is answered with 503. It is called from many goroutines at once.
 	Session func(*http.Request) (revocation.Session, error)
-	// Require is what every request must meet: the staleness budget, claims that may be missing, a position.
-	Require revocation.Require
-	// DangerouslyFailOpen passes sessions of which the replica doesn't know whether they are over, because it isn't synced, is stale or
-	// is behind the required position. Sessions that are known to be over are refused all the same, and so are missing claims, a bad
-	// token, and a replica that has been closed. Each pass is told to OnFailOpen.
-	DangerouslyFailOpen bool
+	// Policy is that of all routes but those of variants (see Middleware.With): what an answer must meet, and what becomes of requests whose
+	// sessions the replica can't tell about.
+	Policy Policy
 	// AllowAnonymous passes requests without a token; SessionFrom then returns false. A bad token is refused all the same.
 	AllowAnonymous bool
 	// EndConn also ends reading and writing of a request whose session is revoked while it is served, so that a handler which is blocked
@@ -47,11 +45,18 @@ type Config struct {
 	// RetryAfter is what clients are told to wait when time can mend it; whole seconds, rounded up. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration
 
-	// OnDecision, OnFailOpen and OnError are called from the request's goroutine, and may be nil. OnDecision tells of every
+	// OnDecision, OnAsk, OnFailOpen and OnError are called from the request's goroutine, and may be nil. OnDecision tells of every
 	// decision, once per handler of this package that the request passes.
 	OnDecision func(*http.Request, revocation.Decision)
+	// OnAsk tells of every request for which a gate was asked: own is what the replica could tell, and err is nil if the gate's answer decided,
+	// of which OnDecision tells, or else says why there was none (see Gate.Ask). Count both.
+	OnAsk func(r *http.Request, own revocation.Decision, err error)
 	// OnFailOpen tells of every request that was passed though its session is Undetermined. Count it.
 	OnFailOpen func(*http.Request, revocation.Decision)
+	// OnEpisode tells of the first request that a gate has decided or that was passed though nobody could tell, and again when it is over, so
+	// that a log has two lines for it and not one for each request. It is over once there was no such request for 10 s and the replica can tell
+	// again, or when the middleware is closed. It is called from the request's goroutine or one of the middleware's, and must not block.
+	OnEpisode func(Episode)
 	// OnError tells why there is no decision: the error of Session, or ErrInvalidPosition. The answer doesn't say.
 	OnError func(*http.Request, error)
 	// OnEnded tells of a request whose session was revoked while it was served. Unlike the others it is called from the replica's
@@ -74,15 +79,8 @@ func (c Config) Validate() error {
 	if c.RetryAfter < 0 {
 		errs = append(errs, errors.New("revocationhttp config: RetryAfter can't be negative: leave it zero for the default"))
 	}
-	errs = append(errs, validateRequire(c.Require))
+	errs = append(errs, c.Policy.validate())
 	return errors.Join(errs...)
-}
-
-func validateRequire(q revocation.Require) error {
-	if q.MaxStaleness < 0 {
-		return errors.New("revocationhttp config: Require.MaxStaleness can't be negative: leave it zero for the replica's budget")
-	}
-	return nil
 }
 
 func (c Config) withDefaults() Config {

@@ -19,6 +19,30 @@
 //	mux.Handle("POST /payments", guard.RequireFresh(3*time.Second)(payments))
 //	mux.Handle("/", guard.Handler(pages))
 //
+// # Policies
+//
+// A replica that isn't synced, or has had no proof for longer than the route's budget, or is behind the position that a request presents, can't
+// tell whether a session is over. What becomes of the request then is the route's [Policy]: refuse it, which is the zero value; ask a gate over
+// HTTP; or pass it. A gate that can't tell either leads to the policy's second choice, which again is to refuse unless it says otherwise:
+//
+//	gate, err := revocationhttp.NewGate(revocationhttp.GateConfig{
+//		URL:  "https://curfew.example.com",
+//		Keys: map[string]revocationhttp.APIKey{"default": revocationhttp.NewAPIKey(text)},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	defer gate.Close()
+//
+//	ask := revocationhttp.Policy{Ask: gate}
+//	browse := revocationhttp.Policy{Ask: gate, DangerouslyFailOpen: true}
+//	mux.Handle("/account/", guard.With(ask).Handler(account))
+//	mux.Handle("/news/", guard.With(browse).Handler(news))
+//
+// A gate is asked only about what the replica can't tell, and its answer is believed only if it meets what the route requires of the replica's: the
+// budget, the position, the tenant. Asking is bounded in time, in answers' length and in how many questions are under way; identical ones are
+// asked once; nothing is remembered.
+//
 // # Answers
 //
 // What is refused is answered with problem details (RFC 9457), a stable code, and Cache-Control: no-store. [Answer] and [AnswerError]
@@ -39,8 +63,9 @@
 //
 // # Promises
 //
-// The zero value of every policy fails closed. Only DangerouslyFailOpen passes a session that the replica can't vouch for, each such
-// pass is told to OnFailOpen, and no setting of it passes a missing claim.
+// The zero value of every policy fails closed. Only DangerouslyFailOpen passes a session that nobody could vouch for, each such pass is told to
+// OnFailOpen, and no setting of it passes a missing claim. Each question to a gate is told to OnAsk. OnEpisode tells when either begins and when it
+// is over.
 //
 // A request that has been let in is registered before it is checked, so no revocation falls between: either it is refused, or its
 // context ends with the event, with an [*EndedError] as its cause.

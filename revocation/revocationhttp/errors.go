@@ -21,6 +21,19 @@ var (
 // ErrInvalidPosition is returned by PositionOf, and what AnswerError maps to 400: the request's Curfew-Position isn't one decimal number.
 var ErrInvalidPosition = errors.New("invalid position")
 
+// Errors of Gate.Ask, wrapped: why a gate gave no answer. None holds a key or an id.
+var (
+	// ErrGateBusy is returned when as many questions were under way as may be, until the question's time had run out.
+	ErrGateBusy = errors.New("too many questions to the gate are under way")
+	// ErrGateRefused is returned when the question can't be asked, or the gate refuses it: there is no key for the tenant, or a wrong one, or
+	// the session has an id that isn't one. Somebody must correct that.
+	ErrGateRefused = errors.New("the gate can't be asked")
+	// ErrGateUnavailable is returned when the gate can't be reached, is too slow, or answers something else than it should.
+	ErrGateUnavailable = errors.New("the gate is unavailable")
+	// ErrGateUndetermined is returned when the gate can't tell either, or not freshly enough.
+	ErrGateUndetermined = errors.New("the gate can't tell")
+)
+
 // ErrSessionEnded is what the cause of a request's context is, when its session was revoked while it was served.
 var ErrSessionEnded = errors.New("session ended while the request was served")
 

@@ -112,3 +112,67 @@ func ExampleMiddleware_Handler() {
 		http.Handle("GET /stream", guard.Handler(stream))
 	}
 }
+
+// Policies of routes: payments want fresh proof and fail closed; the account asks a gate when the service's own replica can't tell; the news are
+// shown even if nobody can, because a reader whose session is over sees nothing there that isn't public.
+func ExamplePolicy() {
+	// A gate, as curfew serve --roles gate is one. This one always says that it knows of no end.
+	curfew := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"tenant":"default","state":"active","position":7,"staleness_ms":200}`)
+	}))
+	defer curfew.Close()
+	gate, err := revocationhttp.NewGate(revocationhttp.GateConfig{
+		URL:  curfew.URL,
+		Keys: map[string]revocationhttp.APIKey{events.DefaultTenant: revocationhttp.NewAPIKey("cfw_0123456789abcdef_an-example")},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer gate.Close()
+
+	feed := revocationtest.New()
+	replica, err := revocation.Open(context.Background(), revocation.Config{Feed: feed})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer replica.Close()
+	guard, err := revocationhttp.New(revocationhttp.Config{
+		Replica: replica,
+		Session: func(*http.Request) (revocation.Session, error) {
+			return revocation.Session{ID: "s1", User: "alice", AuthTime: time.Now().Add(-time.Hour)}, nil
+		},
+		OnFailOpen: func(r *http.Request, d revocation.Decision) { fmt.Println("passed although:", d.Cause) },
+		OnAsk:      func(r *http.Request, own revocation.Decision, err error) { fmt.Println("asked because:", own.Cause) },
+		// The replica mostly gets there within a moment; this one never does.
+		PositionTimeout: 10 * time.Millisecond,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer guard.Close()
+
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
+	mux := http.NewServeMux()
+	mux.Handle("/payments", guard.RequireFresh(3*time.Second)(page))
+	mux.Handle("/account", guard.With(revocationhttp.Policy{Ask: gate}).Handler(page))
+	mux.Handle("/news", guard.With(revocationhttp.Policy{DangerouslyFailOpen: true}).Handler(page))
+
+	// Somebody presents the position of a publish that this replica hasn't heard of yet, and the gate has.
+	for _, path := range []string{"/payments", "/account", "/news"} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set(revocationhttp.PositionHeader, "7")
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(path, w.Code)
+	}
+	// Output:
+	// /payments 503
+	// asked because: replica is behind the required position
+	// /account 200
+	// passed although: replica is behind the required position
+	// /news 200
+}

@@ -72,6 +72,8 @@ type told struct {
 	failOpen  []revocation.Decision
 	ended     []revocation.Decision
 	errs      []error
+	asked     []error
+	episodes  []revocationhttp.Episode
 }
 
 func (h *told) into(list *[]revocation.Decision) func(*http.Request, revocation.Decision) {
@@ -94,6 +96,24 @@ func (h *told) all() (decisions, failOpen, ended []revocation.Decision) {
 	return slices.Clone(h.decisions), slices.Clone(h.failOpen), slices.Clone(h.ended)
 }
 
+// takeAsked returns what OnAsk has told since the last call.
+func (h *told) takeAsked() []error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	asked := h.asked
+	h.asked = nil
+	return asked
+}
+
+// takeEpisodes returns what OnEpisode has told since the last call.
+func (h *told) takeEpisodes() []revocationhttp.Episode {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	episodes := h.episodes
+	h.episodes = nil
+	return episodes
+}
+
 // newRig opens a replica whose feed beats each second, and a middleware whose sessions come from headers (see fromHeaders) unless cfg
 // says otherwise. Everything is closed with the test.
 func newRig(t testing.TB, cfg revocationhttp.Config) *rig {
@@ -111,6 +131,16 @@ func newRig(t testing.TB, cfg revocationhttp.Config) *rig {
 		cfg.Session = fromHeaders
 	}
 	cfg.OnDecision, cfg.OnFailOpen, cfg.OnEnded = h.into(&h.decisions), h.into(&h.failOpen), h.into(&h.ended)
+	cfg.OnAsk = func(_ *http.Request, _ revocation.Decision, err error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.asked = append(h.asked, err)
+	}
+	cfg.OnEpisode = func(e revocationhttp.Episode) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.episodes = append(h.episodes, e)
+	}
 	cfg.OnError = func(_ *http.Request, err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -3,6 +3,7 @@ package revocationhttp_test
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -43,4 +44,35 @@ func Example_incorrect() {
 	// Output:
 	// revocationhttp jwt config: Algorithms: HS256 to HS512 don't mix with the others: a public key would be taken for a secret
 	// revocationhttp config: Replica is a nil *revocation.Replica: check the error of revocation.Open
+}
+
+// Four mistakes with policies. The first two are refused; nobody but the reader sees the last two.
+func ExamplePolicy_incorrect() {
+	key := revocationhttp.NewAPIKey("cfw_0123456789abcdef_an-example")
+
+	// The key would travel in the clear, and whoever can change the answer would vouch for anybody.
+	_, err := revocationhttp.NewGate(revocationhttp.GateConfig{
+		URL: "http://curfew.example.com", Keys: map[string]revocationhttp.APIKey{"default": key},
+	})
+	fmt.Println(err)
+
+	// A service of many tenants can't ask with one key: a gate answers for the key's tenant.
+	_, err = revocationhttp.NewGate(revocationhttp.GateConfig{
+		URL: "https://curfew.example.com", Keys: map[string]revocationhttp.APIKey{"*": key},
+	})
+	fmt.Println(err)
+
+	// Wrong: With replaces the whole policy, so these routes lose the 3 s that the others have. Say MaxStaleness here too, or use RequireFresh,
+	// which keeps the rest.
+	_ = revocationhttp.Config{Policy: revocationhttp.Policy{Require: revocation.Require{MaxStaleness: 3 * time.Second}}}
+	_ = func(guard *revocationhttp.Middleware, gate *revocationhttp.Gate) *revocationhttp.Middleware {
+		return guard.With(revocationhttp.Policy{Ask: gate})
+	}
+
+	// Wrong: to fail open everywhere lets in whoever was logged out, whenever the ledger is away. Choose it for single routes, and count.
+	_ = revocationhttp.Config{Policy: revocationhttp.Policy{DangerouslyFailOpen: true}}
+
+	// Output:
+	// revocationhttp gate config: URL must be https; http is for loopback only, unless DangerouslyAllowHTTP says so
+	// revocationhttp gate config: Keys: "*" isn't the name of a tenant: must be 1 to 63 characters of a-z, 0-9 and '-'
 }

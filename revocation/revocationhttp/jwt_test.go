@@ -330,7 +330,7 @@ func TestParseSession(t *testing.T) {
 func TestMissingClaimsDoNotPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJWT(t, nil)
-		g := newRig(t, revocationhttp.Config{Session: j.Session, DangerouslyFailOpen: true})
+		g := newRig(t, revocationhttp.Config{Session: j.Session, Policy: revocationhttp.Policy{DangerouslyFailOpen: true}})
 		for name, changes := range map[string]map[string]any{
 			"sid": {"sid": nil}, "sub": {"sub": nil}, "auth time": {"auth_time_ms": nil}, "iat only": {"auth_time_ms": nil, "iat": time.Now().Unix()},
 			"auth_time in milliseconds": {"auth_time_ms": nil, "auth_time": time.Now().UnixMilli()}, "auth_time_ms in seconds": {"auth_time_ms": time.Now().Unix()},

@@ -150,7 +150,7 @@ func TestLiveNested(t *testing.T) {
 // What passed by failing open ends as well once the replica learns.
 func TestLiveAfterFailOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, revocationhttp.Config{DangerouslyFailOpen: true})
+		g := newRig(t, revocationhttp.Config{Policy: revocationhttp.Policy{DangerouslyFailOpen: true}})
 		synctest.Wait()
 		g.feed.Stall()
 		time.Sleep(time.Minute)

@@ -1,7 +1,6 @@
 package revocationhttp
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"sync"
@@ -13,7 +12,7 @@ import (
 // Middleware refuses requests whose session is over. Make one with [New]; it is safe for concurrent use.
 type Middleware struct {
 	*core
-	require revocation.Require
+	policy Policy
 }
 
 // core is what the variants of one middleware share.
@@ -22,44 +21,53 @@ type core struct {
 	live revocation.Live[*request]
 	stop func()
 	once sync.Once
+	// asked and failedOpen are the episodes of requests that the replica didn't decide.
+	asked, failedOpen episodes
 }
 
-// New returns a middleware that watches cfg.Replica until it is closed. It doesn't block and starts no goroutine.
+// New returns a middleware that watches cfg.Replica until it is closed. It doesn't block.
 func New(cfg Config) (*Middleware, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &core{cfg: cfg.withDefaults()}
+	c := &core{
+		cfg:        cfg.withDefaults(),
+		asked:      episodes{replica: cfg.Replica, tell: cfg.OnEpisode},
+		failedOpen: episodes{replica: cfg.Replica, tell: cfg.OnEpisode, failOpen: true},
+	}
 	c.stop = cfg.Replica.OnApplied(c.applied)
-	return &Middleware{core: c, require: cfg.Require}, nil
+	return &Middleware{core: c, policy: cfg.Policy}, nil
 }
 
 // Close stops watching the replica. Requests under way aren't ended by revocations any more; those to come are still checked. Close it
-// when the server has shut down, before the replica. It always returns nil, may be called any number of times, and closes all variants.
+// when the server has shut down, before the replica. An episode that goes on is told to be over. It always returns nil, may be called any number
+// of times, but not from OnEpisode, and closes all variants.
 func (m *Middleware) Close() error {
 	m.once.Do(m.stop)
+	m.asked.close()
+	m.failedOpen.close()
 	return nil
 }
 
 // Live returns the number of requests that are being checked or served.
 func (m *Middleware) Live() int { return m.live.Len() }
 
-// With returns a variant for some routes, with requirements in place of Config.Require. It shares everything else with m, and isn't
-// closed on its own. A variant may stand inside of another: the session is then read once and checked by both. A negative MaxStaleness
-// panics: it is a mistake in the code, found when routes are set up.
-func (m *Middleware) With(q revocation.Require) *Middleware {
-	if err := validateRequire(q); err != nil {
+// With returns a variant for some routes, with p in place of Config.Policy. It shares everything else with m, and isn't closed on its own. A
+// variant may stand inside of another: the session is then read once and checked by both. A negative MaxStaleness panics: it is a mistake in the
+// code, found when routes are set up.
+func (m *Middleware) With(p Policy) *Middleware {
+	if err := p.validate(); err != nil {
 		panic(err)
 	}
-	return &Middleware{core: m.core, require: q}
+	return &Middleware{core: m.core, policy: p}
 }
 
-// RequireFresh returns Handler of a variant whose staleness budget is shorter, say 3 s for payments. A budget longer than the
-// replica's has no effect; zero means the replica's, and a negative one panics.
+// RequireFresh returns Handler of a variant with m's policy but for its staleness budget, which is shorter, say 3 s for payments. A budget longer
+// than the replica's has no effect; zero means the replica's, and a negative one panics.
 func (m *Middleware) RequireFresh(budget time.Duration) func(http.Handler) http.Handler {
-	q := m.require
-	q.MaxStaleness = budget
-	return m.With(q).Handler
+	p := m.policy
+	p.Require.MaxStaleness = budget
+	return m.With(p).Handler
 }
 
 // Handler returns a handler that passes to next the requests whose session is alive, and answers the others itself.
@@ -95,7 +103,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	if outer := m.outer(r.Context()); outer != nil {
 		// Registered and served already; only the requirements differ.
 		d, ok := m.decide(r, outer.session, position)
-		m.report(r, d, ok)
+		m.report(r, outer.session, d, ok)
 		if !ok {
 			m.refuse(w, Answer(d))
 			return
@@ -133,7 +141,7 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 			defer req.finish()
 		}
 	}
-	m.report(r, d, ok)
+	m.report(r, session, d, ok)
 	if !ok {
 		m.refuse(w, Answer(d))
 		return
@@ -141,35 +149,18 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// decide checks a session, waits for the position if that is what it takes, and says whether to pass.
-func (m *Middleware) decide(r *http.Request, s revocation.Session, position uint64) (revocation.Decision, bool) {
-	q := m.require
-	q.Position = max(q.Position, position)
-	d := m.cfg.Replica.CheckWith(s, q)
-	if d.State == revocation.Undetermined && timeMends(d.Cause) && d.Position < q.Position && m.cfg.PositionTimeout > 0 {
-		ctx, cancel := context.WithTimeout(r.Context(), m.cfg.PositionTimeout)
-		// The answer to come says whether it got there, so the error has no more to tell.
-		_ = m.cfg.Replica.WaitFor(ctx, q.Position)
-		cancel()
-		d = m.cfg.Replica.CheckWith(s, q)
-	}
-	pass := d.State == revocation.Active || d.State == revocation.Undetermined && m.cfg.DangerouslyFailOpen && timeMends(d.Cause)
-	return d, pass
-}
-
-// timeMends reports whether the replica may know more in a while. Only such causes may fail open; an unknown cause doesn't.
-func timeMends(cause error) bool {
-	return errors.Is(cause, revocation.ErrNotSynced) || errors.Is(cause, revocation.ErrStale) || errors.Is(cause, revocation.ErrBehind)
-}
-
 // report tells the hooks of the decision that a request is answered by.
-func (m *Middleware) report(r *http.Request, d revocation.Decision, passed bool) {
+func (m *Middleware) report(r *http.Request, s revocation.Session, d revocation.Decision, passed bool) {
 	if m.cfg.OnDecision != nil {
 		m.cfg.OnDecision(r, d)
 	}
-	if passed && d.State != revocation.Active && m.cfg.OnFailOpen != nil {
+	if !passed || d.State == revocation.Active {
+		return
+	}
+	if m.cfg.OnFailOpen != nil {
 		m.cfg.OnFailOpen(r, d)
 	}
+	m.failedOpen.count(s, m.policy.Require, d.Cause)
 }
 
 func (m *Middleware) fail(w http.ResponseWriter, r *http.Request, err error) {

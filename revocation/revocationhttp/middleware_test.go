@@ -82,7 +82,7 @@ func TestAnswers(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					g := newRig(t, revocationhttp.Config{DangerouslyFailOpen: failOpen, RetryAfter: 1500 * time.Millisecond, Session: func(*http.Request) (revocation.Session, error) {
+					g := newRig(t, revocationhttp.Config{Policy: revocationhttp.Policy{DangerouslyFailOpen: failOpen}, RetryAfter: 1500 * time.Millisecond, Session: func(*http.Request) (revocation.Session, error) {
 						s := session("s1", "u1")
 						if tc.session != nil {
 							tc.session(&s)
@@ -152,13 +152,13 @@ func TestAllowAnonymous(t *testing.T) {
 func TestDangerouslyAllowMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, revocationhttp.Config{
-			Require: revocation.Require{DangerouslyAllowMissingSession: true},
+			Policy:  revocationhttp.Policy{Require: revocation.Require{DangerouslyAllowMissingSession: true}},
 			Session: func(*http.Request) (revocation.Session, error) { return session("", "u1"), nil },
 		})
 		if w := do(g.guard.Handler(ok), request("")); w.Code != 200 {
 			t.Errorf("got %d, want 200", w.Code)
 		}
-		if w := do(g.guard.With(revocation.Require{}).Handler(ok), request("")); w.Code != 401 {
+		if w := do(g.guard.With(revocationhttp.Policy{}).Handler(ok), request("")); w.Code != 401 {
 			t.Errorf("a stricter route: got %d, want 401", w.Code)
 		}
 	})
@@ -202,7 +202,7 @@ func TestRequireFreshNegativePanics(t *testing.T) {
 
 func TestConfigFaultsAllAtOnce(t *testing.T) {
 	var nilReplica *revocation.Replica
-	_, err := revocationhttp.New(revocationhttp.Config{Replica: nilReplica, RetryAfter: -1, Require: revocation.Require{MaxStaleness: -1}})
+	_, err := revocationhttp.New(revocationhttp.Config{Replica: nilReplica, RetryAfter: -1, Policy: revocationhttp.Policy{Require: revocation.Require{MaxStaleness: -1}}})
 	for _, want := range []string{"nil *revocation.Replica", "Session is required", "RetryAfter", "MaxStaleness"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v, want a word about %s", err, want)

@@ -142,7 +142,7 @@ func TestPositionOf(t *testing.T) {
 func TestRequirePosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, revocationhttp.Config{PositionTimeout: -1})
-		variant := g.guard.With(revocation.Require{Position: 1 << 40})
+		variant := g.guard.With(revocationhttp.Policy{Require: revocation.Require{Position: 1 << 40}})
 		if w := do(variant.Handler(ok), request("s1 u1")); w.Code != 503 {
 			t.Errorf("got %d, want 503", w.Code)
 		}

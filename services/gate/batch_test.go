@@ -50,7 +50,7 @@ func TestCheckBatchKeepsOrder(t *testing.T) {
 
 func TestCheckBatchExactBodies(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, g *rig) {
-		const one = `{"state":"active","position":1,"staleness_ms":0}`
+		const one = `{"tenant":"default","state":"active","position":1,"staleness_ms":0}`
 		const question = `{"session":"laptop","user":"ada","auth_time":"1999-12-31T23:00:00Z"}`
 		for _, tt := range []struct{ body, want string }{
 			{question, one},

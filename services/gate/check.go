@@ -18,7 +18,9 @@ const MaxBatch = 1000
 
 // Verdict answers one question.
 type Verdict struct {
-	State string `json:"state"`
+	// Tenant is the key's: whoever asks can hold it against the one that it means, for the same ids are other people elsewhere.
+	Tenant string `json:"tenant"`
+	State  string `json:"state"`
 	// Scope and Reason are there for a revoked session.
 	Scope  string `json:"scope,omitempty"`
 	Reason string `json:"reason,omitempty"`
@@ -76,6 +78,7 @@ func (s *Service) verdicts(ctx context.Context, all []answered) []Verdict {
 	told := make([]Verdict, len(all))
 	for i, a := range all {
 		told[i] = verdict(a.decision)
+		told[i].Tenant = a.session.Tenant
 		if a.decision.Scope == revocation.ScopeMaxAge {
 			at := a.session.AuthTime.Add(s.cfg.Replica.MaxAge()).UTC()
 			told[i].At = &at

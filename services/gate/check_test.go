@@ -25,7 +25,7 @@ func TestCheckOneStates(t *testing.T) {
 		{
 			name: "active", query: whole, state: "active",
 			want: "OK\nCache-Control: no-store\nContent-Type: application/json\n" +
-				`{"state":"active","position":1,"staleness_ms":0}`,
+				`{"tenant":"default","state":"active","position":1,"staleness_ms":0}`,
 		},
 		{
 			name: "revoked", query: whole, state: "revoked",
@@ -33,28 +33,28 @@ func TestCheckOneStates(t *testing.T) {
 			want: "Unauthorized\nCache-Control: no-store\nContent-Type: application/problem+json\n" +
 				`Www-Authenticate: Bearer error="invalid_token", error_description="The session is over"` + "\n" +
 				`{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The session is over: sign in again.","code":"session_revoked",` +
-				`"retry":false,"state":"revoked","scope":"session","reason":"user_logout","event_position":2,"event":"` + eventID + `","at":"2000-01-01T00:00:00Z","position":2,"staleness_ms":0}`,
+				`"retry":false,"tenant":"default","state":"revoked","scope":"session","reason":"user_logout","event_position":2,"event":"` + eventID + `","at":"2000-01-01T00:00:00Z","position":2,"staleness_ms":0}`,
 		},
 		{
 			name: "past max age", query: "session=laptop&user=ada&auth_time=1999-12-01T00:00:00Z", state: "revoked",
 			want: "Unauthorized\nCache-Control: no-store\nContent-Type: application/problem+json\n" +
 				`Www-Authenticate: Bearer error="invalid_token", error_description="The session is over"` + "\n" +
 				`{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The session is over: sign in again.","code":"session_revoked",` +
-				`"retry":false,"state":"revoked","scope":"max_age","reason":"max_age","at":"1999-12-31T00:00:00Z","position":1,"staleness_ms":0}`,
+				`"retry":false,"tenant":"default","state":"revoked","scope":"max_age","reason":"max_age","at":"1999-12-31T00:00:00Z","position":1,"staleness_ms":0}`,
 		},
 		{
 			name: "stale", query: whole, state: "undetermined",
 			arrange: func(_ *testing.T, g *rig) { g.feed.Stall(); pass(16 * time.Second) },
 			want: "Service Unavailable\nCache-Control: no-store\nContent-Type: application/problem+json\nRetry-After: 1\n" +
 				`{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"Whether the session is over can't be told at the moment: try again.",` +
-				`"code":"session_undetermined","retry":true,"state":"undetermined","cause":"replica is stale","position":1,"staleness_ms":16000}`,
+				`"code":"session_undetermined","retry":true,"tenant":"default","state":"undetermined","cause":"replica is stale","position":1,"staleness_ms":16000}`,
 		},
 		{
 			// A 401 would sign people out because of a caller's bug (traps 29 and 40).
 			name: "claim missing", query: "session=laptop&user=ada", state: "undetermined",
 			want: "Unprocessable Entity\nCache-Control: no-store\nContent-Type: application/problem+json\n" +
 				`{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"The question lacks what its answer depends on, or has it wrong; cause says what.",` +
-				`"code":"session_claims_missing","retry":false,"state":"undetermined","cause":"auth time is missing","position":1,"staleness_ms":0}`,
+				`"code":"session_claims_missing","retry":false,"tenant":"default","state":"undetermined","cause":"auth time is missing","position":1,"staleness_ms":0}`,
 		},
 	}
 	for _, tt := range tests {
@@ -170,10 +170,10 @@ func TestCheckKeys(t *testing.T) {
 func TestCheckTenantIsTheKeys(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, g *rig) {
 		g.publish(t, &events.UserLoggedOutEverywhere{Common: common("acme"), User: "ada", Cutoff: time.Now()})
-		for _, tt := range []struct{ key, want string }{{g.keys.acme, "revoked"}, {g.keys.check, "active"}} {
+		for _, tt := range []struct{ key, tenant, want string }{{g.keys.acme, "acme", "revoked"}, {g.keys.check, "default", "active"}} {
 			w := g.do(t, call{target: "/v1/check?" + whole, key: tt.key})
-			if got := read(t, w).State; got != tt.want {
-				t.Errorf("%s, want %s", got, tt.want)
+			if got := read(t, w); got.State != tt.want || got.Tenant != tt.tenant {
+				t.Errorf("%s of %s, want %s of %s", got.State, got.Tenant, tt.want, tt.tenant)
 			}
 		}
 		w := g.post(t, `{"session":"laptop","tenant":"acme"}`)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
@@ -13,15 +15,11 @@ import (
 // newForward returns the middleware that answers forward-auth.
 func (s *Service) newForward() (*revocationhttp.Middleware, error) {
 	return revocationhttp.New(revocationhttp.Config{
-		Replica: s.cfg.Replica, Session: s.cfg.JWT.Session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen,
+		Replica: s.cfg.Replica, Session: s.cfg.JWT.Session, Policy: revocationhttp.Policy{DangerouslyFailOpen: s.cfg.DangerouslyFailOpen},
 		OnDecision: func(_ *http.Request, d revocation.Decision) { s.count(d) },
-		OnFailOpen: func(_ *http.Request, d revocation.Decision) {
-			s.cfg.Metrics.FailOpen.Inc()
-			// The metric counts; a line for each would fill the disk in the very hour when that hurts most.
-			s.failOpenLog.Do(func() {
-				s.cfg.Log.WithError(d.Cause).Warn("requests pass although their sessions are undetermined")
-			})
-		},
+		// The metric counts; a line for each would fill the disk in the very hour when that hurts most.
+		OnFailOpen: func(*http.Request, revocation.Decision) { s.cfg.Metrics.FailOpen.Inc() },
+		OnEpisode:  s.logEpisode,
 		OnError: func(_ *http.Request, err error) {
 			code := revocationhttp.AnswerError(err).Code
 			s.cfg.Metrics.Refused.WithLabelValues(code).Inc()
@@ -33,6 +31,17 @@ func (s *Service) newForward() (*revocationhttp.Middleware, error) {
 			}
 		},
 	})
+}
+
+// logEpisode tells of requests that pass although nobody knows whether their sessions are over: when that begins, and when it is over.
+func (s *Service) logEpisode(e revocationhttp.Episode) {
+	log := s.cfg.Log.WithError(e.Cause)
+	if !e.Over {
+		log.Warn("requests pass although their sessions are undetermined")
+		return
+	}
+	log.WithFields(logrus.Fields{telemetry.FieldRequests: e.Requests, telemetry.FieldDuration: e.Last.Sub(e.Began).Milliseconds()}).
+		Info("no more requests pass with undetermined sessions")
 }
 
 // forwarded answers a caller whose session is active, or was passed by choice.

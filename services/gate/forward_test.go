@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -122,10 +123,6 @@ func TestForwardAuthFailOpen(t *testing.T) {
 		}
 		counted(t, g.metrics.FailOpen, 3)
 		counted(t, g.metrics.Checks.WithLabelValues("undetermined"), 3)
-		// All are counted; the log isn't flooded.
-		if got := strings.Count(g.logged.String(), "requests pass although"); got != 1 {
-			t.Errorf("%d lines for one second, want 1:\n%s", got, g.logged)
-		}
 		if w := g.forward(t, token(t, claims("phone", "ada"))); w.Code != http.StatusUnauthorized {
 			t.Errorf("revoked: %d, want 401", w.Code)
 		}
@@ -137,6 +134,57 @@ func TestForwardAuthFailOpen(t *testing.T) {
 			t.Errorf("GET /v1/check: %d, want 503", w.Code)
 		}
 		counted(t, g.metrics.FailOpen, 3)
+	})
+}
+
+// All passes are counted, and each episode has two lines in the log, however long it is and however many pass.
+func TestForwardAuthLogsEpisodes(t *testing.T) {
+	open := func(c *gate.Config) { c.DangerouslyFailOpen = true }
+	bubble(t, open, func(t *testing.T, g *rig) {
+		log := func() string {
+			defer g.logged.Reset()
+			var told []string
+			for line := range strings.Lines(g.logged.String()) {
+				if strings.Contains(line, "undetermined") {
+					_, line, _ = strings.Cut(line, "level=")
+					told = append(told, line)
+				}
+			}
+			return strings.Join(told, "")
+		}
+		const begins = `warning msg="requests pass although their sessions are undetermined" error="replica is stale"` + "\n"
+		ends := func(requests, ms int) string {
+			return fmt.Sprintf(`info msg="no more requests pass with undetermined sessions" duration_ms=%d error="replica is stale" requests=%d`+"\n", ms, requests)
+		}
+		g.feed.Stall()
+		pass(16 * time.Second)
+		bearer := token(t, claims("laptop", "ada"))
+		for range 3 {
+			for range 100 {
+				g.forward(t, bearer)
+			}
+			// Longer than an episode may be quiet: it goes on as long as the replica can't tell.
+			pass(time.Minute)
+		}
+		if diff := cmp.Diff(begins, log()); diff != "" {
+			t.Errorf("while stale (-want +got):\n%s", diff)
+		}
+		g.feed.Resume()
+		pass(2 * time.Second)
+		if diff := cmp.Diff(ends(300, 120_000), log()); diff != "" {
+			t.Errorf("fresh again (-want +got):\n%s", diff)
+		}
+		g.forward(t, bearer)
+		g.feed.Stall()
+		pass(16 * time.Second)
+		g.forward(t, bearer)
+		if err := g.svc.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(begins+ends(1, 0), log()); diff != "" {
+			t.Errorf("the next one, to the end of the gate (-want +got):\n%s", diff)
+		}
+		counted(t, g.metrics.FailOpen, 301)
 	})
 }
 

@@ -119,6 +119,7 @@ type rig struct {
 	feed    *revocationtest.Feed
 	replica *revocation.Replica
 	metrics *telemetry.Metrics
+	svc     *gate.Service
 	mux     *http.ServeMux
 	ledger  *stored
 	// logged is what the gate has logged; read it when nothing is under way.
@@ -154,6 +155,7 @@ func newRig(t testing.TB, keys apiKeys, change func(*gate.Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = svc.Close() })
+	g.svc = svc
 	svc.Routes(g.mux)
 	return g
 }
@@ -312,6 +314,7 @@ func (g *rig) forward(t testing.TB, token string) *httptest.ResponseRecorder {
 
 // reply is what the tests look at in every JSON answer.
 type reply struct {
+	Tenant    string  `json:"tenant"`
 	State     string  `json:"state"`
 	Scope     string  `json:"scope"`
 	Event     string  `json:"event"`

@@ -38,8 +38,8 @@ type Service struct {
 	ledger *ledger
 	// forward is nil where forward-auth isn't configured.
 	forward *revocationhttp.Middleware
-	// failOpenLog and keysLog let one line a second into the log.
-	failOpenLog, keysLog rate.Sometimes
+	// keysLog lets one line a second into the log.
+	keysLog rate.Sometimes
 }
 
 // New returns a service. It reports every missing part at once.
@@ -57,7 +57,7 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, ledger: newLedger(cfg.EventAt), failOpenLog: rate.Sometimes{Interval: time.Second}, keysLog: rate.Sometimes{Interval: time.Second}}
+	s := &Service{cfg: cfg, ledger: newLedger(cfg.EventAt), keysLog: rate.Sometimes{Interval: time.Second}}
 	if cfg.JWT == nil {
 		return s, nil
 	}

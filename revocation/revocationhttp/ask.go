@@ -1,0 +1,103 @@
+package revocationhttp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// maxAnswerBytes bounds an answer, and its header.
+const maxAnswerBytes = 16 << 10
+
+// Ask asks about a session and returns an answer that meets q, or an error: one that wraps ErrGateBusy, ErrGateRefused, ErrGateUnavailable or
+// ErrGateUndetermined, or the cause of ctx's end. It blocks for the gate's timeout at most. The answer is Active or Revoked; Active is believed
+// only of the session's tenant, from q.Position on, and on proof that is no older than q.MaxStaleness when Ask returns (zero means
+// [revocation.DefaultStalenessBudget]). Nothing is remembered: those who ask the same while a question is under way share its answer, and
+// nobody else.
+func (g *Gate) Ask(ctx context.Context, s revocation.Session, q revocation.Require) (revocation.Decision, error) {
+	budget := q.MaxStaleness
+	if budget <= 0 {
+		budget = revocation.DefaultStalenessBudget
+	}
+	what, err := questionOf(s, q, budget)
+	if err != nil {
+		return revocation.Decision{}, err
+	}
+	fl, first := g.flights.join(what)
+	if first {
+		g.fly(ctx, what, fl)
+	} else {
+		select {
+		case <-fl.done:
+		case <-ctx.Done():
+			return revocation.Decision{}, fmt.Errorf("ask a gate: %w", context.Cause(ctx))
+		}
+	}
+	if fl.err != nil {
+		return revocation.Decision{}, fl.err
+	}
+	return fl.verdict.decision(what, time.Since(fl.asked))
+}
+
+// fly asks. Others may wait for the answer, so it doesn't end with the request that was first.
+func (g *Gate) fly(ctx context.Context, what question, fl *flight) {
+	fl.err = fmt.Errorf("%w: asking panicked", ErrGateUnavailable) // what those who wait are told should the transport panic
+	defer g.flights.land(what, fl)
+	key, ok := g.cfg.Keys[what.tenant]
+	if !ok {
+		fl.err = fmt.Errorf("%w: there is no key for the session's tenant", ErrGateRefused)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.Timeout)
+	defer cancel()
+	select {
+	case g.places <- struct{}{}:
+		defer func() { <-g.places }()
+	case <-ctx.Done():
+		fl.err = ErrGateBusy
+		return
+	}
+	fl.verdict, fl.err = g.post(ctx, what, key)
+}
+
+func (g *Gate) post(ctx context.Context, what question, key APIKey) (verdict, error) {
+	body, err := what.body()
+	if err != nil {
+		return verdict{}, fmt.Errorf("%w: %w", ErrGateRefused, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, bytes.NewReader(body))
+	if err != nil {
+		return verdict{}, fmt.Errorf("%w: %w", ErrGateRefused, err)
+	}
+	req.Header.Set("Authorization", key.authorization())
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	// It changes nothing, so that net/http may repeat it when the gate has just closed an idle connection. An empty one isn't sent.
+	req.Header["Idempotency-Key"] = nil
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return verdict{}, fmt.Errorf("%w: %w", ErrGateUnavailable, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	switch {
+	case err != nil:
+		return verdict{}, fmt.Errorf("%w: read its answer: %w", ErrGateUnavailable, err)
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return verdict{}, fmt.Errorf("%w: it answers %d: the key is wrong, or lacks the scope check", ErrGateRefused, resp.StatusCode)
+	case resp.StatusCode != http.StatusOK:
+		return verdict{}, fmt.Errorf("%w: it answers %d", ErrGateUnavailable, resp.StatusCode)
+	case len(answer) > maxAnswerBytes:
+		return verdict{}, fmt.Errorf("%w: its answer is longer than %d bytes", ErrGateUnavailable, maxAnswerBytes)
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return verdict{}, fmt.Errorf("%w: its answer isn't JSON", ErrGateUnavailable)
+	}
+	return readVerdict(answer)
+}
