@@ -17,7 +17,7 @@ type Checker interface {
 	CheckWith(revocation.Session, revocation.Require) revocation.Decision
 	WaitFor(ctx context.Context, position uint64) error
 	StalenessBudget() time.Duration
-	OnApplied(fn func(revocation.Applied)) (stop func())
+	WatchFunc(s revocation.Session, ended func(revocation.Decision)) (stop func() bool)
 }
 
 var _ Checker = (*revocation.Replica)(nil)
@@ -59,8 +59,8 @@ type Config struct {
 	OnEpisode func(Episode)
 	// OnError tells why there is no decision: the error of Session, or ErrInvalidPosition. The answer doesn't say.
 	OnError func(*http.Request, error)
-	// OnEnded tells of a request whose session was revoked while it was served. Unlike the others it is called from the replica's
-	// goroutine, while the handler runs: it mustn't block, and mustn't read what the handler may write (headers, body, form).
+	// OnEnded tells of a request whose session was revoked, or reached max age, while it was served. Unlike the others it is called from a
+	// goroutine of the replica's, while the handler runs: it mustn't block, and mustn't read what the handler may write (headers, body, form).
 	OnEnded func(*http.Request, revocation.Decision)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
 )
 
@@ -68,7 +69,7 @@ func TestServerSentEvents(t *testing.T) {
 		fmt.Fprint(w, "data: hello\n\n")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
-		var ended *revocationhttp.EndedError
+		var ended *revocation.EndedError
 		if errors.As(context.Cause(r.Context()), &ended) {
 			fmt.Fprintf(w, "event: logout\ndata: %s\n\n", ended.Decision.Reason)
 		}
@@ -182,7 +183,7 @@ func TestEndConn(t *testing.T) {
 				if proto == "HTTP/1.1" && !errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
 					t.Errorf("the blocked call returned %v", err)
 				}
-				if cause := wait(t, "the cause", returned); !errors.Is(cause, revocationhttp.ErrSessionEnded) {
+				if cause := wait(t, "the cause", returned); !errors.Is(cause, revocation.ErrSessionEnded) {
 					t.Errorf("the cause is %v", cause)
 				}
 			})

@@ -68,12 +68,12 @@
 // is over.
 //
 // A request that has been let in is registered before it is checked, so no revocation falls between: either it is refused, or its
-// context ends with the event, with an [*EndedError] as its cause.
+// context ends with the event, or at max age, with a [*revocation.EndedError] as its cause.
 //
 // # What it doesn't do
 //
-// It doesn't stop a handler: one that ignores its context runs on. It doesn't end a request whose token expires or whose session
-// reaches max age while it is served, nor one while the replica is merely stale: bound the life of streams. It doesn't protect
-// against cross-site requests: with a cookie, use [http.CrossOriginProtection] as well. It must stand behind whatever answers CORS
-// preflights, which carry no token. It logs nothing; the hooks of [Config] tell.
+// It doesn't stop a handler: one that ignores its context runs on. It doesn't end a request whose token expires while it is served, nor one
+// while the replica is merely stale: bound the life of streams. It doesn't protect against cross-site requests: with a cookie, use
+// [http.CrossOriginProtection] as well. It must stand behind whatever answers CORS preflights, which carry no token. It logs nothing; the hooks
+// of [Config] tell.
 package revocationhttp

@@ -1,10 +1,6 @@
 package revocationhttp
 
-import (
-	"errors"
-
-	"github.com/curfewhq/curfew/revocation"
-)
+import "errors"
 
 // Errors that a Session function returns, wrapped or as they are. AnswerError maps each to its answer; any other error is taken
 // for a failure to tell, and answered with 503.
@@ -33,20 +29,3 @@ var (
 	// ErrGateUndetermined is returned when the gate can't tell either, or not freshly enough.
 	ErrGateUndetermined = errors.New("the gate can't tell")
 )
-
-// ErrSessionEnded is what the cause of a request's context is, when its session was revoked while it was served.
-var ErrSessionEnded = errors.New("session ended while the request was served")
-
-// EndedError is the cause (context.Cause) of the context of a request whose session was revoked while it was served. It is
-// ErrSessionEnded to errors.Is.
-type EndedError struct {
-	// Decision is Revoked, and says what ended the session.
-	Decision revocation.Decision
-}
-
-func (e *EndedError) Error() string {
-	return ErrSessionEnded.Error() + ": " + string(e.Decision.Reason)
-}
-
-// Unwrap returns ErrSessionEnded.
-func (*EndedError) Unwrap() error { return ErrSessionEnded }

@@ -31,17 +31,6 @@ func (c *core) outer(ctx context.Context) *request {
 	return nil
 }
 
-// applied ends the requests that an event ends. The replica calls it after each event that it has applied.
-func (c *core) applied(a revocation.Applied) {
-	for _, entry := range c.live.Affected(a.Event) {
-		// Whether the cutoff reaches the session and whether it is excepted is for the replica to say. Revoked doesn't depend on
-		// what a route requires.
-		if d := c.cfg.Replica.CheckWith(entry.Session, revocation.Require{}); d.State == revocation.Revoked {
-			entry.Value.end(d)
-		}
-	}
-}
-
 // request is one request under way.
 type request struct {
 	core    *core
@@ -54,11 +43,11 @@ type request struct {
 	mu sync.Mutex
 	// cancel is nil unless the request is being served.
 	cancel context.CancelCauseFunc
-	ended  *EndedError
+	ended  *revocation.EndedError
 }
 
 // begin returns the context to serve the request with, or why it must not be served.
-func (q *request) begin(parent context.Context) (context.Context, *EndedError) {
+func (q *request) begin(parent context.Context) (context.Context, *revocation.EndedError) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(parent, contextKey{}, q))
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -79,15 +68,19 @@ func (q *request) finish() {
 	cancel(nil)
 }
 
-// end ends the request. Before begin it leaves a mark that begin sees; after finish it does nothing.
+// end ends the request. Before begin it leaves a mark that begin sees; after finish it does nothing. The replica calls it once the session is
+// over, and has nothing to end after Close.
 func (q *request) end(d revocation.Decision) {
-	if q.stop(&EndedError{Decision: d}) && q.core.cfg.OnEnded != nil {
+	if q.core.closed.Load() {
+		return
+	}
+	if q.stop(&revocation.EndedError{Decision: d}) && q.core.cfg.OnEnded != nil {
 		q.core.cfg.OnEnded(q.r, d)
 	}
 }
 
 // stop reports whether it has ended a request that was being served.
-func (q *request) stop(ended *EndedError) bool {
+func (q *request) stop(ended *revocation.EndedError) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -57,7 +58,7 @@ func (r *running) ended() map[string]error {
 	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.causes
+	return maps.Clone(r.causes)
 }
 
 func TestLiveRequestsEnd(t *testing.T) {
@@ -106,8 +107,8 @@ func TestLiveRequestsEnd(t *testing.T) {
 					t.Errorf("ended %v, want %v", ended, tc.ends)
 				}
 				for _, sid := range tc.ends {
-					var why *revocationhttp.EndedError
-					if !errors.As(ended[sid], &why) || !errors.Is(ended[sid], revocationhttp.ErrSessionEnded) {
+					var why *revocation.EndedError
+					if !errors.As(ended[sid], &why) || !errors.Is(ended[sid], revocation.ErrSessionEnded) {
 						t.Errorf("%s ended by %v", sid, ended[sid])
 						continue
 					}
@@ -138,7 +139,7 @@ func TestLiveNested(t *testing.T) {
 			t.Errorf("%d registered, want 1", n)
 		}
 		g.feed.Publish(sessionRevoked(t, "s1", events.ReasonAdmin))
-		if !errors.Is(run.ended()["s1"], revocationhttp.ErrSessionEnded) {
+		if !errors.Is(run.ended()["s1"], revocation.ErrSessionEnded) {
 			t.Error("it isn't ended")
 		}
 		if _, _, n, _ := g.told.counts(); n != 1 {
@@ -160,7 +161,7 @@ func TestLiveAfterFailOpen(t *testing.T) {
 			t.Fatalf("ended %v while stale", ended)
 		}
 		g.feed.Resume()
-		if ended := run.ended(); len(ended) != 1 || !errors.Is(ended["s1"], revocationhttp.ErrSessionEnded) {
+		if ended := run.ended(); len(ended) != 1 || !errors.Is(ended["s1"], revocation.ErrSessionEnded) {
 			t.Errorf("ended %v, want s1", ended)
 		}
 	})
@@ -172,7 +173,7 @@ func TestContextEndsOtherwise(t *testing.T) {
 		g := newRig(t, revocationhttp.Config{})
 		var after context.Context
 		do(g.guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { after = r.Context() })), request("s1 u1"))
-		if !errors.Is(context.Cause(after), context.Canceled) || errors.Is(context.Cause(after), revocationhttp.ErrSessionEnded) {
+		if !errors.Is(context.Cause(after), context.Canceled) || errors.Is(context.Cause(after), revocation.ErrSessionEnded) {
 			t.Errorf("after the handler: cause %v", context.Cause(after))
 		}
 		g.publish(t, sessionRevoked(t, "s1", events.ReasonAdmin))
@@ -185,6 +186,36 @@ func TestContextEndsOtherwise(t *testing.T) {
 		}()
 		if n := g.guard.Live(); n != 0 {
 			t.Errorf("%d requests are left after a panic", n)
+		}
+	})
+}
+
+// No event tells of max age.
+func TestLiveRequestsEndAtMaxAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, revocationhttp.Config{})
+		replica, err := revocation.Open(t.Context(), revocation.Config{Feed: g.feed, MaxAge: 2 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer replica.Close()
+		guard, err := revocationhttp.New(revocationhttp.Config{Replica: replica, Session: fromHeaders, OnEnded: g.told.into(&g.told.ended)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer guard.Close()
+		run := g.run(t, guard.Handler, "s1 u1") // an hour old
+		time.Sleep(time.Hour - time.Second)
+		if ended := run.ended(); len(ended) != 0 {
+			t.Fatalf("ended %v before max age", ended)
+		}
+		time.Sleep(2 * time.Second)
+		var why *revocation.EndedError
+		if ended := run.ended(); !errors.As(ended["s1"], &why) || why.Decision.Scope != revocation.ScopeMaxAge {
+			t.Errorf("ended %v", ended)
+		}
+		if _, _, n, _ := g.told.counts(); n != 1 {
+			t.Errorf("OnEnded told of %d, want 1", n)
 		}
 	})
 }
@@ -218,7 +249,7 @@ func TestRegisterCheckRace(t *testing.T) {
 	h := g.guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		served.Add(1)
 		<-r.Context().Done()
-		if !errors.Is(context.Cause(r.Context()), revocationhttp.ErrSessionEnded) {
+		if !errors.Is(context.Cause(r.Context()), revocation.ErrSessionEnded) {
 			t.Errorf("cause %v", context.Cause(r.Context()))
 		}
 	}))
@@ -251,13 +282,14 @@ func TestRegisterCheckRace(t *testing.T) {
 	t.Logf("%d served and ended, %d refused", served.Load(), refused.Load())
 }
 
-// interposed is a Checker that does something right after one of its answers.
+// interposed is a Checker that does something right after one of its answers, or right before it ends a request.
 type interposed struct {
 	*revocation.Replica
 	calls atomic.Int64
 	// nth counts from 1.
-	nth   int64
-	after func()
+	nth    int64
+	after  func()
+	before func()
 }
 
 func (i *interposed) CheckWith(s revocation.Session, q revocation.Require) revocation.Decision {
@@ -266,6 +298,15 @@ func (i *interposed) CheckWith(s revocation.Session, q revocation.Require) revoc
 		i.after()
 	}
 	return d
+}
+
+func (i *interposed) WatchFunc(s revocation.Session, ended func(revocation.Decision)) (stop func() bool) {
+	return i.Replica.WatchFunc(s, func(d revocation.Decision) {
+		if i.before != nil {
+			i.before()
+		}
+		ended(d)
+	})
 }
 
 // The interleaving that is left: registered, checked active, revoked, and only then served. It must not be served.
@@ -300,12 +341,12 @@ func TestRevokedBetweenCheckAndServe(t *testing.T) {
 	})
 }
 
-// A request that has returned while the watcher made up its mind isn't ended any more: a deadline would hit the connection's next one.
+// A request that has returned while the replica was about to end it isn't ended any more: a deadline would hit the connection's next one.
 func TestReturnedBetweenCheckAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, revocationhttp.Config{})
 		release, returned := make(chan struct{}), make(chan struct{})
-		late := &interposed{Replica: g.replica, nth: 2, after: func() {
+		late := &interposed{Replica: g.replica, before: func() {
 			close(release)
 			<-returned
 		}}
@@ -319,7 +360,7 @@ func TestReturnedBetweenCheckAndEnd(t *testing.T) {
 		}
 		defer guard.Close()
 		go func() {
-			// The handler has returned, but its entry is still among those that the watcher goes through.
+			// The handler returns when its session has been found to be over, before anything has come of it.
 			guard.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })).ServeHTTP(w, request("s1 u1"))
 			close(returned)
 		}()

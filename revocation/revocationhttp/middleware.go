@@ -3,7 +3,7 @@ package revocationhttp
 import (
 	"errors"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/curfewhq/curfew/revocation"
@@ -17,10 +17,10 @@ type Middleware struct {
 
 // core is what the variants of one middleware share.
 type core struct {
-	cfg  Config
-	live revocation.Live[*request]
-	stop func()
-	once sync.Once
+	cfg Config
+	// live counts the requests that are being checked or served.
+	live   atomic.Int64
+	closed atomic.Bool
 	// asked and failedOpen are the episodes of requests that the replica didn't decide.
 	asked, failedOpen episodes
 }
@@ -35,22 +35,21 @@ func New(cfg Config) (*Middleware, error) {
 		asked:      episodes{replica: cfg.Replica, tell: cfg.OnEpisode},
 		failedOpen: episodes{replica: cfg.Replica, tell: cfg.OnEpisode, failOpen: true},
 	}
-	c.stop = cfg.Replica.OnApplied(c.applied)
 	return &Middleware{core: c, policy: cfg.Policy}, nil
 }
 
-// Close stops watching the replica. Requests under way aren't ended by revocations any more; those to come are still checked. Close it
+// Close stops ending requests: those under way are served whatever becomes of their sessions; those to come are still checked. Close it
 // when the server has shut down, before the replica. An episode that goes on is told to be over. It always returns nil, may be called any number
 // of times, but not from OnEpisode, and closes all variants.
 func (m *Middleware) Close() error {
-	m.once.Do(m.stop)
+	m.closed.Store(true)
 	m.asked.close()
 	m.failedOpen.close()
 	return nil
 }
 
 // Live returns the number of requests that are being checked or served.
-func (m *Middleware) Live() int { return m.live.Len() }
+func (m *Middleware) Live() int { return int(m.live.Load()) }
 
 // With returns a variant for some routes, with p in place of Config.Policy. It shares everything else with m, and isn't closed on its own. A
 // variant may stand inside of another: the session is then read once and checked by both. A negative MaxStaleness panics: it is a mistake in the
@@ -72,12 +71,12 @@ func (m *Middleware) RequireFresh(budget time.Duration) func(http.Handler) http.
 
 // Handler returns a handler that passes to next the requests whose session is alive, and answers the others itself.
 //
-// next finds the session with [SessionFrom]. Its request's context ends when the session is revoked meanwhile; then context.Cause is
-// an [*EndedError]. A handler that lives long (a stream, Server-Sent Events, a hijacked connection) must watch that context, and must not
-// return before the connection's end: what it leaves behind is no longer watched. net/http doesn't abort a write that blocks;
-// set Config.EndConn for that. A handler that gives up before it has answered should write the answer itself, or net/http says 200:
+// next finds the session with [SessionFrom]. Its request's context ends when the session is revoked meanwhile, or reaches max age; then
+// context.Cause is a [*revocation.EndedError]. A handler that lives long (a stream, Server-Sent Events, a hijacked connection) must watch that
+// context, and must not return before the connection's end: what it leaves behind is no longer watched. net/http doesn't abort a write that
+// blocks; set Config.EndConn for that. A handler that gives up before it has answered should write the answer itself, or net/http says 200:
 //
-//	if err := context.Cause(r.Context()); errors.Is(err, revocationhttp.ErrSessionEnded) {
+//	if err := context.Cause(r.Context()); errors.Is(err, revocation.ErrSessionEnded) {
 //		revocationhttp.AnswerError(err).Write(w)
 //		return
 //	}
@@ -124,17 +123,19 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	// Register, then check, then serve. The interleaving that the other order would let through:
 	//
 	//  1. the request is checked: active;
-	//  2. its session is revoked, and the watcher finds no request to end;
+	//  2. its session is revoked, and the replica finds no request to end;
 	//  3. the request is registered and served, for hours.
 	//
-	// And the one that is left: 1. registered; 2. checked, active; 3. revoked, and the watcher marks it ended; 4. serve sees the mark.
+	// And the one that is left: 1. registered; 2. checked, active; 3. revoked, and the replica marks it ended; 4. serve sees the mark.
 	req := &request{core: m.core, session: session, w: w, r: r}
-	entry := m.live.Add(session, req)
-	defer m.live.Remove(entry)
+	m.live.Add(1)
+	defer m.live.Add(-1)
+	stop := m.cfg.Replica.WatchFunc(session, req.end)
+	defer stop()
 	d, ok := m.decide(r, session, position)
 	ctx := r.Context()
 	if ok {
-		var ended *EndedError
+		var ended *revocation.EndedError
 		if ctx, ended = req.begin(ctx); ended != nil {
 			d, ok = ended.Decision, false
 		} else {

@@ -221,7 +221,7 @@ func TestAnswerFailsClosed(t *testing.T) {
 	if p := revocationhttp.AnswerError(nil); p.Status != 503 {
 		t.Errorf("a nil error is answered %d", p.Status)
 	}
-	if p := revocationhttp.AnswerError(&revocationhttp.EndedError{}); p.Status != 503 {
+	if p := revocationhttp.AnswerError(&revocation.EndedError{}); p.Status != 503 {
 		t.Errorf("an ended error without a decision is answered %d", p.Status)
 	}
 	w := httptest.NewRecorder()

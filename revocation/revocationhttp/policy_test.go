@@ -242,7 +242,7 @@ func TestLiveAfterAsk(t *testing.T) {
 		}
 		g.feed.Resume()
 		synctest.Wait()
-		if ended := run.ended(); len(ended) != 1 || !errors.Is(ended["s1"], revocationhttp.ErrSessionEnded) {
+		if ended := run.ended(); len(ended) != 1 || !errors.Is(ended["s1"], revocation.ErrSessionEnded) {
 			t.Errorf("ended %v, want s1", ended)
 		}
 	})

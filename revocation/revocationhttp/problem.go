@@ -65,9 +65,9 @@ func Answer(d revocation.Decision) Problem {
 }
 
 // AnswerError maps the error of a Session function, or the cause of an Undetermined decision, to its answer. It fails closed: an error
-// that it doesn't know, and nil, are session_undetermined. An [*EndedError] has the answer of its decision.
+// that it doesn't know, and nil, are session_undetermined. A [*revocation.EndedError] has the answer of its decision.
 func AnswerError(err error) Problem {
-	var ended *EndedError
+	var ended *revocation.EndedError
 	switch {
 	case errors.As(err, &ended) && ended.Decision.State == revocation.Revoked:
 		return Answer(ended.Decision)
