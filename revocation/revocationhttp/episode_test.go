@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
 
 // sameEpisodes compares episodes, causes as errors.
@@ -81,22 +83,75 @@ func TestEpisodeOfAFlutter(t *testing.T) {
 	})
 }
 
-// Whoever sends positions that nothing has reached can't fill a log: its requests fail open, and make an episode in ten seconds at most.
+// Whoever sends positions that nothing has reached can't fill a log: its requests, failing open or asking, make an episode in ten seconds at most.
 func TestEpisodesOfFarPositions(t *testing.T) {
+	for name, policy := range map[string]func(gate *revocationhttp.Gate) revocationhttp.Policy{
+		"open": func(*revocationhttp.Gate) revocationhttp.Policy {
+			return revocationhttp.Policy{DangerouslyFailOpen: true}
+		},
+		"ask": func(gate *revocationhttp.Gate) revocationhttp.Policy { return revocationhttp.Policy{Ask: gate} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, transport := serveOver(t, says(active(1<<60, 0)))
+				g := newRig(t, revocationhttp.Config{PositionTimeout: -1, Policy: policy(newGate(t, transport, nil))})
+				h := g.guard.Handler(ok)
+				for range 600 {
+					do(h, withPosition(request("s1 u1"), 1<<60))
+					do(h, request("s1 u1"))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if told := g.told.takeEpisodes(); len(told) != 1 || !errors.Is(told[0].Cause, revocation.ErrBehind) {
+					t.Errorf("told %+v, want the beginning of one episode", told)
+				}
+				time.Sleep(10 * time.Second)
+				if told := g.told.takeEpisodes(); len(told) != 1 || !told[0].Over || told[0].Requests != 600 {
+					t.Errorf("told %+v, want its end", told)
+				}
+			})
+		})
+	}
+}
+
+// When Close has returned, nothing is told any more, also not by a hook that was under way.
+func TestCloseWaitsForTheEpisodesHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, revocationhttp.Config{PositionTimeout: -1, Policy: revocationhttp.Policy{DangerouslyFailOpen: true}})
-		h := g.guard.Handler(ok)
-		for range 600 {
-			do(h, withPosition(request("s1 u1"), 1<<60))
-			do(h, request("s1 u1"))
-			time.Sleep(100 * time.Millisecond)
+		feed := revocationtest.New()
+		feed.AutoBeat(time.Second)
+		replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if told := g.told.takeEpisodes(); len(told) != 1 || !errors.Is(told[0].Cause, revocation.ErrBehind) {
-			t.Errorf("told %+v, want the beginning of one episode", told)
+		defer replica.Close()
+		release := make(chan struct{})
+		var telling, told atomic.Bool
+		guard, err := revocationhttp.New(revocationhttp.Config{
+			Replica: replica, Session: fromHeaders, PositionTimeout: -1, Policy: revocationhttp.Policy{DangerouslyFailOpen: true},
+			OnEpisode: func(e revocationhttp.Episode) {
+				if e.Over {
+					telling.Store(true)
+					<-release
+					told.Store(true)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
-		if told := g.told.takeEpisodes(); len(told) != 1 || !told[0].Over || told[0].Requests != 600 {
-			t.Errorf("told %+v, want its end", told)
+		do(guard.Handler(ok), withPosition(request("s1 u1"), 1<<60))
+		time.Sleep(11 * time.Second)
+		closed := make(chan struct{})
+		go func() { defer close(closed); _ = guard.Close() }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Errorf("closed while the hook runs: telling %t, told %t", telling.Load(), told.Load())
+		default:
+		}
+		close(release)
+		<-closed
+		if !telling.Load() || !told.Load() {
+			t.Errorf("telling %t, told %t: this test shows nothing", telling.Load(), told.Load())
 		}
 	})
 }
