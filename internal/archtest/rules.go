@@ -79,8 +79,13 @@ var table = []row{
 		instead: "revocationtest ends up in embedders' tests and depends on events and revocation only",
 	},
 	{
+		folder:  "revocation/internal/...",
+		ours:    []string{"revocation/internal/..."},
+		instead: "revocation/internal is what the set is made of and knows nothing of events; pass it words and functions",
+	},
+	{
 		folder:  "revocation/...",
-		ours:    []string{"events/...", "revocation"},
+		ours:    []string{"events/...", "revocation", "revocation/internal/..."},
 		instead: "embedders link revocation into every service, so it needs events and the standard library only; report through a hook, or put an adapter beside it (revocationhttp, revocationnats)",
 	},
 	{
