@@ -97,7 +97,10 @@ func TestCheckImports(t *testing.T) {
 		{name: "another module for a test of events", file: "events/event_test.go", imports: "github.com/google/go-cmp/cmp"},
 
 		{name: "events for the library", file: "revocation/replica.go", imports: module + "events"},
-		{name: "a part of its own for the library", file: "revocation/replica.go", imports: module + "revocation/internal/set", want: "embedders link revocation"},
+		{name: "a part of its own for the library", file: "revocation/replica.go", imports: module + "revocation/internal/table"},
+		{name: "the library for a part of its own", file: "revocation/internal/table/table.go", imports: module + "revocation", want: "knows nothing of events"},
+		{name: "events for a part of the library", file: "revocation/internal/table/table.go", imports: module + "events", want: "knows nothing of events"},
+		{name: "a part of the library for the feed", file: "revocation/revocationnats/feed.go", imports: module + "revocation/internal/table", want: "revocationnats is the feed"},
 		{name: "the feed for the library", file: "revocation/replica.go", imports: module + "revocation/revocationnats", want: "embedders link revocation"},
 		{name: "the feed for a test of the library", file: "revocation/replica_test.go", imports: module + "revocation/revocationnats"},
 		{name: "the fake feed for an example of the library", file: "revocation/example_test.go", imports: module + "revocation/revocationtest"},

@@ -1,4 +1,3 @@
-// Package bitstream writes numbers of any width up to 64 bits one after the other, without gaps, and reads them again.
 package bitstream
 
 import "encoding/binary"
