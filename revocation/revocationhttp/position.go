@@ -6,7 +6,8 @@ import (
 )
 
 // PositionHeader is the request header that makes a request wait until the replica knows of a publish: the position that the publish was
-// answered with, in decimal ("read your logout").
+// answered with, in decimal ("read your logout"). A client shows it for as long as a replica may not have got there, a minute say, and then lets it
+// go: a stream that was made anew counts from 1 again, and a position that lies ahead of it is answered with 503.
 const PositionHeader = "Curfew-Position"
 
 // PositionOf returns the position that a request presents in the header Curfew-Position, and whether the header is there at all: without it

@@ -9,6 +9,9 @@
 // The answers are the replica's, with its three states; a 200 of GET /v1/check and of /v1/forward-auth is given only for a session that a fresh
 // replica knows to be active, unless the deployment has chosen to fail open.
 //
+// Every answer names the tenant whose session it is about. One about a revoked session tells where the event that ends it lies in the stream, and
+// that event's id and time, if it can be read in a quarter of a second and truly is that event: after a stream was put back, another may lie there.
+//
 // A 401 tells that the session is over only if its code is session_revoked: a bad API key is a 401 as well (api_key_invalid).
 //
 // A session that nobody has heard of is active: the answers don't tell which sessions exist. The tenant is the key's, or the token

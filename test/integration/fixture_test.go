@@ -34,35 +34,50 @@ func startFleet(t *testing.T, n int, tenants ...string) *fleet {
 	t.Helper()
 	url := natstest.Run(t).ClientURL()
 	f := &fleet{keys: map[string]string{}}
-	log := logrus.New()
-	log.SetOutput(io.Discard)
 	for range n {
-		cfg := config.Default()
-		cfg.Listen, cfg.AdminListen, cfg.DataDir, cfg.NATS.URL = "127.0.0.1:0", "", t.TempDir(), url
-		cfg.DrainWindow = 50 * time.Millisecond
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		s, err := server.Start(ctx, cfg, server.Options{Log: log})
-		if err != nil {
-			t.Fatalf("start a server: %v", err)
-		}
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			if err := s.Stop(ctx); err != nil {
-				t.Errorf("stop a server: %v", err)
-			}
-		})
-		f.servers = append(f.servers, s)
+		f.servers = append(f.servers, startServer(t, url, nil))
 	}
 	for _, tenant := range tenants {
-		_, text, err := f.servers[0].Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: access.Scopes()})
-		if err != nil {
-			t.Fatalf("make a key: %v", err)
-		}
-		f.keys[tenant] = text.Reveal()
+		f.newKey(t, tenant)
 	}
 	return f
+}
+
+// startServer starts a server over a NATS; change may be nil.
+func startServer(t *testing.T, natsURL string, change func(*config.Config)) *server.Server {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.DataDir, cfg.NATS.URL = "127.0.0.1:0", "", t.TempDir(), natsURL
+	cfg.DrainWindow = 50 * time.Millisecond
+	if change != nil {
+		change(&cfg)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := server.Start(ctx, cfg, server.Options{Log: log})
+	if err != nil {
+		t.Fatalf("start a server: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("stop a server: %v", err)
+		}
+	})
+	return s
+}
+
+// newKey makes a tenant's key with every scope.
+func (f *fleet) newKey(t *testing.T, tenant string) {
+	t.Helper()
+	_, text, err := f.servers[0].Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: access.Scopes()})
+	if err != nil {
+		t.Fatalf("make a key: %v", err)
+	}
+	f.keys[tenant] = text.Reveal()
 }
 
 // client returns a client of the i-th server with a tenant's key, once that server knows the key.

@@ -119,7 +119,7 @@ func revokeAtRandom(t *testing.T, rng *rand.Rand, all []session, clients map[str
 		own := rand.New(rand.NewPCG(rng.Uint64(), uint64(p)))
 		wg.Go(func() {
 			for i := range revocations / publishers {
-				tenant, q := revocation(own, all, now)
+				tenant, q := randomRevocation(own, all, now)
 				r := revoke(t, clients[tenant][i%replicas], tenant, q)
 				mu.Lock()
 				history = append(history, r)

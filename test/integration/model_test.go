@@ -110,8 +110,8 @@ func world(rng *rand.Rand, sessions, users int, now time.Time) []session {
 	return out
 }
 
-// revocation makes a random revocation around a random session.
-func revocation(rng *rand.Rand, all []session, now time.Time) (tenant string, q publisher.Revocation) {
+// randomRevocation makes a random revocation around a random session.
+func randomRevocation(rng *rand.Rand, all []session, now time.Time) (tenant string, q publisher.Revocation) {
 	s := all[rng.IntN(len(all))]
 	cutoff := now.Add(-time.Duration(rng.IntN(3_600_000)) * time.Millisecond)
 	q.Cutoff = &cutoff
