@@ -1,6 +1,7 @@
 package table
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +19,9 @@ type Table struct {
 	// blocks: shard → what readers search.
 	blocks [Shards]atomic.Pointer[block]
 	shards [Shards]shard
-	n      atomic.Int64
+	// used has a bit for each shard that has held an entry.
+	used [Shards / 64]atomic.Uint64
+	n    atomic.Int64
 }
 
 // shard is what only writers of a shard need.
@@ -43,6 +46,23 @@ func New(extra bool) *Table {
 
 // Len returns the number of entries.
 func (t *Table) Len() int { return int(t.n.Load()) }
+
+// inUse yields the shards that have held an entry.
+func (t *Table) inUse(yield func(int) bool) {
+	for i := range t.used {
+		for w := t.used[i].Load(); w != 0; w &= w - 1 {
+			if !yield(64*i + bits.TrailingZeros64(w)) {
+				return
+			}
+		}
+	}
+}
+
+// publish lets readers of a shard find a block.
+func (t *Table) publish(i int, b *block) {
+	t.blocks[i].Store(b)
+	t.used[i/64].Or(1 << (i % 64))
+}
 
 // Words returns how many words the table has allocated. It reads shard after shard.
 func (t *Table) Words() int {

@@ -120,7 +120,7 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 		b.fill(tag, old.half(slot), *old.word(slot, 0), w1, extra)
 		s.n++
 	})
-	t.blocks[i].Store(b)
+	t.publish(i, b)
 	return b
 }
 
@@ -128,10 +128,8 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 // for gives its memory back.
 func (t *Table) Expire(over func(meta uint64) bool) int {
 	gone := 0
-	for i := range Shards {
-		if !t.blocks[i].Load().unused() {
-			gone += t.expire(i, over)
-		}
+	for i := range t.inUse {
+		gone += t.expire(i, over)
 	}
 	t.n.Add(-int64(gone))
 	return gone
@@ -167,6 +165,9 @@ func (t *Table) expire(i int, over func(meta uint64) bool) int {
 
 // Each calls fn for each entry of a shard, under its lock, in no order. fn may keep the record, which doesn't change, and must not use the table.
 func (t *Table) Each(i int, fn func(Entry)) {
+	if t.blocks[i].Load().unused() {
+		return
+	}
 	s := &t.shards[i]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (t *Table) Each(i int, fn func(Entry)) {
 
 // Rewrite changes the meta of every entry.
 func (t *Table) Rewrite(change func(meta uint64) uint64) {
-	for i := range Shards {
+	for i := range t.inUse {
 		s := &t.shards[i]
 		s.mu.Lock()
 		b := t.blocks[i].Load()
@@ -212,7 +213,7 @@ func (t *Table) Fill(i int, entries []Entry) bool {
 		}
 		b.fill(fp.Tag(first), fp.Home(first), e.FP.Second, fp.Rest(first)<<MetaBits|e.Meta, e.Extra)
 	}
-	t.blocks[i].Store(b)
+	t.publish(i, b)
 	t.n.Add(int64(len(entries)))
 	return true
 }
