@@ -15,7 +15,7 @@ type ending struct {
 	pos    pos
 }
 
-// search is a lookup under way.
+// search is a lookup under way. It is filled in place, for copies of it would cost as much as a hash.
 type search struct {
 	set *set
 	of  *Session
@@ -24,20 +24,20 @@ type search struct {
 	session uint64
 }
 
-// search begins a lookup: it asks the memory for what most probably isn't in any cache. What the caller does before it asks for the ending
-// costs nothing then.
-func (s *set) search(of *Session) search {
-	q := search{set: s, of: of, in: s.hash.Within(of.tenant())}
-	if of.ID != "" {
-		q.session = q.in.First(fp.Session, of.ID)
-		s.sessions.Prefetch(q.session)
+// begin asks the memory for what most probably isn't in any cache. What the caller does before it asks for the ending costs nothing then. The
+// caller has set set and of.
+func (q *search) begin() {
+	q.in.Set(q.set.hash, q.of.tenant())
+	if q.of.ID != "" {
+		q.session = q.in.First(fp.Session, q.of.ID)
+		q.set.sessions.Prefetch(q.session)
 	}
-	return q
 }
 
 // lookup returns the ending of a session.
 func (s *set) lookup(of *Session) (ending, bool) {
-	q := s.search(of)
+	q := search{set: s, of: of}
+	q.begin()
 	return q.ending()
 }
 

@@ -224,31 +224,32 @@ func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 //
 // The order is the contract's: a revocation of the session, cutoffs of user, device, client and tenant, max age. These hold even when the
 // replica is stale. Only then does it matter what the replica can't know.
-func (r *Replica) CheckWith(s Session, q Require) Decision {
-	search := r.set.Load().search(&s)
-	d := r.decide(&search, &s, &q)
+func (r *Replica) CheckWith(s Session, q Require) (d Decision) {
+	search := search{set: r.set.Load(), of: &s}
+	search.begin()
+	r.decide(&search, &s, &q, &d)
 	r.checks.add(search.session, d.State)
 	return d
 }
 
-func (r *Replica) decide(search *search, s *Session, q *Require) Decision {
+// decide fills in d, which is empty.
+func (r *Replica) decide(search *search, s *Session, q *Require, d *Decision) {
 	now := time.Now()
 	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
-	d := Decision{Position: r.position.Load(), Staleness: r.fresh.staleness(now)}
+	d.Position, d.Staleness = r.position.Load(), r.fresh.staleness(now)
 	if by, ok := search.ending(); ok {
 		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
-		return d
+		return
 	}
 	if r.pastMaxAge(s.AuthTime, now) {
 		d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
-		return d
+		return
 	}
-	if d.Cause = r.unknown(s, q, &d, now, synced); d.Cause == nil {
+	if d.Cause = r.unknown(s, q, d, now, synced); d.Cause == nil {
 		d.State = Active
 	}
-	return d
 }
 
 // pastMaxAge reports whether a session with that auth time has reached max age. Seconds decide nearly always, and cost less than times.

@@ -70,7 +70,15 @@ type Within struct {
 }
 
 // Within returns what hashes ids of a tenant, which is at most 255 bytes long.
-func (h *Hasher) Within(tenant string) Within { return Within{h, tenant, tenant == h.tenant} }
+func (h *Hasher) Within(tenant string) (w Within) {
+	w.Set(h, tenant)
+	return w
+}
+
+// Set makes w what Within returns.
+func (w *Within) Set(h *Hasher, tenant string) {
+	w.hasher, w.tenant, w.usual = h, tenant, tenant == h.tenant
+}
 
 // Tenant returns the tenant.
 func (w *Within) Tenant() string { return w.tenant }
