@@ -232,22 +232,24 @@ func (r *Replica) CheckWith(s Session, q Require) (d Decision) {
 	return d
 }
 
-// decide fills in d, which is empty.
+// decide fills in d, which is empty. What doesn't need the set is worked out first, while the memory that the search has asked for is on its way.
 func (r *Replica) decide(search *search, s *Session, q *Require, d *Decision) {
 	now := time.Now()
 	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
 	d.Position, d.Staleness = r.position.Load(), r.fresh.staleness(now)
-	if by, ok := search.ending(); ok {
+	tooOld := r.pastMaxAge(s.AuthTime, now)
+	cause := r.unknown(s, q, d, now, synced)
+	by, ok := search.ending()
+	switch {
+	case ok:
 		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
-		return
-	}
-	if r.pastMaxAge(s.AuthTime, now) {
+	case tooOld:
 		d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
-		return
-	}
-	if d.Cause = r.unknown(s, q, d, now, synced); d.Cause == nil {
+	case cause != nil:
+		d.Cause = cause
+	default:
 		d.State = Active
 	}
 }

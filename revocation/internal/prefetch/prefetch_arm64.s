@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func Line(p *uint64)
+// func Line(address uintptr)
 TEXT ·Line(SB), NOSPLIT, $0-8
-	MOVD p+0(FP), R0
+	MOVD address+0(FP), R0
 	PRFM (R0), PLDL1KEEP
 	RET

@@ -2,7 +2,5 @@
 
 package prefetch
 
-// Line asks for the cache line that p lies in. p needn't be valid to read.
-//
-//go:noescape
-func Line(p *uint64)
+// Line asks for the cache line at an address, which needn't be one.
+func Line(address uintptr)

@@ -2,5 +2,5 @@
 
 package prefetch
 
-// Line asks for the cache line that p lies in. p needn't be valid to read.
-func Line(*uint64) {}
+// Line asks for the cache line at an address, which needn't be one.
+func Line(uintptr) {}

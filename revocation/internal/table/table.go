@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 	"github.com/curfewhq/curfew/revocation/internal/prefetch"
@@ -19,6 +20,8 @@ type Table struct {
 	// blocks: shard → what readers search.
 	blocks [Shards]atomic.Pointer[block]
 	shards [Shards]shard
+	// hints: shard → where Prefetch should look. They may be of different blocks while one takes another's place, or of none any more.
+	hints [Shards]hint
 	// used has a bit for each shard that has held an entry.
 	used [Shards / 64]atomic.Uint64
 	n    atomic.Int64
@@ -29,6 +32,12 @@ type shard struct {
 	mu sync.Mutex
 	// n counts the entries; used is up to where the arena is written, and live how many of its words belong to entries.
 	n, used, live int
+}
+
+// hint is what Prefetch needs of a block, where it needn't wait for the block itself: an address, which keeps nothing alive and is never read.
+type hint struct {
+	tags   atomic.Uintptr
+	groups atomic.Uint64
 }
 
 // New returns an empty table. With extra each entry has a word of its own beside meta, and may have a record.
@@ -62,6 +71,8 @@ func (t *Table) inUse(yield func(int) bool) {
 func (t *Table) publish(i int, b *block) {
 	t.blocks[i].Store(b)
 	t.used[i/64].Or(1 << (i % 64))
+	t.hints[i].groups.Store(b.groups)
+	t.hints[i].tags.Store(uintptr(unsafe.Pointer(b.tags(0)))) //nolint:gosec // a hint for the cache, never dereferenced
 }
 
 // Words returns how many words the table has allocated. It reads shard after shard.
@@ -85,8 +96,11 @@ type Probe struct {
 
 // Prefetch asks the memory for what Probe will read, and doesn't wait.
 func (t *Table) Prefetch(first uint64) {
-	b := t.blocks[fp.Shard(first)].Load()
-	prefetch.Line(b.tags(b.home(fp.Home(first))))
+	i := fp.Shard(first)
+	h := &t.hints[i]
+	group := fp.Home(first) * h.groups.Load() >> fp.HomeBits
+	prefetch.Line(h.tags.Load() + uintptr(group)*8)
+	prefetch.Line(uintptr(unsafe.Pointer(t.blocks[i].Load()))) //nolint:gosec // as above
 }
 
 // Probe begins a search for what has that first half of its fingerprint.
