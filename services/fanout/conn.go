@@ -33,6 +33,8 @@ type conn struct {
 	opened time.Time
 	// heard is when the last frame came; pinged is when the last ping was sent. Both are on the service's clock.
 	heard, pinged atomic.Int64
+	// seenOver is whether the session was found to be over when the conn was last looked after.
+	seenOver atomic.Bool
 	// entry is the conn's place in the hub; nil before hello. Only the read goroutine uses it.
 	entry *revocation.LiveEntry[*conn]
 	// writer is the goroutine of write, when there is one.

@@ -27,8 +27,8 @@ func (s *Service) heartbeat(ctx context.Context) {
 	}
 }
 
-// lookAfter pings a conn that has been idle, gives up one that has been silent, and signs out one whose session has reached max age, of which no
-// event tells (trap 23).
+// lookAfter pings a conn that has been idle, gives up one that has been silent, and signs out one whose session is over without an event that told
+// so, as at max age (trap 23).
 func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
 	c, now, interval := e.Value, s.clock(), s.cfg.Heartbeat.Milliseconds()
 	heard := c.heard.Load()
@@ -40,8 +40,9 @@ func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
 		c.pinged.Store(now)
 		c.send(ping)
 	}
-	// A revocation is left to applied, which knows its event.
-	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && d.Scope == revocation.ScopeMaxAge {
+	// A revocation is left to applied, which knows its event, as long as there is one: a replica that had to begin anew from a snapshot has applied what
+	// was in it without any. So what is over for the second time that we look was over before.
+	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && (d.Scope == revocation.ScopeMaxAge || c.seenOver.Swap(true)) {
 		s.show(c, s.noticeOf(e.Session, d))
 	}
 }

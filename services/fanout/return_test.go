@@ -117,3 +117,26 @@ func TestTrapMaxAge(t *testing.T) {
 		})
 	})
 }
+
+// unheard is a replica that tells nobody what it applies, as one that begins anew from a snapshot doesn't tell what is in it.
+type unheard struct{ *revocation.Replica }
+
+func (unheard) OnApplied(func(revocation.Applied)) (stop func()) { return func() {} }
+
+// A revocation that came without an event reaches open tabs all the same, within some beats of the heart.
+func TestRevokedWithoutAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, func(cfg *Config) { cfg.Replica = unheard{cfg.Replica.(*revocation.Replica)} })
+		s := who("ann", "s1")
+		got, other := watch(g.open(s)), watch(g.open(who("ann", "s2")))
+		g.feed.Publish(sessionRevoked(s, "bye"))
+		pass(20 * time.Second)
+		// The event isn't read here, where it would hold up the hearts of all.
+		if diff := cmp.Diff([]string{"logout " + noticeNoEvent + " session", "closed 4501"}, got.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if more := other.take(); len(more) > 0 {
+			t.Errorf("the other tab was sent %v", more)
+		}
+	})
+}
