@@ -16,7 +16,7 @@ Runs, in this order, everything that must pass before a change is merged:
   lint         golangci-lint, or staticcheck where that is not installed
   build        go build
   tests        unit, property and integration tests with the race detector, in random order
-  stress       Watermill's stress test at its full size, without the race detector
+  stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   browser      the browser test in test/e2e, with the system's Chromium
 
@@ -237,7 +237,7 @@ step vet go vet ./...
 step lint lint
 step build go build ./...
 step tests tests
-step stress env CURFEW_STRESS=1 go test -run '^TestWatermillStress$' -count=1 -timeout 10m ./internal/bus
+step stress env CURFEW_STRESS=1 go test -run '^(TestWatermillStress|TestSetWhileItChanges)$' -count=1 -timeout 10m ./internal/bus ./revocation
 
 targets=$(fuzz_targets)
 if [ -z "$targets" ]; then
