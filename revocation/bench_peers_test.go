@@ -52,8 +52,7 @@ func newSetPeer(int) peer {
 
 func (p setPeer) add(id string, until time.Time) {
 	now := millis(time.Now())
-	p.set.heard(now)
-	p.set.addSession(events.DefaultTenant, id, newMeta(causeOf(events.ReasonUserLogout)|explicit, p.set.clock.expiry(millis(until), now), 1))
+	p.set.addSession(events.DefaultTenant, id, newMeta(causeOf(events.ReasonUserLogout)|explicit, p.set.expiry(millis(until), span{now, now}), 1))
 }
 
 func (p setPeer) has(id string) bool {

@@ -21,7 +21,9 @@ const (
 type Config struct {
 	Feed Feed
 	// MaxAge is the absolute age, from auth time, at which every session is over. Zero means DefaultMaxAge. It can't be
-	// disabled: without it no revocation could ever be forgotten.
+	// disabled: without it no revocation could ever be forgotten. At most a hundred years.
+	//
+	// Whatever an event says, nothing is kept for longer than 24 times MaxAge and Leeway.
 	//
 	// The revocation of a session by name is kept until the session's own end, if the event tells it and it is still ahead; otherwise for
 	// MaxAge from the event's time. That end must be the absolute one: whoever revokes and tells the moving end of a rolling session
@@ -103,6 +105,10 @@ func (c Config) Validate() error {
 		if d.value < 0 {
 			errs = append(errs, errors.New("revocation config: "+d.name+" can't be negative: leave it zero for the default"))
 		}
+	}
+	// Beyond, dates and durations could overflow.
+	if most := 100 * 365 * 24 * time.Hour; c.MaxAge > most || c.Leeway > most {
+		errs = append(errs, errors.New("revocation config: MaxAge and Leeway can't exceed a hundred years"))
 	}
 	return errors.Join(errs...)
 }

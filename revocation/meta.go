@@ -2,7 +2,6 @@ package revocation
 
 import (
 	"slices"
-	"time"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/revocation/internal/table"
@@ -100,17 +99,17 @@ const (
 	tickMask = 1<<tickBits - 1
 	// tickPast is how many ticks before now count as past; all others lie ahead.
 	tickPast = 1 << (tickBits - 2)
-	// tickAhead is how far ahead of when its event was stored an entry can expire: at least 32 times max age.
-	tickAhead = 1 << (tickBits - 2)
+	// tickAhead is how far ahead of when its event was stored or applied an entry can expire: at least 24 times max age and leeway.
+	tickAhead = tickPast * 3 / 4
 )
 
-// clockwork counts time in ticks of a power of two of seconds: the 256th to the 128th part of max age, and at least a second. An entry is kept
+// clockwork counts time in ticks of a power of two of seconds: the 256th to the 128th part of max age and leeway, and at least a second. An entry is kept
 // for up to two ticks longer than it must be.
 type clockwork struct{ ms int64 }
 
-func newClockwork(maxAge time.Duration) clockwork {
+func newClockwork(keep lifetimes) clockwork {
 	c := clockwork{ms: 1000}
-	for c.ms < maxAge.Milliseconds()/256 {
+	for c.ms < (keep.maxAge+keep.leeway).Milliseconds()/256 {
 		c.ms *= 2
 	}
 	return c
@@ -125,12 +124,14 @@ func (c clockwork) floor(t int64) int64 {
 	return n
 }
 
-// expiry returns the tick at whose end an entry that must be kept until t may go, and never one that wouldn't lie ahead of now although t does.
-// It can't lie further than tickAhead after stored, when the event was stored: a publisher's clock that is wrong by years must not make it pass
-// for one that is past.
-func (c clockwork) expiry(t, stored int64) tick {
-	n, from := c.floor(t+c.ms-1), c.floor(stored)
-	return tick(min(max(n, from-tickPast/2), from+tickAhead)) & tickMask
+// span is when an event was stored, and until when at most it can have happened: the later of that and of our own clock, in Unix milliseconds.
+type span struct{ stored, latest int64 }
+
+// expiry returns the tick, unbounded, at whose end an entry may go that must be kept until t. It lies in reach of the ticks around the event:
+// publishers' clocks may be wrong by years, and what they say must not make an entry pass for one that is past.
+func (c clockwork) expiry(t int64, of span) int64 {
+	n := c.floor(t + c.ms - 1)
+	return min(max(n, c.floor(of.stored)-tickPast/2), c.floor(of.latest)+tickAhead)
 }
 
 // past reports whether x ended before now, in Unix milliseconds.

@@ -52,9 +52,9 @@ type Replica struct {
 	mu sync.Mutex
 	// stream identifies what position counts in.
 	stream string
-	// lastEvent is where the last event lies that was applied.
-	lastEvent Place
-	// newest is the latest time of a beat, by the stream's clock.
+	// last is the last event that was applied.
+	last mark
+	// newest is when the last message was stored, by the stream's clock.
 	newest time.Time
 	// lastErr is why the feed was last lost.
 	lastErr error
@@ -225,11 +225,17 @@ func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 // The order is the contract's: a revocation of the session, cutoffs of user, device, client and tenant, max age. These hold even when the
 // replica is stale. Only then does it matter what the replica can't know.
 func (r *Replica) CheckWith(s Session, q Require) (d Decision) {
-	search := search{set: r.set.Load(), of: &s}
-	search.begin()
-	r.decide(&search, &s, &q, &d)
-	r.checks.add(search.session, d.State)
-	return d
+	for {
+		search := search{set: r.set.Load(), of: &s}
+		search.begin()
+		r.decide(&search, &s, &q, &d)
+		// A set that was replaced meanwhile has heard nothing since, and must not answer under the position of the other.
+		if r.set.Load() == search.set {
+			r.checks.add(search.session, d.State)
+			return d
+		}
+		d = Decision{}
+	}
 }
 
 // decide fills in d, which is empty. What doesn't need the set is worked out first, while the memory that the search has asked for is on its way.

@@ -24,15 +24,18 @@ type set struct {
 	// latest: kind → the latest cutoff there ever was, in Unix milliseconds. A session that began after it needn't be looked for: so a deployment
 	// that never logged out a client, or not lately, pays nothing for the possibility.
 	latest [fp.Tenant + 1]atomic.Int64
-	// newest is when the newest event was stored, in Unix milliseconds of the stream's clock.
-	newest atomic.Int64
+	// highest is the last tick, unbounded, at which an entry expires.
+	highest atomic.Int64
+	// since is the tick of the stream's clock from which farSince counts, once begun.
+	since int64
+	begun bool
 }
 
 const noCutoff = -1 << 63
 
 func newSet(keep lifetimes, key [fp.KeySize]byte) *set {
 	s := &set{
-		keep: keep, clock: newClockwork(keep.maxAge), hash: fp.New(key, events.DefaultTenant),
+		keep: keep, clock: newClockwork(keep), hash: fp.New(key, events.DefaultTenant),
 		sessions: table.New(false), scopes: table.New(true),
 	}
 	for i := range s.latest {
@@ -62,17 +65,17 @@ func (s *set) apply(e events.Event, position uint64, stored time.Time) {
 	if stored.IsZero() {
 		stored = c.Time
 	}
-	from, why, at := millis(stored), causeOf(c.Reason), posOf(position)
-	s.heard(from)
+	span := span{millis(stored), max(millis(stored), time.Now().UnixMilli())}
+	why, at := causeOf(c.Reason), posOf(position)
 	if e, ok := e.(*events.SessionRevoked); ok {
-		s.addSession(c.Tenant, e.Session, newMeta(why|explicit, s.clock.expiry(s.keep.sessionExpiry(e), from), at))
+		s.addSession(c.Tenant, e.Session, newMeta(why|explicit, s.expiry(s.keep.sessionExpiry(e, stored), span), at))
 		return
 	}
 	instant, _ := events.Cutoff(e)
 	until := s.keep.cutoffExpiry(instant, c)
-	own := cutoffs{top: cutoff{unpackAt(packAt(millis(instant))), why, at}, expires: s.clock.expiry(until, from)}
+	own := cutoffs{top: cutoff{unpackAt(packAt(millis(instant))), why, at}, expires: s.expiry(until, span)}
 	if u, ok := e.(*events.UserLoggedOutEverywhere); ok {
-		named := newMeta(why, s.clock.expiry(max(until, s.keep.namedExpiry(c)), from), at)
+		named := newMeta(why, s.expiry(max(until, s.keep.namedExpiry(c, stored)), span), at)
 		for _, sid := range u.KnownSessions {
 			s.addSession(c.Tenant, sid, named)
 		}
@@ -80,6 +83,13 @@ func (s *set) apply(e events.Event, position uint64, stored time.Time) {
 		own.spared = make([]cutoff, len(own.except))
 	}
 	s.addCutoffs(kindOf(e.Kind()), c.Tenant, e.Target(), own)
+}
+
+// expiry returns the tick at which an entry may go that must be kept until t.
+func (s *set) expiry(t int64, of span) tick {
+	n := s.clock.expiry(t, of)
+	s.reach(n)
+	return tick(n) & tickMask
 }
 
 func (s *set) fingerprint(kind fp.Kind, tenant, id string) fp.FP {
@@ -133,18 +143,32 @@ func (s *set) joinCutoffs(f fp.FP, own cutoffs) {
 	})
 }
 
-// heard notes when an event was stored.
-func (s *set) heard(stored int64) {
-	if stored > s.newest.Load() {
-		s.newest.Store(stored)
+// reach notes the last tick, unbounded, at which an entry expires.
+func (s *set) reach(n int64) {
+	if n > s.highest.Load() {
+		s.highest.Store(n)
 	}
 }
 
-// expire forgets what ended before now and returns how many entries that was. Readers aren't held up. By a clock that is further behind the
-// events than ticks can tell apart it forgets nothing: to such a clock, what lies far ahead would look past.
+// farSince reports whether the stream's clock has moved on by so much since it was last asked that what has expired must be forgotten, lest ticks
+// come around: a ledger may hold events of many times max age, and is read in seconds. Called by the writer only.
+func (s *set) farSince(stored time.Time) bool {
+	n := s.clock.floor(millis(stored))
+	if !s.begun {
+		s.begun, s.since = true, n
+	}
+	if n-s.since < tickPast/2 {
+		return false
+	}
+	s.since = n
+	return true
+}
+
+// expire forgets what ended before now and returns how many entries that was. Readers aren't held up. By a clock that is further behind
+// than ticks can tell apart it forgets nothing: to such a clock, what lies far ahead would look past.
 func (s *set) expire(now time.Time) int {
 	ms := millis(now)
-	if s.clock.floor(ms) < s.clock.floor(s.newest.Load())-tickPast {
+	if s.highest.Load()-s.clock.floor(ms) >= 1<<tickBits-tickPast {
 		return 0
 	}
 	over := func(m uint64) bool { return s.clock.past(meta(m).expires(), ms) }

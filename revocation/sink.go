@@ -42,7 +42,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 	r.adopt(h.HashKey)
 	if restart {
 		r.position.Store(0)
-		r.noteApplied(Place{})
+		r.noteApplied(mark{})
 		r.leftOut.Store(false)
 		r.set.Load().forgetPositions()
 		from, err := r.restore(s.ctx, &h)
@@ -73,9 +73,17 @@ func (r *Replica) adopt(key [fp.KeySize]byte) {
 
 func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
-	// The event's own time is a publisher's clock and says nothing about the stream's, so it isn't heard.
-	r.set.Load().apply(e, p.Position, p.Stored)
-	r.noteApplied(p)
+	// The event's own time is a publisher's clock and says nothing about the stream's, so only when it was stored is heard.
+	s.heard(p.Stored)
+	set := r.set.Load()
+	if set.farSince(p.Stored) {
+		r.forget(time.Now())
+	}
+	set.apply(e, p.Position, p.Stored)
+	r.mu.Lock()
+	stream := r.stream
+	r.mu.Unlock()
+	r.noteApplied(mark{stream, p})
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
 	r.endAffected(e)
@@ -105,11 +113,11 @@ func (s *sink) Beat(p Place) {
 
 func (s *sink) Reach(position uint64) { s.advance(position) }
 
-// heard moves the stream's clock forward.
+// heard notes what the stream's clock said last. It may have been set back: the last reading counts, not the latest.
 func (s *sink) heard(t time.Time) {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	if t.After(s.r.newest) {
+	if !t.IsZero() {
 		s.r.newest = t
 	}
 }

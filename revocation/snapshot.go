@@ -53,6 +53,11 @@ func (r *Replica) save(ctx context.Context, to Snapshots) (SnapshotInfo, error) 
 	// too: to apply it once more changes nothing.
 	set := r.set.Load()
 	h, err := r.header(set)
+	for err == nil && r.set.Load() != set {
+		// It was replaced meanwhile, and the header may be the other's.
+		set = r.set.Load()
+		h, err = r.header(set)
+	}
 	if err != nil {
 		return SnapshotInfo{}, err
 	}
@@ -82,14 +87,14 @@ func (c *counter) Write(b []byte) (int, error) {
 
 func (r *Replica) header(set *set) (header, error) {
 	r.mu.Lock()
-	stream, last := r.stream, r.lastEvent
+	last := r.last
 	r.mu.Unlock()
-	if last.Position == 0 {
+	if last.at.Position == 0 {
 		return header{}, ErrNothingApplied
 	}
 	h := header{
-		key: set.hash.Key(), stream: stream, position: last.Position, stored: last.Stored.UnixNano(), upTo: r.position.Load(),
-		maxAge: r.cfg.MaxAge.Milliseconds(), leeway: r.cfg.Leeway.Milliseconds(), tick: set.clock.ms, newest: set.newest.Load(),
+		key: set.hash.Key(), stream: last.stream, position: last.at.Position, stored: last.at.Stored.UnixNano(), upTo: r.position.Load(),
+		maxAge: r.cfg.MaxAge.Milliseconds(), leeway: r.cfg.Leeway.Milliseconds(), tick: set.clock.ms, highest: set.highest.Load(), swept: r.swept.Load(),
 		skipped: r.leftOut.Load(),
 	}
 	h.sessions, h.scopes = set.size()
@@ -100,10 +105,16 @@ func (r *Replica) header(set *set) (header, error) {
 }
 
 // noteApplied notes the last event that was applied.
-func (r *Replica) noteApplied(p Place) {
+func (r *Replica) noteApplied(m mark) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lastEvent = p
+	r.last = m
+}
+
+// mark is an event of an incarnation of the stream.
+type mark struct {
+	stream string
+	at     Place
 }
 
 // noteSkipped notes that a message was left out which another version may be able to read.
@@ -171,7 +182,11 @@ func (r *Replica) load(ctx context.Context, from Snapshots, head *Head) (Snapsho
 		current.merge(fresh)
 	}
 	r.leftOut.Store(h.skipped)
-	r.noteApplied(h.place())
+	// What its writer had forgotten by then stays refused by max age, whatever our clock says.
+	if h.swept > r.swept.Load() {
+		r.swept.Store(h.swept)
+	}
+	r.noteApplied(mark{h.stream, h.place()})
 	sessions, scopes := fresh.size()
 	return SnapshotInfo{Stream: h.stream, Position: h.position, Entries: sessions + scopes, Bytes: counted.n}, nil
 }
@@ -231,7 +246,7 @@ func (r *Replica) keepSaved(ctx context.Context) {
 		case <-time.After(pause):
 		}
 		r.mu.Lock()
-		last := r.lastEvent.Position
+		last := r.last.at.Position
 		r.mu.Unlock()
 		if last == 0 || last == saved {
 			continue

@@ -20,7 +20,7 @@ const (
 	catalogue = 1
 	// maxStreamName bounds what a header makes its reader allocate.
 	maxStreamName = 1 << 10
-	headerNumbers = 9 + cutoffKinds
+	headerNumbers = 10 + cutoffKinds
 	fixedHeader   = 8 + 4 + 4 + 2 + 2 + fp.KeySize + 8*headerNumbers
 	// cutoffKinds is how many kinds there are from fp.User on.
 	cutoffKinds = int(fp.Tenant-fp.User) + 1
@@ -38,11 +38,13 @@ type header struct {
 	upTo uint64
 	// maxAge, leeway and tick are the writer's, in milliseconds: expiries can't be read by others'.
 	maxAge, leeway, tick int64
-	newest               int64
+	// highest is the last tick at which an entry expires, and swept up to when entries had been forgotten.
+	highest, swept int64
 	// latest are the latest cutoffs of the kinds, from fp.User on.
 	latest [cutoffKinds]int64
 	// skipped is whether messages were left out that a version with another catalogue might have read.
-	skipped          bool
+	skipped bool
+	// sessions and scopes are how many entries there were when it was written, which a sweep may have made fewer meanwhile.
 	sessions, scopes int
 }
 
@@ -53,7 +55,7 @@ func (h *header) place() Place {
 // numbers returns the fields that are written as 64 bits each, in their order.
 func (h *header) numbers() []uint64 {
 	n := []uint64{
-		h.position, uint64(h.stored), h.upTo, uint64(h.maxAge), uint64(h.leeway), uint64(h.tick), uint64(h.newest), uint64(h.sessions), uint64(h.scopes),
+		h.position, uint64(h.stored), h.upTo, uint64(h.maxAge), uint64(h.leeway), uint64(h.tick), uint64(h.highest), uint64(h.swept), uint64(h.sessions), uint64(h.scopes),
 	}
 	for _, at := range h.latest {
 		n = append(n, uint64(at))
@@ -64,10 +66,10 @@ func (h *header) numbers() []uint64 {
 // setNumbers is the reverse of numbers.
 func (h *header) setNumbers(n []uint64) {
 	h.position, h.stored, h.upTo = n[0], int64(n[1]), n[2]
-	h.maxAge, h.leeway, h.tick, h.newest = int64(n[3]), int64(n[4]), int64(n[5]), int64(n[6])
-	h.sessions, h.scopes = int(n[7]), int(n[8])
+	h.maxAge, h.leeway, h.tick, h.highest, h.swept = int64(n[3]), int64(n[4]), int64(n[5]), int64(n[6]), int64(n[7])
+	h.sessions, h.scopes = int(n[8]), int(n[9])
 	for i := range h.latest {
-		h.latest[i] = int64(n[9+i])
+		h.latest[i] = int64(n[10+i])
 	}
 }
 

@@ -90,21 +90,24 @@ func (w *sectionWriter) frame(extra bool) frame {
 	}
 	f.prefix = uint8(min(bits.Len(uint(len(w.entries)))-1, fp.HomeBits))
 	first := meta(w.entries[0].Meta).expires()
-	last := first
 	f.firstAt = w.entries[0].Extra
 	lastAt, farthest := f.firstAt, uint64(0)
 	for i := range w.entries {
 		e := &w.entries[i]
 		x := meta(e.Meta).expires()
-		last = last.later(x)
 		if first.later(x) == first {
 			first = x
 		}
 		f.firstAt, lastAt = min(f.firstAt, e.Extra), max(lastAt, e.Extra)
 		farthest = max(farthest, w.distance(meta(e.Meta).pos()))
 	}
+	// Should they lie all around the circle of ticks, first is any of them, and the distances from it are still right.
 	f.firstTick = uint16(first)
-	f.expiry = uint8(bits.Len64(uint64((last - first) & tickMask)))
+	longest := tick(0)
+	for i := range w.entries {
+		longest = max(longest, (meta(w.entries[i].Meta).expires()-first)&tickMask)
+	}
+	f.expiry = uint8(bits.Len64(uint64(longest)))
 	f.pos = uint8(bits.Len64(farthest))
 	if extra {
 		f.firstAt >>= table.OffsetBits

@@ -38,7 +38,7 @@ func (s *set) merge(other *set) {
 	for i := range s.latest {
 		s.raise(fp.Kind(i), other.latest[i].Load())
 	}
-	s.heard(other.newest.Load())
+	s.reach(other.highest.Load())
 	for i := range table.Shards {
 		other.sessions.Each(i, func(e table.Entry) { s.joinSession(e.FP, meta(e.Meta)) })
 		other.scopes.Each(i, func(e table.Entry) { s.joinCutoffs(e.FP, decodeCutoffs(&e)) })
@@ -100,7 +100,7 @@ func (s *set) read(ctx context.Context, from io.Reader, h *header) error {
 	for i, at := range h.latest {
 		s.raise(fp.User+fp.Kind(i), at)
 	}
-	s.heard(h.newest)
+	s.reach(h.highest)
 	jobs, free, failed := make(chan readJob), make(chan []byte, snapshotWorkers+1), make(chan error, snapshotWorkers)
 	for range cap(free) {
 		free <- nil
@@ -127,9 +127,6 @@ func (s *set) read(ctx context.Context, from io.Reader, h *header) error {
 			err = late
 		}
 	default:
-	}
-	if sessions, scopes := s.size(); err == nil && (sessions < h.sessions || scopes < h.scopes) {
-		err = fmt.Errorf("%w: it holds fewer entries than its header tells", ErrSnapshotCorrupt)
 	}
 	return err
 }

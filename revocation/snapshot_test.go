@@ -22,7 +22,7 @@ func written(tb fataler, s *set, position uint64) []byte {
 	var b bytes.Buffer
 	h := header{
 		key: s.hash.Key(), stream: "s@1", position: position, stored: epoch.UnixNano(), upTo: position, maxAge: s.keep.maxAge.Milliseconds(),
-		leeway: s.keep.leeway.Milliseconds(), tick: s.clock.ms, newest: s.newest.Load(),
+		leeway: s.keep.leeway.Milliseconds(), tick: s.clock.ms, highest: s.highest.Load(),
 	}
 	h.sessions, h.scopes = s.size()
 	for i := range h.latest {

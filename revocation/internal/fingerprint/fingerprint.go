@@ -43,10 +43,10 @@ func (h *Hasher) Key() [KeySize]byte { return h.key }
 
 // within absorbs the kind and the tenant.
 func (s state) within(kind Kind, tenant string) state {
-	head := uint64(kind) | uint64(len(tenant))<<8
-	n := min(6, len(tenant))
+	head := uint64(kind) | uint64(len(tenant))<<8&0xffffff00
+	n := min(4, len(tenant))
 	for i := range n {
-		head |= uint64(tenant[i]) << (16 + 8*i)
+		head |= uint64(tenant[i]) << (32 + 8*i)
 	}
 	s = s.absorb(head)
 	for rest := tenant[n:]; len(rest) > 0; {
@@ -60,7 +60,7 @@ func (s state) within(kind Kind, tenant string) state {
 }
 
 // prefix is how many bytes within absorbs.
-func prefix(tenant string) int { return (2 + len(tenant) + 7) &^ 7 }
+func prefix(tenant string) int { return (4 + len(tenant) + 7) &^ 7 }
 
 // Within hashes ids of one tenant.
 type Within struct {
@@ -69,7 +69,7 @@ type Within struct {
 	usual  bool
 }
 
-// Within returns what hashes ids of a tenant, which is at most 255 bytes long.
+// Within returns what hashes ids of a tenant, which is shorter than 16 MiB.
 func (h *Hasher) Within(tenant string) (w Within) {
 	w.Set(h, tenant)
 	return w

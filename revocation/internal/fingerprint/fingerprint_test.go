@@ -59,7 +59,7 @@ func sum(h *Hasher, kind Kind, tenant, id string) FP {
 
 // message is what is hashed, as doc.go says it.
 func message(kind Kind, tenant, id string) []byte {
-	m := append([]byte{byte(kind), byte(len(tenant))}, tenant...)
+	m := append([]byte{byte(kind), byte(len(tenant)), byte(len(tenant) >> 8), byte(len(tenant) >> 16)}, tenant...)
 	for len(m)%8 != 0 {
 		m = append(m, 0)
 	}
@@ -87,7 +87,7 @@ func TestSumIsSipHash13(t *testing.T) {
 	rng := rand.NewChaCha8([32]byte{2})
 	_, _ = rng.Read(key[:])
 	h := New(key, "default")
-	tenants := []string{"default", "", "a", "abcdef", "abcdefg", "acme-1234567", "defaulu", strings.Repeat("t", 63)}
+	tenants := []string{"default", "", "a", "abcdef", "abcdefg", "acme-1234567", "defaulu", strings.Repeat("t", 63), strings.Repeat("t", 300), "abc", "abcd", "abcde"}
 	for _, tenant := range tenants {
 		for length := range 257 {
 			raw := make([]byte, length)
@@ -122,7 +122,7 @@ func TestTrap28MessagesAreInjective(t *testing.T) {
 	seen := map[string]string{}
 	fps := map[FP]string{}
 	h := New([16]byte{1}, "default")
-	texts := []string{"", "a", "b", "ab", "a\x00", "\x00", "a-b", "default", "abcdef", "abcdefg", "abcdefgh", strings.Repeat("a", 255)}
+	texts := []string{"", "a", "b", "ab", "a\x00", "\x00", "a-b", "default", "abcdef", "abcdefg", "abcdefgh", strings.Repeat("a", 255), strings.Repeat("a", 300)}
 	for kind := Session; kind < kinds; kind++ {
 		for _, tenant := range texts {
 			for _, id := range texts {
