@@ -6,20 +6,20 @@
 // A table has 1,024 shards, chosen by the fingerprint's first bits. Each shard is one allocation of words: first a tag word for each group of
 // seven slots, then the slots, then what doesn't fit into whole words.
 //
-//	tag word      | overflow | tag 6 | tag 5 | tag 4 | tag 3 | tag 2 | tag 1 | tag 0 |
+//	tag word      | passed | tag 6 | tag 5 | tag 4 | tag 3 | tag 2 | tag 1 | tag 0 |
 //	slot, word 0  | second half of the fingerprint                           64 bits |
 //	slot, word 1  | rest of the first half  14 bits | meta                   50 bits |
 //	slot, word 2  | extra, in tables that have it                            64 bits |
 //	half          | home, by which the group is chosen                       32 bits |
 //
 // Shard (10 bits), tag (8), home (32), rest (14) and second half (64) are the whole fingerprint: 128 bits are compared. A search begins at the
-// group that home names and ends at the first group that no entry had to pass over, which its overflow count tells. Most searches for what
-// isn't there read one tag word and nothing else, and eight neighbouring groups share a cache line.
+// group that home names, goes on among the eight groups that share its cache line, and ends at the first that no entry of its kind had to pass over: each
+// belongs to one of eight kinds, by its rest, and leaves a bit behind in each full group that it passes. Most searches for what isn't there read one or two tag words of one line and nothing else.
 //
 // # Readers and the writer
 //
-// Within one allocation nothing ever moves. An insertion writes the slot, then the overflow counts, then the tag; a deletion clears the tag, then the
-// counts. What a reader may see of a slot that is used anew is caught by comparing: it finds an entry only if all 110 bits of the slot are its
+// Within one allocation nothing ever moves. An insertion writes the slot, then the bits of the groups that it has passed, then the tag; a deletion clears the
+// tag. What a reader may see of a slot that is used anew is caught by comparing: it finds an entry only if all 110 bits of the slot are its
 // own. To grow or to shrink, the writer fills another allocation and puts it in the place of the first; readers end their search in the
 // one in which they began it, which changes no more.
 //

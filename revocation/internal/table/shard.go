@@ -17,14 +17,14 @@ const (
 	MetaBits = 64 - fp.RestBits
 	metaMask = 1<<MetaBits - 1
 
-	ones      = 0x0001010101010101 // the lowest bit of each tag
-	low7      = 0x007f7f7f7f7f7f7f
-	high      = 0x0080808080808080
-	tagsMask  = 1<<56 - 1
-	overflow1 = 1 << 56
-	// sticky is an overflow count that has reached its end: it is right for a search, which goes on, and never taken back.
-	sticky = 0xff
+	ones = 0x0001010101010101 // the lowest bit of each tag
+	low7 = 0x007f7f7f7f7f7f7f
+	high = 0x0080808080808080
 )
+
+// passed is the bit of a tag word that says whether an entry with such a rest has had to pass the group over. It is never taken back within a
+// block, for others may have set it too.
+func passed(rest uint64) uint64 { return 1 << (8*perGroup + rest>>3&7) }
 
 // block is what a shard holds. Readers use it without a lock; it is written by whoever holds the shard's lock.
 type block struct {
@@ -80,11 +80,42 @@ func (b *block) tags(group uint64) *uint64 {
 	return &b.mem[group]
 }
 
-func (b *block) next(group uint64) uint64 {
-	if group++; group < b.groups {
-		return group
+// walk is the way from an entry's home to the groups where else it may lie: first the other groups of the same cache line, in one of four orders that
+// the fingerprint chooses, so that full neighbours don't share their overflow, and then those of the next line.
+type walk struct {
+	group uint64
+	// step is odd; left is how many groups of the line there are with this one.
+	step, left uint64
+}
+
+// lineGroups is how many tag words share a cache line.
+const lineGroups = 8
+
+func (b *block) walk(home, rest uint64) walk {
+	group := b.home(home)
+	return walk{group: group, step: rest&6 | 1, left: b.line(group)}
+}
+
+// line returns how many groups the line of a group has: the last may have fewer.
+func (b *block) line(group uint64) uint64 { return min(lineGroups, b.groups-group&^(lineGroups-1)) }
+
+func (w *walk) next(b *block) {
+	first := w.group &^ (lineGroups - 1)
+	in, size := w.group-first, b.line(w.group)
+	if w.left--; w.left == 0 {
+		if first += lineGroups; first >= b.groups {
+			first = 0
+		}
+		size = b.line(first)
+		w.group, w.left = first+min(in, size-1), size
+		return
 	}
-	return 0
+	if size == lineGroups {
+		in = (in + w.step) & (lineGroups - 1)
+	} else if in++; in == size {
+		in = 0
+	}
+	w.group = first + in
 }
 
 // matches returns the high bits of the tags that equal tag. The usual trick, (x-ones)&^x&high, would also flag the tag above a true match
@@ -100,21 +131,22 @@ func (b *block) half(slot int) uint64 {
 	return atomic.LoadUint64(&b.mem[int(b.halves)+slot>>1]) >> (slot & 1 << 5) & (1<<fp.HomeBits - 1)
 }
 
-// likely reports whether there is an entry whose first half is that one's, from the group on whose tag word has been read already.
-func (b *block) likely(first, group, word uint64) bool {
+// likely reports whether there is an entry whose first half is that one's, whose home's tag word has been read already.
+func (b *block) likely(first, word uint64) bool {
 	tag, rest := fp.Tag(first), fp.Rest(first)
-	for range b.groups {
+	w := b.walk(fp.Home(first), rest)
+	for range b.groups + lineGroups {
 		for m := matches(word, tag); m != 0; m &= m - 1 {
-			slot := slotOf(group, m)
+			slot := slotOf(w.group, m)
 			if atomic.LoadUint64(b.word(slot, 1))>>MetaBits == rest && b.half(slot) == fp.Home(first) {
 				return true
 			}
 		}
-		if word>>56 == 0 {
+		if word&passed(rest) == 0 {
 			break
 		}
-		group = b.next(group)
-		word = atomic.LoadUint64(b.tags(group))
+		w.next(b)
+		word = atomic.LoadUint64(b.tags(w.group))
 	}
 	return false
 }
@@ -122,22 +154,21 @@ func (b *block) likely(first, group, word uint64) bool {
 // find looks for a fingerprint and returns the slot and its meta, as it was while the slot was the fingerprint's.
 func (b *block) find(f fp.FP) (slot int, meta uint64, ok bool) {
 	first := f.First
-	group := b.home(fp.Home(first))
-	word := atomic.LoadUint64(b.tags(group))
 	tag, rest := fp.Tag(first), fp.Rest(first)
-	for range b.groups {
+	w := b.walk(fp.Home(first), rest)
+	for range b.groups + lineGroups {
+		word := atomic.LoadUint64(b.tags(w.group))
 		for m := matches(word, tag); m != 0; m &= m - 1 {
-			slot := slotOf(group, m)
+			slot := slotOf(w.group, m)
 			w1 := atomic.LoadUint64(b.word(slot, 1))
 			if w1>>MetaBits == rest && b.half(slot) == fp.Home(first) && atomic.LoadUint64(b.word(slot, 0)) == f.Second {
 				return slot, w1 & metaMask, true
 			}
 		}
-		if word>>56 == 0 {
+		if word&passed(rest) == 0 {
 			break
 		}
-		group = b.next(group)
-		word = atomic.LoadUint64(b.tags(group))
+		w.next(b)
 	}
 	return 0, 0, false
 }
@@ -153,14 +184,13 @@ type Entry struct {
 // insert puts an entry that isn't there into a block that has room, for readers to find.
 func (b *block) insert(e *Entry, extra uint64) {
 	first := e.FP.First
-	home := b.home(fp.Home(first))
-	group := home
-	free := matches(*b.tags(group), 0)
+	w := b.walk(fp.Home(first), fp.Rest(first))
+	free := matches(*b.tags(w.group), 0)
 	for free == 0 {
-		group = b.next(group)
-		free = matches(*b.tags(group), 0)
+		w.next(b)
+		free = matches(*b.tags(w.group), 0)
 	}
-	slot := int(group)*perGroup + bits.TrailingZeros64(free)>>3
+	group, slot := w.group, slotOf(w.group, free)
 	if b.stride > 2 {
 		atomic.StoreUint64(b.word(slot, 2), extra)
 	}
@@ -168,27 +198,23 @@ func (b *block) insert(e *Entry, extra uint64) {
 	half := &b.mem[int(b.halves)+slot>>1]
 	atomic.StoreUint64(half, withHalf(*half, slot, fp.Home(first)))
 	atomic.StoreUint64(b.word(slot, 1), fp.Rest(first)<<MetaBits|e.Meta)
-	for g := home; g != group; g = b.next(g) {
-		if w := *b.tags(g); w>>56 != sticky {
-			atomic.StoreUint64(b.tags(g), w+overflow1)
-		}
+	for p := b.walk(fp.Home(first), fp.Rest(first)); p.group != group; p.next(b) {
+		atomic.StoreUint64(b.tags(p.group), *b.tags(p.group)|passed(fp.Rest(first)))
 	}
 	atomic.StoreUint64(b.tags(group), *b.tags(group)|fp.Tag(first)<<(8*(uint(slot)-uint(group)*perGroup)))
 }
 
 // fill is insert into a block that no reader knows yet.
 func (b *block) fill(tag, home, w0, w1, extra uint64) {
-	group := b.home(home)
-	free := matches(*b.tags(group), 0)
+	w := b.walk(home, w1>>MetaBits)
+	free := matches(*b.tags(w.group), 0)
 	for free == 0 {
-		if *b.tags(group)>>56 != sticky {
-			*b.tags(group) += overflow1
-		}
-		group = b.next(group)
-		free = matches(*b.tags(group), 0)
+		*b.tags(w.group) |= passed(w1 >> MetaBits)
+		w.next(b)
+		free = matches(*b.tags(w.group), 0)
 	}
 	in := bits.TrailingZeros64(free) >> 3
-	slot := int(group)*perGroup + in
+	slot := int(w.group)*perGroup + in
 	at := int(b.slots) + slot*int(b.stride)
 	b.mem[at], b.mem[at+1] = w0, w1
 	if b.stride > 2 {
@@ -196,7 +222,7 @@ func (b *block) fill(tag, home, w0, w1, extra uint64) {
 	}
 	half := int(b.halves) + slot>>1
 	b.mem[half] = withHalf(b.mem[half], slot, home)
-	*b.tags(group) |= tag << (8 * in)
+	*b.tags(w.group) |= tag << (8 * in)
 }
 
 func withHalf(word uint64, slot int, home uint64) uint64 {
@@ -206,14 +232,8 @@ func withHalf(word uint64, slot int, home uint64) uint64 {
 
 // remove takes the entry of a slot out.
 func (b *block) remove(slot int) {
-	group := uint64(slot / perGroup)
-	home := b.home(b.half(slot))
-	atomic.StoreUint64(b.tags(group), *b.tags(group)&^(0xff<<(8*(uint(slot)%perGroup))))
-	for g := home; g != group; g = b.next(g) {
-		if w := *b.tags(g); w>>56 != sticky {
-			atomic.StoreUint64(b.tags(g), w-overflow1)
-		}
-	}
+	tags := b.tags(uint64(slot / perGroup))
+	atomic.StoreUint64(tags, *tags&^(0xff<<(8*(uint(slot)%perGroup))))
 }
 
 // each calls fn for each slot that holds an entry, with its tag. The caller holds the shard's lock, or nobody else knows the block.

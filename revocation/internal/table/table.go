@@ -30,8 +30,9 @@ type Table struct {
 // shard is what only writers of a shard need.
 type shard struct {
 	mu sync.Mutex
-	// n counts the entries; used is up to where the arena is written, and live how many of its words belong to entries.
-	n, used, live int
+	// n counts the entries, and removed those that were removed since the block was filled; used is up to where the arena is written, and live how
+	// many of its words belong to entries.
+	n, removed, used, live int
 }
 
 // hint is what Prefetch needs of a block, where it needn't wait for the block itself: an address, which keeps nothing alive and is never read.
@@ -88,8 +89,8 @@ func (t *Table) Words() int {
 // Probe is a search under way: its first tag word has been asked for. Whoever looks for several things makes all probes before the first Misses,
 // so that the memory answers them side by side. The zero value misses.
 type Probe struct {
-	block              *block
-	first, group, word uint64
+	block       *block
+	first, word uint64
 	// more is 0 if the tag word alone tells that nothing is there.
 	more uint64
 }
@@ -108,12 +109,12 @@ func (t *Table) Probe(first uint64) Probe {
 	b := t.blocks[fp.Shard(first)].Load()
 	group := b.home(fp.Home(first))
 	word := atomic.LoadUint64(b.tags(group))
-	return Probe{block: b, first: first, group: group, word: word, more: matches(word, fp.Tag(first)) | word>>56}
+	return Probe{block: b, first: first, word: word, more: matches(word, fp.Tag(first)) | word&passed(fp.Rest(first))}
 }
 
 // Misses reports whether nothing is there, which the first half nearly always tells. If it returns false, Find decides by the second half.
 func (p *Probe) Misses() bool {
-	return p.more == 0 || !p.block.likely(p.first, p.group, p.word)
+	return p.more == 0 || !p.block.likely(p.first, p.word)
 }
 
 // Find ends a search in a table without extra words.

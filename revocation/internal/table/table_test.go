@@ -152,7 +152,7 @@ func TestMatchesIsExact(t *testing.T) {
 		for i, tag := range tags {
 			word |= tag << (8 * i)
 		}
-		word |= rapid.Uint64Range(0, 255).Draw(t, "overflow") << 56
+		word |= rapid.Uint64Range(0, 255).Draw(t, "passed") << 56
 		tag := rapid.SampledFrom([]uint64{0, 1, 2, 127, 128, 129, 254, 255}).Draw(t, "tag")
 		var want uint64
 		for i := range tags {
@@ -200,7 +200,7 @@ func TestFill(t *testing.T) {
 	}
 }
 
-// Overflow counts that have reached their end stay there, and searches still find everything and still end.
+// However many have the same home, searches still find everything and still end.
 func TestManyOfOneHome(t *testing.T) {
 	table := New(false)
 	const n = 3000

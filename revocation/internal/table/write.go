@@ -11,22 +11,22 @@ func slotOf(group, match uint64) int {
 	return int(group)*perGroup + bits.TrailingZeros64(match)>>3
 }
 
-// room is how many entries a block of so many groups takes: 15 of 16 slots. Fuller groups would save little and make searches pass over many.
-func room(groups uint64) int { return int(groups) * perGroup * 15 / 16 }
+// room is how many entries a block of so many groups takes: 29 of 32 slots. Fuller groups would save little, and make searches pass over many.
+func room(groups uint64) int { return int(groups) * perGroup * 29 / 32 }
 
 // groupsFor is the least number of groups with room for n.
 func groupsFor(n int) int {
-	groups := n*16/(perGroup*15) + 1
+	groups := n*32/(perGroup*29) + 1
 	for groups > 1 && room(uint64(groups-1)) >= n {
 		groups--
 	}
 	return groups
 }
 
-// grown is the next size of a full shard: a sixteenth to an eighth more, another part in each shard, so that the shards aren't all full, or all
+// grown is the next size of a full shard: a 32nd to a 17th more, another part in each shard, so that the shards aren't all full, or all
 // roomy, at the same number of entries.
 func grown(groups uint64, shard int) int {
-	return int(groups) + int(groups)*(16+shard&15)/256 + 1
+	return int(groups) + int(groups)*(8+shard&7)/256 + 1
 }
 
 // add inserts an entry that isn't there. The shard's lock is held.
@@ -104,7 +104,7 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 		arena = s.live + s.live/2 + record + 8
 	}
 	b := newBlock(groups, t.stride, arena)
-	s.n, s.used, s.live = 0, 0, 0
+	s.n, s.removed, s.used, s.live = 0, 0, 0, 0
 	old.each(func(slot int, tag uint64) {
 		w1 := *old.word(slot, 1)
 		if drop != nil && drop(w1&metaMask) {
@@ -149,7 +149,8 @@ func (t *Table) expire(i int, over func(meta uint64) bool) int {
 	left := s.n - len(slots)
 	switch {
 	case len(slots) == 0:
-	case left < room(b.groups)*3/4 || len(slots) > s.n/8:
+	case left < room(b.groups)*3/4 || s.removed+len(slots) > s.n/4:
+		// Much memory to give back, or many marks of entries that are gone, by which searches pass groups over in vain.
 		t.rebuild(i, s, groupsFor(left+left/16), 0, over)
 	default:
 		for _, slot := range slots {
@@ -159,6 +160,7 @@ func (t *Table) expire(i int, over func(meta uint64) bool) int {
 			b.remove(slot)
 			s.n--
 		}
+		s.removed += len(slots)
 	}
 	return len(slots)
 }
@@ -205,7 +207,7 @@ func (t *Table) Fill(i int, entries []Entry) bool {
 		arena += recordWords(e.Record)
 	}
 	b := newBlock(groupsFor(len(entries)), t.stride, arena)
-	s.n, s.used, s.live = len(entries), 0, 0
+	s.n, s.removed, s.used, s.live = len(entries), 0, 0, 0
 	for _, e := range entries {
 		first := e.FP.First
 		if e.Record != nil {
