@@ -35,6 +35,10 @@ var (
 	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")
 )
 
+// ErrCutoffInFuture is what Hooks.Skipped is told of an event whose cutoff lies further ahead of the time when the stream stored it than any clock
+// error explains. Feeds leave such events out, for they would keep everyone in their scope from signing in until then.
+var ErrCutoffInFuture = errors.New("cutoff lies in the future")
+
 // Errors of snapshots. Hooks.SnapshotRefused is told the first three; the next source is used, or the stream is read whole.
 var (
 	// ErrSnapshotCorrupt: it isn't a snapshot, or not a whole one, or a checksum is wrong.

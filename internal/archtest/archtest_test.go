@@ -118,6 +118,10 @@ func TestCheckImports(t *testing.T) {
 		{name: "the middleware for the interceptors", file: "revocation/revocationgrpc/guard.go", imports: module + "revocation/revocationhttp", want: "gRPC's interceptors"},
 		{name: "grpc for the library", file: "revocation/replica.go", imports: "google.golang.org/grpc", want: "embedders link revocation"},
 		{name: "grpc for the middleware", file: "revocation/revocationhttp/verify.go", imports: "google.golang.org/grpc", want: "revocationhttp is net/http"},
+		{name: "Prometheus for its adapter", file: "revocation/revocationprom/metrics.go", imports: "github.com/prometheus/client_golang/prometheus"},
+		{name: "another part of Prometheus for its adapter", file: "revocation/revocationprom/metrics.go", imports: "github.com/prometheus/common/expfmt", want: "a replica's metrics"},
+		{name: "the feed for the adapter", file: "revocation/revocationprom/metrics.go", imports: module + "revocation/revocationnats", want: "a replica's metrics"},
+		{name: "Prometheus for the library", file: "revocation/replica.go", imports: "github.com/prometheus/client_golang/prometheus", want: "embedders link revocation"},
 		{name: "go-jose for the middleware", file: "revocation/revocationhttp/verify.go", imports: "github.com/go-jose/go-jose/v4/jwt"},
 		{name: "nats.go for the middleware", file: "revocation/revocationhttp/verify.go", imports: "github.com/nats-io/nats.go", want: "revocationhttp is net/http"},
 		{name: "go-jose for the feed", file: "revocation/revocationnats/feed.go", imports: "github.com/go-jose/go-jose/v4", want: "the feed over nats.go and nothing else"},
@@ -299,6 +303,7 @@ func TestCheckLinks(t *testing.T) {
 		module + "revocation/revocationhttp": {module + "revocation", "github.com/go-jose/go-jose/v4"},
 		module + "revocation/revocationnats": {module + "revocation", "github.com/nats-io/nats.go"},
 		module + "revocation/revocationgrpc": {module + "revocation", "google.golang.org/grpc/status"},
+		module + "revocation/revocationprom": {module + "revocation", "github.com/prometheus/client_golang/prometheus"},
 		"github.com/nats-io/nats.go":         {"github.com/nats-io/nkeys"},
 		module + "services/gate":             {module + "revocation", "github.com/sirupsen/logrus"},
 	}
@@ -323,6 +328,10 @@ func TestCheckLinks(t *testing.T) {
 		{
 			name: "nats.go under the interceptors", add: map[string][]string{"google.golang.org/grpc/status": {"github.com/nats-io/nats.go"}},
 			want: `revocation/revocationgrpc: imports "github.com/nats-io/nats.go"`,
+		},
+		{
+			name: "Prometheus under the feed", add: map[string][]string{"github.com/nats-io/nkeys": {"github.com/prometheus/client_golang/prometheus"}},
+			want: `revocation/revocationnats: imports "github.com/prometheus/client_golang/prometheus"`,
 		},
 		{
 			name: "watermill in a ring", add: map[string][]string{

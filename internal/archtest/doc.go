@@ -10,7 +10,8 @@
 //     to Redis;
 //   - what embedders link stays light: no package of revocation/ links
 //     Watermill, logrus, the NATS server or a Redis client, however far down,
-//     and only revocation/revocationnats links nats.go;
+//     and only revocation/revocationnats links nats.go (and so on for gRPC
+//     and Prometheus);
 //   - every package says in doc.go (a command in main.go) what it is;
 //   - no file is longer than [MaxLines] lines, no package is named for
 //     nothing in particular, nothing runs in init, and nothing logs through

@@ -21,6 +21,7 @@ const (
 	natsGo     = "github.com/nats-io/nats.go"
 	natsServer = "github.com/nats-io/nats-server"
 	goJose     = "github.com/go-jose/go-jose"
+	prometheus = "github.com/prometheus/client_golang"
 	uuid       = "github.com/google/uuid"
 	grpcGo     = "google.golang.org/grpc"
 	grpcTypes  = "google.golang.org/genproto/googleapis/rpc"
@@ -72,6 +73,12 @@ var table = []row{
 		ours:    []string{own, "events/...", "revocation"},
 		theirs:  []string{natsGo},
 		instead: "revocationnats is the feed over nats.go and nothing else; server-side plumbing belongs to internal/bus",
+	},
+	{
+		folder:  "revocation/revocationprom/...",
+		ours:    []string{own, "events/...", "revocation"},
+		theirs:  []string{prometheus},
+		instead: "revocationprom is a replica's metrics over Prometheus's client and nothing else; what else an embedder wants to know goes through its own hooks",
 	},
 	{
 		folder:  "revocation/revocationtest/...",
@@ -300,11 +307,14 @@ func CheckLinks(graph map[string][]string) []Violation {
 		if !match("revocation/revocationgrpc/...", folder) {
 			banned = append(banned, grpcGo)
 		}
+		if !match("revocation/revocationprom/...", folder) {
+			banned = append(banned, prometheus)
+		}
 		if chain := reach(graph, from, func(p string) bool { return under(p, banned...) }); chain != nil {
 			found = append(found, Violation{
 				File:   folder,
 				Import: chain[len(chain)-1],
-				Rule:   "an embedder would inherit it through " + strings.Join(chain, " → ") + "; take an interface or a hook instead (nats.go belongs to revocation/revocationnats alone, and grpc to revocation/revocationgrpc)",
+				Rule:   "an embedder would inherit it through " + strings.Join(chain, " → ") + "; take an interface or a hook instead (nats.go belongs to revocation/revocationnats alone, grpc to revocation/revocationgrpc, and Prometheus to revocation/revocationprom)",
 			})
 		}
 	}

@@ -28,8 +28,8 @@ var (
 )
 
 // ErrCutoffInFuture is what a replica's Skipped hook is told of an event whose cutoff lies further than MaxCutoffAhead after the time when
-// the stream stored it. It is never applied: it would keep everyone in its scope from signing in until then.
-var ErrCutoffInFuture = errors.New("cutoff lies in the future")
+// the stream stored it. It is never applied: it would keep everyone in its scope from signing in until then. It is [revocation.ErrCutoffInFuture].
+var ErrCutoffInFuture = revocation.ErrCutoffInFuture
 
 // MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored: more than clocks of publishers are off.
 const MaxCutoffAhead = 5 * time.Minute
