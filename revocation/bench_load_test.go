@@ -129,7 +129,8 @@ func grow(b *testing.B, n int) {
 	defer runtime.UnlockOSThread()
 	s := newSet(lifetimes{maxAge: DefaultMaxAge, leeway: DefaultLeeway}, [16]byte{1})
 	now := time.Now()
-	m := newMeta(causeOf(events.ReasonUserLogout)|explicit, s.expiry(millis(now.Add(time.Hour)), span{millis(now), millis(now)}), 1)
+	x, _ := s.expiry(millis(now.Add(time.Hour)), span{millis(now), millis(now)})
+	m := newMeta(causeOf(events.ReasonUserLogout)|explicit, x, 1)
 	// Every shard grows by a sixteenth at least, so it is filled anew once or twice in the last fifth.
 	timed := n - n/5
 	for i := range timed {

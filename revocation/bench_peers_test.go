@@ -52,7 +52,8 @@ func newSetPeer(int) peer {
 
 func (p setPeer) add(id string, until time.Time) {
 	now := millis(time.Now())
-	p.set.addSession(events.DefaultTenant, id, newMeta(causeOf(events.ReasonUserLogout)|explicit, p.set.expiry(millis(until), span{now, now}), 1))
+	x, _ := p.set.expiry(millis(until), span{now, now})
+	p.set.addSession(events.DefaultTenant, id, newMeta(causeOf(events.ReasonUserLogout)|explicit, x, 1))
 }
 
 func (p setPeer) has(id string) bool {

@@ -64,7 +64,7 @@ type Hooks struct {
 	// stream has kept enough meanwhile. A replica that has missed nothing goes on, and stays right: but none can be opened any more, and one
 	// that misses something can't go on. Tell somebody to lengthen the stream's retention before any process restarts.
 	RetentionShort func(have, need time.Duration)
-	// Expired: n entries were forgotten.
+	// Expired: n entries were forgotten. It is called by the sweeper or as an event is applied.
 	Expired func(n int)
 	// SnapshotLoaded: the stream is followed from this snapshot on, which was found at from.
 	SnapshotLoaded func(from string, info SnapshotInfo)

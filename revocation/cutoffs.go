@@ -55,7 +55,8 @@ func (cs *cutoffs) answer(sid fp.FP) cutoff {
 }
 
 // join returns what both say together. Each session's answer is the better of its two answers, which is associative, commutative and
-// idempotent; so the state doesn't depend on the order of events, nor on how often or where they were read. It changes neither.
+// idempotent; so the state doesn't depend on the order of events, nor on how often or where they were read. Positions are no part of it: of events that
+// say the same, which one is named may depend on the order. It changes neither.
 func (cs cutoffs) join(other cutoffs) cutoffs {
 	first, second := &cs, &other
 	order := first.compare(second)

@@ -134,10 +134,8 @@ func (c clockwork) expiry(t int64, of span) int64 {
 	return min(max(n, c.floor(of.stored)-tickPast/2), c.floor(of.latest)+tickAhead)
 }
 
-// past reports whether x ended before now, in Unix milliseconds.
-func (c clockwork) past(x tick, now int64) bool {
-	return (x-tick(c.floor(now)))&tickMask >= 1<<tickBits-tickPast
-}
+// past reports whether x ended before now, a tick that isn't bounded.
+func past(x tick, now int64) bool { return (x-tick(now))&tickMask >= 1<<tickBits-tickPast }
 
 // later returns the tick that comes last.
 func (x tick) later(y tick) tick {

@@ -196,8 +196,13 @@ func (r *Replica) sweep(ctx context.Context) {
 }
 
 // forget forgets what has expired. Its clock is the earlier of ours and the stream's, so that one clock that jumps ahead can't make the
-// replica forget (invariant: wall-clock jumps change nothing). Without a beat nothing is forgotten.
+// replica forget (invariant: wall-clock jumps change nothing). Without a message of the stream nothing is forgotten; nor while a snapshot is written,
+// whose header says up to when that was done.
 func (r *Replica) forget(wall time.Time) {
+	if !r.saving.TryLock() {
+		return
+	}
+	defer r.saving.Unlock()
 	r.mu.Lock()
 	now := r.newest
 	r.mu.Unlock()
@@ -207,12 +212,19 @@ func (r *Replica) forget(wall time.Time) {
 	if wall.Before(now) {
 		now = wall
 	}
-	if ms := millis(now); ms > r.swept.Load() {
-		// Before the entries go, so that no Check misses both.
-		r.swept.Store(ms)
-	}
+	// Before the entries go, so that no Check misses both.
+	r.raiseSwept(millis(now))
 	if n := r.set.Load().expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
 		r.cfg.Hooks.Expired(n)
+	}
+}
+
+// raiseSwept notes up to when entries are forgotten; never back, whoever notes at the same time.
+func (r *Replica) raiseSwept(ms int64) { raise(&r.swept, ms) }
+
+// raise stores x if it is more than what is there.
+func raise(to *atomic.Int64, x int64) {
+	for old := to.Load(); x > old && !to.CompareAndSwap(old, x); old = to.Load() {
 	}
 }
 

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,9 +27,15 @@ type set struct {
 	latest [fp.Tenant + 1]atomic.Int64
 	// highest is the last tick, unbounded, at which an entry expires.
 	highest atomic.Int64
-	// since is the tick of the stream's clock from which farSince counts, once begun.
+	// since is the tick of the stream's clock from which farSince counts, once begun. The writer's.
 	since int64
 	begun bool
+
+	// forgotten is the latest tick by which was forgotten. What ended before isn't taken in any more.
+	forgotten atomic.Int64
+	// sweeping is held by who forgets. swept is the tick of the last time; 0 before the first.
+	sweeping sync.Mutex
+	swept    int64
 }
 
 const noCutoff = -1 << 63
@@ -65,31 +72,41 @@ func (s *set) apply(e events.Event, position uint64, stored time.Time) {
 	if stored.IsZero() {
 		stored = c.Time
 	}
-	span := span{millis(stored), max(millis(stored), time.Now().UnixMilli())}
+	// The end that is far ahead is cut by the event's own time where that can be right, which all replicas read alike.
+	span := span{millis(stored), max(millis(stored), min(millis(c.Time), time.Now().UnixMilli()))}
 	why, at := causeOf(c.Reason), posOf(position)
 	if e, ok := e.(*events.SessionRevoked); ok {
-		s.addSession(c.Tenant, e.Session, newMeta(why|explicit, s.expiry(s.keep.sessionExpiry(e, stored), span), at))
+		if x, live := s.expiry(s.keep.sessionExpiry(e, stored), span); live {
+			s.addSession(c.Tenant, e.Session, newMeta(why|explicit, x, at))
+		}
 		return
 	}
 	instant, _ := events.Cutoff(e)
 	until := s.keep.cutoffExpiry(instant, c)
-	own := cutoffs{top: cutoff{unpackAt(packAt(millis(instant))), why, at}, expires: s.expiry(until, span)}
+	x, live := s.expiry(until, span)
+	own := cutoffs{top: cutoff{unpackAt(packAt(millis(instant))), why, at}, expires: x}
 	if u, ok := e.(*events.UserLoggedOutEverywhere); ok {
-		named := newMeta(why, s.expiry(max(until, s.keep.namedExpiry(c, stored)), span), at)
-		for _, sid := range u.KnownSessions {
-			s.addSession(c.Tenant, sid, named)
+		if x, live := s.expiry(max(until, s.keep.namedExpiry(c, stored)), span); live {
+			for _, sid := range u.KnownSessions {
+				s.addSession(c.Tenant, sid, newMeta(why, x, at))
+			}
 		}
 		own.except = s.fingerprints(c.Tenant, u.Except)
 		own.spared = make([]cutoff, len(own.except))
 	}
-	s.addCutoffs(kindOf(e.Kind()), c.Tenant, e.Target(), own)
+	if live {
+		s.addCutoffs(kindOf(e.Kind()), c.Tenant, e.Target(), own)
+	}
 }
 
-// expiry returns the tick at which an entry may go that must be kept until t.
-func (s *set) expiry(t int64, of span) tick {
+// expiry returns the tick at which an entry may go that must be kept until t, and whether it isn't one that would have been forgotten already.
+func (s *set) expiry(t int64, of span) (x tick, live bool) {
 	n := s.clock.expiry(t, of)
+	if n < s.forgotten.Load() {
+		return 0, false
+	}
 	s.reach(n)
-	return tick(n) & tickMask
+	return tick(n) & tickMask, true
 }
 
 func (s *set) fingerprint(kind fp.Kind, tenant, id string) fp.FP {
@@ -128,9 +145,7 @@ func (s *set) addCutoffs(kind fp.Kind, tenant, id string, own cutoffs) {
 
 // raise notes a cutoff's time, before the cutoff is there, so that no reader who looks for it passes it over.
 func (s *set) raise(kind fp.Kind, at int64) {
-	if latest := &s.latest[kind]; at > latest.Load() {
-		latest.Store(at)
-	}
+	raise(&s.latest[kind], at)
 }
 
 func (s *set) joinCutoffs(f fp.FP, own cutoffs) {
@@ -145,38 +160,67 @@ func (s *set) joinCutoffs(f fp.FP, own cutoffs) {
 
 // reach notes the last tick, unbounded, at which an entry expires.
 func (s *set) reach(n int64) {
-	if n > s.highest.Load() {
-		s.highest.Store(n)
-	}
+	raise(&s.highest, n)
 }
 
 // farSince reports whether the stream's clock has moved on by so much since it was last asked that what has expired must be forgotten, lest ticks
 // come around: a ledger may hold events of many times max age, and is read in seconds. Called by the writer only.
 func (s *set) farSince(stored time.Time) bool {
-	n := s.clock.floor(millis(stored))
+	ms := millis(stored)
+	n := s.clock.floor(ms)
 	if !s.begun {
 		s.begun, s.since = true, n
+		s.sweptTo(ms)
 	}
-	if n-s.since < tickPast/2 {
+	if n-s.since < sweepStep {
 		return false
 	}
 	s.since = n
 	return true
 }
 
+// sweptTo notes that nothing is held that ended before ms, or that what did is still to be read.
+func (s *set) sweptTo(ms int64) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	s.swept = s.clock.floor(ms)
+}
+
+// sweepStep is how many ticks a sweep may lie after the one before it. Beyond, it goes in steps: by a clock that is far ahead, what has ended long ago
+// would look as if it lay ahead.
+const sweepStep = tickPast / 2
+
 // expire forgets what ended before now and returns how many entries that was. Readers aren't held up. By a clock that is further behind
 // than ticks can tell apart it forgets nothing: to such a clock, what lies far ahead would look past.
-func (s *set) expire(now time.Time) int {
-	ms := millis(now)
-	if s.highest.Load()-s.clock.floor(ms) >= 1<<tickBits-tickPast {
+func (s *set) expire(now time.Time) (gone int) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	n := s.clock.floor(millis(now))
+	if s.swept == 0 {
+		s.swept = n
+	}
+	// Once around at most.
+	for at := max(s.swept, n-1<<tickBits) + sweepStep; at < n; at += sweepStep {
+		gone += s.sweep(at)
+	}
+	gone += s.sweep(n)
+	s.swept = max(s.swept, n)
+	raise(&s.forgotten, n)
+	return gone
+}
+
+// sweep forgets what is past at a tick.
+func (s *set) sweep(at int64) int {
+	if s.highest.Load()-at >= 1<<tickBits-tickPast {
 		return 0
 	}
-	over := func(m uint64) bool { return s.clock.past(meta(m).expires(), ms) }
+	over := func(m uint64) bool { return past(meta(m).expires(), at) }
 	return s.sessions.Expire(over) + s.scopes.Expire(over)
 }
 
-// forgetPositions forgets where events lie, for a stream that counts anew.
-func (s *set) forgetPositions() {
+// rewind prepares for a stream that is read from its beginning, and counts its positions anew.
+func (s *set) rewind() {
+	s.begun = false
 	forget := func(m uint64) uint64 { return m &^ posMask }
 	s.sessions.Rewrite(forget)
 	s.scopes.Rewrite(forget)

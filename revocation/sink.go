@@ -44,7 +44,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		r.position.Store(0)
 		r.noteApplied(mark{})
 		r.leftOut.Store(false)
-		r.set.Load().forgetPositions()
+		r.set.Load().rewind()
 		from, err := r.restore(s.ctx, &h)
 		if err != nil {
 			return 0, err

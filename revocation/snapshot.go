@@ -33,10 +33,10 @@ type SnapshotInfo struct {
 //
 // It is safe for concurrent use; several calls save one after the other. Hooks tell of it as of the replica's own saving.
 func (r *Replica) Save(ctx context.Context, to Snapshots) (SnapshotInfo, error) {
-	r.saving.Lock()
-	defer r.saving.Unlock()
 	began := time.Now()
+	r.saving.Lock()
 	info, err := r.save(ctx, to)
+	r.saving.Unlock()
 	switch {
 	case err == nil && r.cfg.Hooks.SnapshotSaved != nil:
 		r.cfg.Hooks.SnapshotSaved(to.String(), info, time.Since(began))
@@ -172,6 +172,7 @@ func (r *Replica) load(ctx context.Context, from Snapshots, head *Head) (Snapsho
 	}
 	// Into a set of its own, so that one that turns out to be corrupt half-way leaves nothing behind.
 	fresh := newSet(r.lifetimes(), h.key)
+	fresh.sweptTo(max(h.swept, h.stored/1e6))
 	if err := fresh.read(ctx, counted, &h); err != nil {
 		return SnapshotInfo{}, err
 	}
@@ -183,9 +184,7 @@ func (r *Replica) load(ctx context.Context, from Snapshots, head *Head) (Snapsho
 	}
 	r.leftOut.Store(h.skipped)
 	// What its writer had forgotten by then stays refused by max age, whatever our clock says.
-	if h.swept > r.swept.Load() {
-		r.swept.Store(h.swept)
-	}
+	r.raiseSwept(h.swept)
 	r.noteApplied(mark{h.stream, h.place()})
 	sessions, scopes := fresh.size()
 	return SnapshotInfo{Stream: h.stream, Position: h.position, Entries: sessions + scopes, Bytes: counted.n}, nil
@@ -217,6 +216,10 @@ func (r *Replica) belongs(h *header, head *Head) error {
 		return fmt.Errorf("%w: it was taken at position %d, and the stream ends at %d", ErrSnapshotForeign, h.position, head.Last)
 	case h.position < head.First:
 		return fmt.Errorf("%w: it was taken at position %d, and the stream begins at %d", ErrSnapshotTooOld, h.position, head.First)
+	case h.swept > time.Now().Add(r.cfg.Leeway).UnixMilli():
+		// To go on from there would be to call every session past max age that is by a clock which is wrong.
+		return fmt.Errorf("%w: its writer's clock, or this one, is wrong: it forgot what had expired by %v", ErrSnapshotForeign,
+			time.UnixMilli(h.swept).UTC().Format(time.RFC3339))
 	case head.Holds == nil:
 		return fmt.Errorf("%w: the feed can't tell whether it is the stream's", ErrSnapshotForeign)
 	}

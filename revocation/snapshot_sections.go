@@ -191,6 +191,14 @@ func (s *set) fill(r *sectionReader, job readJob) error {
 	if err != nil {
 		return err
 	}
+	if extra {
+		// Some may be later than what the header says, for they were applied while the snapshot was written. Of which kind isn't told.
+		for i := range entries {
+			for kind := range s.latest {
+				s.raise(fp.Kind(kind), unpackAt(entries[i].Extra))
+			}
+		}
+	}
 	t.Fill(shard, entries)
 	return nil
 }
