@@ -19,6 +19,7 @@ const (
 	defaultDuplicateWindow = 10 * time.Minute
 	defaultMaxBytes        = 4 << 30
 	defaultParkedBytes     = 1 << 30
+	defaultSnapshotsBytes  = 1 << 30
 	defaultPingInterval    = time.Second
 	defaultPingsOut        = 2
 	parkedRetention        = 90 * 24 * time.Hour

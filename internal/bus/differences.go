@@ -15,7 +15,7 @@ import (
 // bucketStream begins the name of the stream that a bucket is made of.
 const bucketStream = "KV_"
 
-// Difference is one setting of a stream that isn't what it should be. A bucket is named by its stream, as in KV_CURFEW_KEYS.
+// Difference is one setting of a stream that isn't what it should be. A bucket is named by its stream, as in KV_CURFEW_KEYS and OBJ_CURFEW_SNAPSHOTS.
 type Difference struct {
 	Stream, Setting, Got, Want string
 	// Breaks says which promise no longer holds. Empty means that nothing is broken, only unusual.
@@ -58,6 +58,14 @@ func (b *Bus) Differences(ctx context.Context) ([]Difference, error) {
 			return nil, streamError("look at bucket "+bucket.Name, err)
 		}
 		all = append(all, compareBucket(stream.CachedInfo().Config, bucket.withDefaults())...)
+	}
+	stream, err := b.js.Stream(ctx, objectStream+SnapshotsBucket)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case err != nil:
+		return nil, streamError("look at the object store "+SnapshotsBucket, err)
+	default:
+		all = append(all, compareSnapshots(stream.CachedInfo().Config, SnapshotsSpec(b.cfg))...)
 	}
 	return all, nil
 }

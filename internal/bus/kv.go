@@ -40,8 +40,15 @@ func TicketsBucket() Bucket {
 	return Bucket{Name: "CURFEW_TICKETS", TTL: 2 * time.Minute, Description: "ids of used tickets"}
 }
 
+// LeasesBucket holds what one process of several is elected to do. Its entries need no TTL: who contends for one counts for himself.
+func LeasesBucket() Bucket {
+	return Bucket{Name: "CURFEW_LEASES", Description: "what one process of several is elected to do"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
-func buckets() []Bucket { return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket()} }
+func buckets() []Bucket {
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket()}
+}
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
 // changed to what is asked for. Buckets are kept in files, with the replicas of Config.
