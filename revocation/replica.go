@@ -358,6 +358,8 @@ type Status struct {
 	Fresh bool
 	// Position is up to where the stream has been applied; Head is its last position when it was last asked.
 	Position, Head uint64
+	// LastEvent is the position of the last event that was applied, which is what a snapshot taken now would be bound to; 0 if none was.
+	LastEvent uint64
 	// Staleness is the age of the proof; negative when there is none, as before the first beat of a stream.
 	Staleness time.Duration
 	// Sessions counts the sessions that are revoked by name, and Cutoffs the users, devices, clients and tenants that have cutoffs.
@@ -381,7 +383,7 @@ func (r *Replica) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Status{
-		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), Staleness: staleness,
+		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), LastEvent: r.last.at.Position, Staleness: staleness,
 		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
 		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(),
 		Active: r.checks.sum(Active), Revoked: r.checks.sum(Revoked), Undetermined: r.checks.sum(Undetermined), LastError: r.lastErr,

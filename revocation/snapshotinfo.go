@@ -1,0 +1,13 @@
+package revocation
+
+import "io"
+
+// ReadSnapshotInfo reads the beginning of a snapshot and returns what that says; Bytes is 0. It says nothing about the rest, nor of whose stream it is. Its
+// errors are those of [Hooks].SnapshotRefused, or the reader's own.
+func ReadSnapshotInfo(r io.Reader) (SnapshotInfo, error) {
+	h, err := readHeader(r)
+	if err != nil {
+		return SnapshotInfo{}, err
+	}
+	return SnapshotInfo{Stream: h.stream, Position: h.position, Entries: h.sessions + h.scopes}, nil
+}
