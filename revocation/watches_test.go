@@ -23,6 +23,8 @@ const patience = 20 * time.Second
 func watchingReplica(t testing.TB) (*Replica, *sink, func()) {
 	t.Helper()
 	r, s := bare(Config{StalenessBudget: time.Hour})
+	// The replica has just begun, and would check all watches: not those of the test, at any time.
+	r.endMass()
 	stop := sync.OnceFunc(r.watchOver())
 	t.Cleanup(stop)
 	return r, s, stop
