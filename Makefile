@@ -1,6 +1,6 @@
 # Thin names for the commands that matter; scripts/test.sh runs all of the checks.
 
-.PHONY: build test lint demo fuzz bench-latency
+.PHONY: build test lint demo fuzz bench-latency bench-replica
 
 # The binary, in bin/curfew.
 build:
@@ -25,3 +25,7 @@ fuzz:
 # How long a revocation takes to reach a replica and a tab.
 bench-latency:
 	go run ./cmd/curfew demo --bench
+
+# The replica beside what one would write or pick in its place: COUNT, SIZES, STEPS and OUT as scripts/bench-replica.sh --help says. Let nothing else run.
+bench-replica:
+	./scripts/bench-replica.sh

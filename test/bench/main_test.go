@@ -129,6 +129,9 @@ func TestReport(t *testing.T) {
 			if code := run(t.Context(), time.Now(), []string{"report", file}, &out, &errs); code != tt.code {
 				t.Errorf("exit code %d, want %d: %s", code, tt.code, &errs)
 			}
+			if row := "in the map"; strings.Contains(out.String(), row) {
+				t.Errorf("a row that has neither an aim nor a figure (%s) in\n%s", row, &out)
+			}
 			for _, row := range tt.want {
 				if !strings.Contains(out.String(), row+"\n") {
 					t.Errorf("no row %s in\n%s", row, &out)

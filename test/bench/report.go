@@ -37,6 +37,9 @@ func report(_ context.Context, c *call) error {
 	fmt.Fprintln(c.out, "| what | aim | measured | met |\n|---|---|---|---|")
 	for _, a := range aims() {
 		measured, met := a.judge(found)
+		if met == "" {
+			continue
+		}
 		fmt.Fprintf(c.out, "| %s | %s | %s | %s |\n", a.what, a.text(), measured, met)
 		if met == "no" {
 			missed++
@@ -137,11 +140,16 @@ func (a *aim) text() string {
 	return "–"
 }
 
-// judge returns the median with the range, and whether the aim is met: yes, no, or – where there is none or nothing was measured.
+// judge returns the median with the range, and whether the aim is met: yes, no, or – where there is none or nothing was measured. A row with neither an
+// aim nor a figure is no row, and met is empty.
 func (a *aim) judge(r results) (measured, met string) {
 	all := a.from(r)
-	if len(all) == 0 {
+	aimed := a.atLeast > 0 || a.atMost > 0
+	switch {
+	case len(all) == 0 && aimed:
 		return "not measured", "–"
+	case len(all) == 0:
+		return "", ""
 	}
 	slices.Sort(all)
 	median := (all[(len(all)-1)/2] + all[len(all)/2]) / 2
@@ -150,7 +158,7 @@ func (a *aim) judge(r results) (measured, met string) {
 		measured += fmt.Sprintf(" (%.3g to %.3g, n=%d)", all[0], all[len(all)-1], len(all))
 	}
 	switch {
-	case a.atLeast == 0 && a.atMost == 0:
+	case !aimed:
 		return measured, "–"
 	case a.atLeast > 0 && median >= a.atLeast, a.atMost > 0 && median <= a.atMost:
 		return measured, "yes"
