@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +21,13 @@ type Config struct {
 	Listen string `koanf:"listen"`
 	// AdminListen is the address of /healthz, /readyz, /doctor and /metrics, which ask for no key and speak no TLS. Empty means none.
 	AdminListen string `koanf:"admin_listen"`
-	// DataDir holds the embedded ledger and the first admin key.
+	// DataDir holds the embedded ledger, the first admin key and the snapshot.
 	DataDir string `koanf:"data_dir"`
+	// SnapshotFile is where this process keeps its replica's snapshot, to start from: "auto" is replica.snapshot in DataDir. Empty means none.
+	SnapshotFile string `koanf:"snapshot_file"`
+	// SnapshotInterval is how often snapshots are saved, by each process to SnapshotFile and by one of those that publish to NATS, if anything was applied
+	// meanwhile. Zero means never; those that are there are still used.
+	SnapshotInterval time.Duration `koanf:"snapshot_interval"`
 	// Roles are the services that this process runs: publisher, gate, fanout.
 	Roles []string `koanf:"roles"`
 	// TLSCertFile and TLSKeyFile make Listen speak TLS.
@@ -125,11 +131,32 @@ const duplicateWindow = 10 * time.Minute
 func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: []string{RolePublisher, RoleGate, RoleFanout},
+		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
 		Ledger: Ledger{BeatInterval: time.Second},
 		JWT:    JWT{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 25 * time.Second,
 		MaxConns: 19_000, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
+}
+
+// autoSnapshot stands for a snapshot in the data folder.
+const autoSnapshot = "auto"
+
+// SnapshotPath returns where this process keeps its snapshot; empty for nowhere.
+func (c Config) SnapshotPath() string {
+	switch {
+	case c.SnapshotFile != autoSnapshot:
+		return c.SnapshotFile
+	case c.DataDir == "":
+		return ""
+	}
+	return filepath.Join(c.DataDir, "replica.snapshot")
+}
+
+// SavesForAll reports whether this process is one of those of which one saves the snapshot that all may start from: those that publish, which need rights
+// in NATS anyhow, and the one with the embedded ledger.
+func (c Config) SavesForAll() bool {
+	return c.SnapshotInterval > 0 && (c.NATS.URL == "" || c.Has(RolePublisher))
 }
 
 // Has reports whether the process has a role.
@@ -158,6 +185,7 @@ func (c Config) Validate() error {
 	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
 	errs = append(errs, c.NATS.faults()...)
+	fault(c.SnapshotInterval < 0 || c.SnapshotInterval > 0 && c.SnapshotInterval < time.Second, "snapshot_interval: must be at least 1s, or 0 to save none")
 	fault(c.Ledger.SyncInterval < 0, "ledger.sync_interval: can't be negative; 0 syncs before each acknowledgement")
 	fault(c.Ledger.MaxBytes < 0, "ledger.max_bytes: can't be negative; a ledger without a limit fills the disk")
 	fault(c.Ledger.Replicas < 0 || c.Ledger.Replicas > 5, "ledger.replicas: use 1, 3 or 5")

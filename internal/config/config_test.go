@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,10 @@ func TestValidate(t *testing.T) {
 		{name: "copies without a cluster", change: func(c *config.Config) { c.Ledger.Replicas = 3 }, want: "set nats.url"},
 		{name: "copies in a cluster", change: func(c *config.Config) { c.Ledger.Replicas, c.NATS.URL = 3, "nats://a" }},
 		{name: "too many copies", change: func(c *config.Config) { c.Ledger.Replicas, c.NATS.URL = 7, "nats://a" }, want: "use 1, 3 or 5"},
+		{name: "no snapshots", change: func(c *config.Config) { c.SnapshotFile, c.SnapshotInterval = "", 0 }},
+		{name: "snapshots each second", change: func(c *config.Config) { c.SnapshotInterval = time.Second }},
+		{name: "snapshots all the time", change: func(c *config.Config) { c.SnapshotInterval = time.Millisecond }, want: "snapshot_interval: must be at least 1s"},
+		{name: "negative snapshots", change: func(c *config.Config) { c.SnapshotInterval = -1 }, want: "snapshot_interval"},
 		{name: "no clock skew", change: func(c *config.Config) { c.ClockSkew = 0 }, want: "clock_skew"},
 		{name: "too much clock skew", change: func(c *config.Config) { c.ClockSkew = 2 * time.Hour }, want: "clock_skew"},
 		{name: "no roles", change: func(c *config.Config) { c.Roles = nil }, want: "roles: give at least one"},
@@ -116,6 +121,31 @@ func TestValidate(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestSnapshots(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*config.Config)
+		path   string
+		saves  bool
+	}{
+		"by default":                 {change: func(*config.Config) {}, path: filepath.Join("curfew-data", "replica.snapshot"), saves: true},
+		"elsewhere":                  {change: func(c *config.Config) { c.SnapshotFile = "/x/y" }, path: "/x/y", saves: true},
+		"no file":                    {change: func(c *config.Config) { c.SnapshotFile = "" }, saves: true},
+		"nothing is saved":           {change: func(c *config.Config) { c.SnapshotInterval = 0 }, path: filepath.Join("curfew-data", "replica.snapshot")},
+		"without a folder":           {change: func(c *config.Config) { c.NATS.URL, c.DataDir = "nats://a", "" }, saves: true},
+		"a gate alone, and embedded": {change: func(c *config.Config) { c.Roles, c.DataDir = []string{config.RoleGate}, "d" }, path: filepath.Join("d", "replica.snapshot"), saves: true},
+		"a gate alone":               {change: func(c *config.Config) { c.Roles, c.NATS.URL, c.DataDir = []string{config.RoleGate}, "nats://a", "d" }, path: filepath.Join("d", "replica.snapshot")},
+	} {
+		c := config.Default()
+		tt.change(&c)
+		if got := c.SnapshotPath(); got != tt.path {
+			t.Errorf("%s: the file is %q, want %q", name, got, tt.path)
+		}
+		if got := c.SavesForAll(); got != tt.saves {
+			t.Errorf("%s: saves for all is %t, want %t", name, got, tt.saves)
+		}
 	}
 }
 

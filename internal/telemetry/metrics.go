@@ -5,18 +5,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Metrics are Curfew's metrics. Every label has a fixed, small set of values.
+// Metrics are Curfew's metrics, but for those of the replica, which are revocationprom's. Every label has a fixed, small set of values.
 type Metrics struct {
 	// Published counts revocations by event type and result: stored, duplicate, refused, not_stored, unknown.
 	Published *prometheus.CounterVec
 	// PublishSeconds is the time from the call to the stream's acknowledgement.
 	PublishSeconds prometheus.Histogram
-	// Applied counts events that this process's replica has applied, by type.
-	Applied *prometheus.CounterVec
-	// Skipped counts messages that the replica couldn't read, by cause: unknown_type, unknown_version, malformed, invalid, foreign_topic, cutoff_in_future.
-	Skipped *prometheus.CounterVec
-	// FeedLost counts how often the replica lost its feed.
-	FeedLost prometheus.Counter
 	// Beats counts beats written, by result: ok, skipped, failed.
 	Beats *prometheus.CounterVec
 	// Checks counts decisions by state.
@@ -35,6 +29,8 @@ type Metrics struct {
 	Acks *prometheus.CounterVec
 	// Tickets counts tickets by result: issued, used, refused.
 	Tickets *prometheus.CounterVec
+	// SnapshotElected is 1 while this process is the one that saves snapshots for all.
+	SnapshotElected prometheus.Gauge
 }
 
 // NewRegistry returns a registry with Go's and the process's own metrics.
@@ -62,9 +58,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Namespace: "curfew", Name: "publish_seconds", Help: "Time from a publish to the stream's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
-		Applied:     vec("applied_total", "Events applied by this process's replica.", "type"),
-		Skipped:     vec("skipped_total", "Messages of the ledger that hold no event known to this version.", "cause"),
-		FeedLost:    counter("feed_lost_total", "Times the replica lost its feed."),
 		Beats:       vec("beats_total", "Beats by result.", "result"),
 		Checks:      vec("checks_total", "Decisions by state.", "state"),
 		FailOpen:    counter("fail_open_total", "Requests passed although undetermined."),
@@ -74,7 +67,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Notices:     vec("notices_total", "Notices sent by type.", "type"),
 		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
 		Tickets:     vec("tickets_total", "Tickets by result.", "result"),
+		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
+		}),
 	}
-	reg.MustRegister(m.PublishSeconds, m.Conns)
+	reg.MustRegister(m.PublishSeconds, m.Conns, m.SnapshotElected)
 	return m
 }

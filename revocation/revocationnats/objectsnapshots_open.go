@@ -84,7 +84,10 @@ func (r *objectReader) ask() error {
 	if o := r.object.Opts; o != nil && o.ChunkSize > 0 {
 		size = int(o.ChunkSize)
 	}
-	n := min(r.object.Chunks-r.chunks, uint32(max(r.s.limits.ahead/size, 1)))
+	n := uint32(1) // at first, for whoever only wants to look at the beginning
+	if r.chunks > 0 {
+		n = min(r.object.Chunks-r.chunks, uint32(max(r.s.limits.ahead/size, 1)))
+	}
 	var err error
 	if r.batch, err = r.consumer.Fetch(int(n), jetstream.FetchContext(r.ctx)); err != nil {
 		return r.fault(err)

@@ -60,6 +60,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 		out = append(out, Finding{Name: "skipped", Status: "warn", Detail: fmt.Sprintf("%d messages of the ledger hold no event that this version knows", st.Skipped),
 			Hint: "does a newer version, or somebody else, publish to this stream? the log names the positions"})
 	}
+	out = append(out, s.examineSnapshots(ctx, st)...)
 	return append(out, s.examineStreams(ctx)...)
 }
 

@@ -107,31 +107,6 @@ func (s *Server) startAdmin(context.Context) error {
 	return nil
 }
 
-// registerReplicaMetrics adds what the replica knows of itself.
-func registerReplicaMetrics(reg prometheus.Registerer, replica *revocation.Replica) {
-	gauge := func(name, help string, value func(revocation.Status) float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "curfew", Subsystem: "replica", Name: name, Help: help},
-			func() float64 { return value(replica.Status()) }))
-	}
-	gauge("position", "Up to where the stream has been applied.", func(s revocation.Status) float64 { return float64(s.Position) })
-	gauge("staleness_seconds", "Age of the proof of having applied everything; negative when there is none.", func(s revocation.Status) float64 {
-		return s.Staleness.Seconds()
-	})
-	gauge("fresh", "1 if the replica is fresh.", func(s revocation.Status) float64 { return oneIf(s.Fresh) })
-	gauge("retention_short", "1 if the stream keeps events for less than max age and leeway.", func(s revocation.Status) float64 {
-		return oneIf(s.RetentionShort)
-	})
-	gauge("sessions", "Live revocations of sessions.", func(s revocation.Status) float64 { return float64(s.Sessions) })
-	gauge("cutoffs", "Live cutoffs.", func(s revocation.Status) float64 { return float64(s.Cutoffs) })
-}
-
-func oneIf(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // registerBusMetrics adds what the bus has counted.
 func registerBusMetrics(reg prometheus.Registerer, b *bus.Bus) {
 	counter := func(name, help string, value func(bus.Stats) uint64) {

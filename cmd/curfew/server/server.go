@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
-	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/app"
@@ -54,6 +53,10 @@ type Server struct {
 	api     *app.HTTP
 	admin   *app.HTTP
 
+	// snapshots are those of the deployment; started is when this process began.
+	snapshots *revocationnats.Snapshots
+	started   time.Time
+
 	health health
 	// adminKeyFile is set when this start made the first key.
 	adminKeyFile string
@@ -71,8 +74,8 @@ func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error
 		return nil, err
 	}
 	reg := telemetry.NewRegistry()
-	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux(), beatTried: make(chan struct{})}
-	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startServices, s.startAPI, s.awaitBeat} {
+	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux(), started: time.Now(), beatTried: make(chan struct{})}
+	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startSnapshots, s.startServices, s.startAPI, s.awaitBeat} {
 		if err := step(ctx); err != nil {
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
@@ -213,60 +216,4 @@ func (s *Server) beaten(err error) {
 	if before != nil && *before != nil {
 		s.log.Info("the beat is written again")
 	}
-}
-
-func (s *Server) startReplica(ctx context.Context) error {
-	log := s.log.WithField(telemetry.FieldComponent, "replica")
-	feed := revocationnats.NewFeed(s.bus.JetStream(), revocationnats.Config{Stream: bus.LedgerStream, BeatTimeout: 3 * s.cfg.Ledger.BeatInterval})
-	replica, err := revocation.Open(ctx, revocation.Config{
-		Feed: feed, MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, StalenessBudget: s.cfg.StalenessBudget,
-		Hooks: revocation.Hooks{
-			Skipped: func(position uint64, err error) {
-				s.metrics.Skipped.WithLabelValues(skipCause(err)).Inc()
-				log.WithField(telemetry.FieldPosition, position).WithError(err).Error("a message of the ledger wasn't applied: it may be a revocation from a newer version")
-			},
-			FeedLost: func(err error, retryIn time.Duration) {
-				s.metrics.FeedLost.Inc()
-				log.WithError(err).WithField("retry_ms", retryIn.Milliseconds()).Warn("the feed was lost, and is followed again")
-			},
-			RetentionShort: func(have, need time.Duration) {
-				log.WithField("have", have.String()).WithField("need", need.String()).
-					Error("the ledger forgets revocations before their sessions are over: lengthen its retention before any process restarts")
-			},
-			Synced: func(position uint64) { log.WithField(telemetry.FieldPosition, position).Info("replica is synced") },
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("open the replica: %w", err)
-	}
-	s.replica = replica
-	s.health.replica.Store(replica)
-	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
-	s.parts.Push("watch", stopper(replica.OnApplied(func(a revocation.Applied) {
-		s.metrics.Applied.WithLabelValues(events.Name(a.Event)).Inc()
-	})))
-	registerReplicaMetrics(s.reg, replica)
-	return nil
-}
-
-func stopper(stop func()) func(context.Context) error {
-	return func(context.Context) error { stop(); return nil }
-}
-
-// skipCause is the metric's label for why a message wasn't applied.
-func skipCause(err error) string {
-	var invalid *events.InvalidError
-	switch {
-	case errors.Is(err, events.ErrUnknownVersion):
-		return "unknown_version"
-	case errors.Is(err, events.ErrUnknownType):
-		return "unknown_type"
-	case errors.Is(err, events.ErrForeignTopic):
-		return "foreign_topic"
-	case errors.Is(err, revocationnats.ErrCutoffInFuture):
-		return "cutoff_in_future"
-	case errors.As(err, &invalid):
-		return "invalid"
-	}
-	return "malformed"
 }

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+	"github.com/curfewhq/curfew/revocation/revocationprom"
+)
+
+// startReplica opens the replica, from a snapshot if there is one.
+func (s *Server) startReplica(ctx context.Context) error {
+	log := s.log.WithField(telemetry.FieldComponent, "replica")
+	metrics := revocationprom.New(s.reg)
+	s.snapshots = revocationnats.NewSnapshots(s.bus.JetStream(), revocationnats.SnapshotsConfig{Bucket: bus.SnapshotsBucket, Stream: bus.LedgerStream})
+	cfg := revocation.Config{
+		Feed:   revocationnats.NewFeed(s.bus.JetStream(), revocationnats.Config{Stream: bus.LedgerStream, BeatTimeout: 3 * s.cfg.Ledger.BeatInterval}),
+		MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, StalenessBudget: s.cfg.StalenessBudget,
+		Snapshots: []revocation.Snapshots{s.snapshots}, SnapshotInterval: s.cfg.SnapshotInterval,
+		Hooks: metrics.Hooks(replicaHooks(log)),
+	}
+	switch path := s.cfg.SnapshotPath(); {
+	case path == "":
+	case s.cfg.SnapshotInterval == 0:
+		cfg.Snapshots = append([]revocation.Snapshots{revocation.SnapshotFile(path)}, cfg.Snapshots...)
+	default:
+		cfg.SnapshotFile = path
+		// With an external NATS nobody may have made the folder. That it can't be made is told when the first snapshot can't be saved.
+		_ = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	replica, err := revocation.Open(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("open the replica: %w", err)
+	}
+	s.replica = replica
+	s.health.replica.Store(replica)
+	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
+	metrics.Observe(replica)
+	return nil
+}
+
+// replicaHooks tell the log.
+func replicaHooks(log logrus.FieldLogger) revocation.Hooks {
+	snapshot := func(place string, info revocation.SnapshotInfo) logrus.FieldLogger {
+		return log.WithField("place", place).WithField(telemetry.FieldPosition, info.Position).WithField("entries", info.Entries).WithField("bytes", info.Bytes)
+	}
+	return revocation.Hooks{
+		Skipped: func(position uint64, err error) {
+			log.WithField(telemetry.FieldPosition, position).WithError(err).Error("a message of the ledger wasn't applied: it may be a revocation from a newer version")
+		},
+		FeedLost: func(err error, retryIn time.Duration) {
+			log.WithError(err).WithField("retry_ms", retryIn.Milliseconds()).Warn("the feed was lost, and is followed again")
+		},
+		RetentionShort: func(have, need time.Duration) {
+			log.WithField("have", have.String()).WithField("need", need.String()).
+				Error("the ledger forgets revocations before their sessions are over: lengthen its retention before any process restarts")
+		},
+		Synced: func(position uint64) { log.WithField(telemetry.FieldPosition, position).Info("replica is synced") },
+		SnapshotLoaded: func(from string, info revocation.SnapshotInfo) {
+			snapshot(from, info).Info("the replica begins from a snapshot")
+		},
+		SnapshotRefused: func(from string, err error) {
+			log.WithField("place", from).WithError(err).Warn("a snapshot wasn't used: the replica begins from another, or reads the whole ledger")
+		},
+		SnapshotSaved: func(to string, info revocation.SnapshotInfo, took time.Duration) {
+			snapshot(to, info).WithField(telemetry.FieldDuration, took.Milliseconds()).Debug("saved a snapshot")
+		},
+		SnapshotFailed: func(to string, err error) {
+			if errors.Is(err, context.Canceled) {
+				return // the process ends, or another one saves from now on
+			}
+			log.WithField("place", to).WithError(err).Warn("a snapshot couldn't be saved: whoever starts from the old one takes longer")
+		},
+	}
+}

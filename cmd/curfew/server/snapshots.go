@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/lease"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// snapshotsLease is the key of the lease by which one process is elected to save the deployment's snapshots.
+const snapshotsLease = "snapshots"
+
+// startSnapshots lets the process contend for saving the snapshot from which all may start.
+func (s *Server) startSnapshots(context.Context) error {
+	if !s.cfg.SavesForAll() {
+		return nil
+	}
+	log := s.log.WithField(telemetry.FieldComponent, "snapshots")
+	s.parts.Go("snapshots", func(ctx context.Context) error {
+		for failing := false; ; {
+			err := s.contend(ctx, log)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if !failing {
+				log.WithError(err).Warn("no snapshots can be saved to NATS: it is tried again and again")
+			}
+			failing = true
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(jitter(s.cfg.SnapshotInterval)):
+			}
+		}
+	})
+	return nil
+}
+
+// contend returns nil when ctx has ended, or why it can't go on.
+func (s *Server) contend(ctx context.Context, log logrus.FieldLogger) error {
+	opening, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	kv, err := s.bus.KeyValue(opening, bus.LeasesBucket())
+	if err != nil {
+		return err
+	}
+	holder, _ := os.Hostname() // for people only
+	cfg := lease.Config{
+		Key: snapshotsLease, Holder: fmt.Sprintf("%s/%d", holder, os.Getpid()), TTL: max(min(s.cfg.SnapshotInterval/2, lease.DefaultTTL), 2*time.Second),
+		Failed: func(err error) {
+			log.WithError(err).Warn("who saves snapshots to NATS can't be settled: it is tried again and again")
+		},
+	}
+	return lease.Run(ctx, s.bus.Conn(), kv, cfg, func(ctx context.Context) error {
+		s.metrics.SnapshotElected.Set(1)
+		defer s.metrics.SnapshotElected.Set(0)
+		log.Info("this process saves the snapshots to NATS from now on")
+		defer log.Info("this process doesn't save snapshots to NATS any more")
+		(&saver{Server: s, log: log}).run(ctx)
+		return nil
+	})
+}
+
+// saver saves snapshots to NATS while its process is the one to.
+type saver struct {
+	*Server
+	log logrus.FieldLogger
+	// there is the snapshot that is there as far as is known.
+	there revocation.SnapshotInfo
+}
+
+// run saves whenever it is time, until ctx ends.
+func (s *saver) run(ctx context.Context) {
+	for wait := s.due(ctx); ; wait = s.cfg.SnapshotInterval {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(jitter(wait)):
+		}
+		s.save(ctx)
+	}
+}
+
+// jitter is about d, and some time for zero too: processes that were started together shouldn't act together.
+func jitter(d time.Duration) time.Duration { return d*9/10 + rand.N(d/5+time.Second/2) }
+
+// due is when to save next: an interval after the snapshot that is there, whoever saved that.
+func (s *saver) due(ctx context.Context) time.Duration {
+	stat, err := s.snapshots.Stat(ctx)
+	if err != nil {
+		return 0
+	}
+	if s.there, err = readInfo(ctx, s.snapshots); err != nil {
+		return 0
+	}
+	return max(s.cfg.SnapshotInterval-stat.Now.Sub(stat.Stored), 0)
+}
+
+// readInfo returns what a snapshot says of itself.
+func readInfo(ctx context.Context, place revocation.Snapshots) (revocation.SnapshotInfo, error) {
+	in, err := place.Open(ctx)
+	if err != nil {
+		return revocation.SnapshotInfo{}, err
+	}
+	defer func() { _ = in.Close() }()
+	return revocation.ReadSnapshotInfo(in)
+}
+
+// save saves unless the snapshot that is there has every event that the replica has. What it leads to is told by the replica's hooks.
+func (s *saver) save(ctx context.Context) {
+	now := s.replica.Status()
+	if !now.Synced || now.LastEvent == 0 || now.Stream == s.there.Stream && now.LastEvent <= s.there.Position {
+		return
+	}
+	if err := s.bus.EnsureSnapshots(ctx); err != nil {
+		s.log.WithError(err).Warn("no snapshot can be saved to NATS")
+		return
+	}
+	info, err := s.replica.Save(ctx, s.snapshots)
+	switch {
+	case err == nil:
+		s.there = info
+	case errors.Is(err, revocation.ErrNothingApplied):
+	default:
+		// Somebody else may have saved one.
+		if there, err := readInfo(ctx, s.snapshots); err == nil {
+			s.there = there
+		}
+	}
+}
