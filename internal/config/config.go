@@ -43,7 +43,7 @@ type Config struct {
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.
 	MaxAge time.Duration `koanf:"max_age"`
-	// StalenessBudget is how old the replica's proof may be.
+	// StalenessBudget is how old the replica's proof may be: at least 1 s, and three beats.
 	StalenessBudget time.Duration `koanf:"staleness_budget"`
 	// ClockSkew is how far in the future a caller's cutoff may lie.
 	ClockSkew time.Duration `koanf:"clock_skew"`
@@ -89,7 +89,7 @@ type Ledger struct {
 	Retention time.Duration `koanf:"retention"`
 	// MaxBytes of the stream. Zero means 4 GiB, or half of the free disk where that is less.
 	MaxBytes int64 `koanf:"max_bytes"`
-	// BeatInterval is how often the beat is written.
+	// BeatInterval is how often the beat is written: at least 250 ms. All processes of a deployment should have the same.
 	BeatInterval time.Duration `koanf:"beat_interval"`
 }
 
@@ -191,9 +191,11 @@ func (c Config) Validate() error {
 	fault(c.Ledger.Replicas < 0 || c.Ledger.Replicas > 5, "ledger.replicas: use 1, 3 or 5")
 	fault(c.Ledger.Replicas > 1 && c.NATS.URL == "", "ledger.replicas: the embedded server is alone: leave it out, or set nats.url")
 	fault(c.MaxAge < time.Minute, "max_age: must be at least 1m; it can't be disabled, because without it no revocation could ever be forgotten")
-	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s")
-	fault(c.Ledger.BeatInterval < 250*time.Millisecond || c.Ledger.BeatInterval*3 > c.StalenessBudget,
-		"ledger.beat_interval: must be at least 250ms and at most a third of staleness_budget")
+	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s; proof of less is older than it takes to bring it")
+	fault(c.Ledger.BeatInterval < 250*time.Millisecond, "ledger.beat_interval: must be at least 250ms; each beat is a message of the ledger")
+	fault(c.Ledger.BeatInterval > c.StalenessBudget/3,
+		"ledger.beat_interval: %v is more than a third of staleness_budget (%v): a beat or two that come late would turn everybody away; beat more often, or allow more",
+		c.Ledger.BeatInterval, c.StalenessBudget)
 	fault(c.Retention() < c.MaxAge+Leeway, "ledger.retention: %v is shorter than max_age and leeway (%v): a session could outlive its revocation; lengthen it or leave it out",
 		c.Retention(), c.MaxAge+Leeway)
 	fault(c.Retention() < duplicateWindow, "ledger.retention: must be at least %v, within which repeated calls are recognised", duplicateWindow)
