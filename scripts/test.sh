@@ -27,7 +27,8 @@ Needs Debian 12 with Go 1.26 or later, Node 20 or later and npm. Packages are
 installed as root or through sudo, and only those that are missing.
 
 Environment:
-  FUZZTIME=30s   how long each fuzz target runs, as go test -fuzztime takes it
+  FUZZTIME=30s      how long each fuzz target runs, as go test -fuzztime takes it
+  CURFEW_SOAK=60s   how long replicas are compared with the model while things break (test/chaos)
 HELP
 }
 
@@ -191,7 +192,7 @@ lint() {
 
 tests() {
   # -count=1: a result from the cache proves nothing about servers, ports and time.
-  go test -race -shuffle=on -count=1 -timeout 20m ./...
+  CURFEW_SOAK=${CURFEW_SOAK:-60s} go test -race -shuffle=on -count=1 -timeout 20m ./...
 }
 
 # fuzz_targets prints "package name" for each fuzz target, sorted.
