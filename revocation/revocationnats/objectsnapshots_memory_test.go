@@ -56,14 +56,14 @@ func serverElsewhere(t *testing.T) string {
 	return strings.TrimSpace(url)
 }
 
-// peak returns by how much the heap grew at most while fn ran.
+// peak returns how much more memory was in use at most while fn ran. What is garbage isn't: how soon that is collected depends on how busy the machine is.
 func peak(fn func()) (most uint64) {
 	heap := func() uint64 {
+		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	runtime.GC()
 	base := heap()
 	done := make(chan struct{})
 	var sampler sync.WaitGroup
@@ -123,9 +123,9 @@ func TestSnapshotsNeedLittleMemory(t *testing.T) {
 	if want := int64(blocks * len(block)); n != want {
 		t.Errorf("read %d bytes, want %d", n, want)
 	}
-	// Twice what may be under way, by which the collector lets the heap grow, and some room.
-	if limit := uint64(40 << 20); saved > limit || read > limit {
-		t.Errorf("the heap grew by %d MiB to save and %d MiB to read %d MiB, want %d at most", saved>>20, read>>20, n>>20, limit>>20)
+	// What may be under way or asked for, once in the connection and once on its way to the reader, and some room.
+	if limit := uint64(24 << 20); saved > limit || read > limit {
+		t.Errorf("%d MiB more are in use to save and %d MiB to read %d MiB, want %d at most", saved>>20, read>>20, n>>20, limit>>20)
 	}
-	t.Logf("the heap grew by %d MiB to save and %d MiB to read %d MiB", saved>>20, read>>20, n>>20)
+	t.Logf("%d MiB more are in use to save and %d MiB to read %d MiB", saved>>20, read>>20, n>>20)
 }
