@@ -28,7 +28,7 @@ installed as root or through sudo, and only those that are missing.
 
 Environment:
   FUZZTIME=30s      how long each fuzz target runs, as go test -fuzztime takes it
-  CURFEW_SOAK=60s   how long replicas are compared with the model while things break (test/chaos)
+  SOAK=60s          how long replicas are compared with the model while things break (test/chaos)
 HELP
 }
 
@@ -192,7 +192,7 @@ lint() {
 
 tests() {
   # -count=1: a result from the cache proves nothing about servers, ports and time.
-  CURFEW_SOAK=${CURFEW_SOAK:-60s} go test -race -shuffle=on -count=1 -timeout 20m ./...
+  SOAK=${SOAK:-60s} go test -race -shuffle=on -count=1 -timeout 20m ./...
 }
 
 # fuzz_targets prints "package name" for each fuzz target, sorted.

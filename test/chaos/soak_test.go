@@ -31,10 +31,10 @@ func soakTime(t *testing.T) time.Duration {
 	if testing.Short() {
 		d = 5 * time.Second
 	}
-	if s := os.Getenv("CURFEW_SOAK"); s != "" {
+	if s := os.Getenv("SOAK"); s != "" {
 		var err error
 		if d, err = time.ParseDuration(s); err != nil {
-			t.Fatalf("CURFEW_SOAK: %v", err)
+			t.Fatalf("SOAK: %v", err)
 		}
 	}
 	return d
