@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/curfewhq/curfew/events"
 )
@@ -46,13 +47,49 @@ func TestCheckJSON(t *testing.T) {
 	}
 }
 
+// TestCheckJSONTakesWhatIsJSON tries every text of up to five characters, of those that mean something in JSON.
+func TestCheckJSONTakesWhatIsJSON(t *testing.T) {
+	longest := 5
+	if testing.Short() {
+		longest = 4
+	}
+	var try func(text []byte)
+	try = func(text []byte) {
+		err := events.CheckJSON(text)
+		if notJSON := err != nil && strings.HasPrefix(err.Error(), "not JSON"); notJSON == json.Valid(text) {
+			t.Fatalf("%q: %v, and encoding/json says valid: %t", text, err, json.Valid(text))
+		}
+		if len(text) == longest {
+			return
+		}
+		for _, c := range []byte(`{}[]",: \u01-.e`) {
+			try(append(text, c))
+		}
+	}
+	try(nil)
+	for _, text := range []string{
+		`true`, `false`, `null`, `tru`, `nulll`, `[true,false,null]`, `"\u12fE"`, `"\u12f"`, `"\u+123"`, `"\u12g4"`, "\"\x1f\"", `-0.10E+02`, `1e+`, `01`, `+1`, `.5`,
+		`"\ud800\u+c00"`, `"\ud800\u"`, `"\b\f\n\r\t\/\\\""`, `"\x"`, "\ufeff1", strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000),
+		strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001), strings.Repeat(`{"":`, 10_000) + "1" + strings.Repeat("}", 10_000),
+	} {
+		err := events.CheckJSON([]byte(text))
+		if notJSON := err != nil && strings.HasPrefix(err.Error(), "not JSON"); notJSON == json.Valid([]byte(text)) {
+			t.Errorf("%.40q: %v, and encoding/json says valid: %t", text, err, json.Valid([]byte(text)))
+		}
+	}
+}
+
 // FuzzCheckJSON: what passes is JSON, passes again as encoding/json writes it, and doesn't pass once a name is said again.
 func FuzzCheckJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":1,"a":2}`, `{"a":{"a":[]},"b":"\ud800"}`, `[{"\u0061":null,"a":""}]`, `"\ud83d\ude00"`, ` {"":[]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if events.CheckJSON(b) != nil {
+		err := events.CheckJSON(b)
+		if notJSON := err != nil && strings.HasPrefix(err.Error(), "not JSON"); utf8.Valid(b) && notJSON == json.Valid(b) {
+			t.Fatalf("%v, and encoding/json says valid: %t", err, json.Valid(b))
+		}
+		if err != nil {
 			return
 		}
 		var v any

@@ -22,38 +22,18 @@ func checkText(b []byte) error {
 	if !utf8.Valid(b) {
 		return errors.New("not UTF-8")
 	}
-	if !json.Valid(b) {
+	s := scanner{b: b}
+	switch {
+	case !s.text():
 		var syntax *json.SyntaxError
 		if errors.As(json.Unmarshal(b, new(json.RawMessage)), &syntax) {
 			return errors.New("not JSON, at byte " + strconv.FormatInt(syntax.Offset, 10))
 		}
 		return errors.New("not JSON")
-	}
-	// Backslashes stand only in strings now, and every \u has its four digits.
-	for i := bytes.IndexByte(b, '\\'); i >= 0 && i < len(b); i++ {
-		if b[i] != '\\' {
-			continue
-		}
-		i++
-		if b[i] != 'u' {
-			continue
-		}
-		switch unit := codeUnit(b[i+1:]); {
-		case unit >= 0xd800 && unit <= 0xdbff && bytes.HasPrefix(b[i+5:], []byte(`\u`)) && codeUnit(b[i+7:])&^0x3ff == 0xdc00:
-			i += 10
-		case unit&^0x7ff == 0xd800:
-			return errors.New("half a surrogate pair, at byte " + strconv.Itoa(i))
-		default:
-			i += 4
-		}
+	case s.half > 0:
+		return errors.New("half a surrogate pair, at byte " + strconv.Itoa(s.half-1))
 	}
 	return nil
-}
-
-// codeUnit reads the four hex digits of a \u escape in valid JSON.
-func codeUnit(b []byte) uint64 {
-	unit, _ := strconv.ParseUint(string(b[:4]), 16, 16)
-	return unit
 }
 
 // readObject reads one JSON object that checkText has passed, more strictly than encoding/json: names match exactly ("Session"
@@ -146,17 +126,24 @@ func readValue(value []byte, into any) error {
 }
 
 func readString(value []byte, into *string) error {
+	s, err := text(value)
+	*into = string(s)
+	return err
+}
+
+// text returns what a JSON string says. It may alias value.
+func text(value []byte) ([]byte, error) {
 	if value[0] != '"' {
-		return errWrongType
+		return nil, errWrongType
 	}
 	if bytes.IndexByte(value, '\\') < 0 {
-		*into = string(value[1 : len(value)-1])
-		return nil
+		return value[1 : len(value)-1], nil
 	}
-	if json.Unmarshal(value, into) != nil {
-		return errWrongType
+	var s string
+	if json.Unmarshal(value, &s) != nil {
+		return nil, errWrongType
 	}
-	return nil
+	return []byte(s), nil
 }
 
 func skipSpace(b []byte, i int) int {
@@ -171,11 +158,7 @@ func valueEnd(b []byte, i int) int {
 	for depth := 0; i < len(b); i++ {
 		switch b[i] {
 		case '"':
-			for i++; b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
+			i = stringEnd(b, i)
 			if depth == 0 {
 				return i + 1
 			}
@@ -192,6 +175,16 @@ func valueEnd(b []byte, i int) int {
 			if depth == 0 {
 				return i
 			}
+		}
+	}
+	return i
+}
+
+// stringEnd returns the index of the quote that ends the string that begins at i.
+func stringEnd(b []byte, i int) int {
+	for i++; b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
 		}
 	}
 	return i

@@ -52,7 +52,20 @@ func Shard(tenant, id string) uint8 {
 
 // String returns the topic as NATS takes it. It writes what t holds: that t is valid is [TopicOf]'s and [ParseTopic]'s doing.
 func (t Topic) String() string {
-	return fmt.Sprintf("%s%s.%02x.%s", topicPrefix, t.Tenant, t.Shard, t.Kind)
+	return topicPrefix + t.Tenant + "." + t.shard() + "." + string(t.Kind)
+}
+
+func (t Topic) shard() string {
+	const digits = "0123456789abcdef"
+	return string([]byte{digits[t.Shard>>4], digits[t.Shard&0xf]})
+}
+
+// is reports whether s is t.String(), which it doesn't make.
+func (t Topic) is(s string) bool {
+	rest, ours := strings.CutPrefix(s, topicPrefix)
+	rest, tenants := strings.CutPrefix(rest, t.Tenant)
+	kind, shards := strings.CutPrefix(rest, "."+t.shard()+".")
+	return ours && tenants && shards && kind == string(t.Kind)
 }
 
 // ParseTopic is the inverse of [Topic.String]. It returns ErrTopic for anything else.

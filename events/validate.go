@@ -21,13 +21,39 @@ const (
 	MaxKnownSessions = 1000
 )
 
-// sourceForm is the alphabet of RFC 3986, appendix A.
-var sourceForm = regexp.MustCompile(`^([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$`)
+// sourceCharacters are those of a URI reference (RFC 3986, appendix A), without the percent sign.
+const sourceCharacters = letters + upperLetters + digits + "-._~:/?#[]@!$&'()*+,;="
 
-var tenantForm = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+const (
+	letters      = "abcdefghijklmnopqrstuvwxyz"
+	upperLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits       = "0123456789"
+)
 
 // traceParentForm is the form of W3C Trace Context level 1, section 3.2.
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+
+// only reports whether s has no other characters than those, which are ASCII.
+func only(s, characters string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(characters, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// isReference reports whether s has the alphabet of a URI reference.
+func isReference(s string) bool {
+	rest, escape, escaped := strings.Cut(s, "%")
+	for ; escaped; rest, escape, escaped = strings.Cut(escape, "%") {
+		if !only(rest, sourceCharacters) || len(escape) < 2 || !only(escape[:2], digits+"abcdefABCDEF") {
+			return false
+		}
+		escape = escape[2:]
+	}
+	return only(rest, sourceCharacters)
+}
 
 // faults collects what is wrong with an event. The zero value is ready to use.
 type faults []FieldFault
@@ -61,7 +87,7 @@ func IDFault(id string) string {
 
 // TenantFault returns "" if tenant has the form of a tenant, or else a remedy.
 func TenantFault(tenant string) string {
-	if !tenantForm.MatchString(tenant) {
+	if len(tenant) == 0 || len(tenant) > 63 || !only(tenant, letters+digits+"-") {
 		return "must be 1 to 63 characters of a-z, 0-9 and '-'"
 	}
 	return ""
@@ -109,11 +135,11 @@ func (f *faults) time(field string, t time.Time, required bool) {
 
 func (f *faults) common(c *Common) {
 	// One spelling: ids are compared as strings, and UUIDs allow several.
-	if id, err := uuid.Parse(c.ID); err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 || id.String() != c.ID {
+	if id, err := uuid.Parse(c.ID); err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 || len(c.ID) != 36 || strings.ToLower(c.ID) != c.ID {
 		f.add("id", "must be a UUIDv7 of 36 characters in lower case")
 	}
 	f.time("time", c.Time, true)
-	if len(c.Source) > MaxSourceBytes || !sourceForm.MatchString(c.Source) {
+	if c.Source == "" || len(c.Source) > MaxSourceBytes || !isReference(c.Source) {
 		f.add("source", "must be a URI reference of 1 to %d bytes", MaxSourceBytes)
 	}
 	if fault := TenantFault(c.Tenant); fault != "" {
