@@ -71,6 +71,6 @@ func (f *Feed) ferry(ctx context.Context, d *delivery) (delivered bool, err erro
 	defer d.mu.Unlock()
 	d.clock = now.clock
 	d.ferried = m.Position
-	d.deliver(m.Topic, m.Data, m.Position, m.Time)
+	d.deliver(read(m.Topic, m.Data, place{m.Position, m.Time}))
 	return true, nil
 }

@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/revocation"
 )
 
@@ -42,50 +38,34 @@ func (d *delivery) setClock(c clock) {
 	d.clock = c
 }
 
-func (d *delivery) take(msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return fmt.Errorf("metadata of a message: %w", err)
-	}
+// take delivers what the consumer has delivered.
+func (d *delivery) take(m received) error {
 	d.count++
-	if meta.Sequence.Consumer != d.count {
+	if m.number != d.count {
 		return fmt.Errorf("%w after %d messages", ErrGap, d.count-1)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if position := meta.Sequence.Stream; position > d.ferried {
-		d.deliver(msg.Subject(), msg.Data(), position, meta.Timestamp)
+	if m.at.position > d.ferried {
+		d.deliver(m)
 	}
-	d.drained(meta.NumPending)
+	d.drained(m.pending)
 	return nil
 }
 
 // deliver delivers a message. mu is held.
-func (d *delivery) deliver(topic string, data []byte, position uint64, stored time.Time) {
-	d.position = position
-	beat := topic == events.TopicBeat
-	at := revocation.Place{Position: position, Stored: stored, AsOf: d.clock.asOf(stored)}
-	if beat {
+func (d *delivery) deliver(m received) {
+	d.position = m.at.position
+	at := revocation.Place{Position: m.at.position, Stored: m.at.stored, AsOf: d.clock.asOf(m.at.stored)}
+	switch {
+	case m.beat:
 		d.sink.Beat(at)
-	} else if e, err := decode(topic, data, stored); err != nil {
-		d.sink.Skip(at, err)
-	} else {
-		d.sink.Event(at, e)
+	case m.err != nil:
+		d.sink.Skip(at, m.err)
+	default:
+		d.sink.Event(at, m.event)
 	}
-	d.feed.delivered(d.head.Stream, place{position, stored}, beat)
-}
-
-// decode returns the message's event, if it is one to apply. Publishers check the cutoff too; but whoever may write to the stream can leave
-// that out, and no later event takes a cutoff back.
-func decode(topic string, data []byte, stored time.Time) (events.Event, error) {
-	e, err := events.DecodeMessage(topic, data)
-	if err != nil {
-		return nil, err
-	}
-	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(stored.Add(MaxCutoffAhead)) {
-		return nil, fmt.Errorf("%w: %v after the event was stored, more than %v", ErrCutoffInFuture, cutoff.Sub(stored).Round(time.Second), MaxCutoffAhead)
-	}
-	return e, nil
+	d.feed.delivered(d.head.Stream, m.at, m.beat)
 }
 
 // drained asks about the tail of the stream if the consumer has nothing pending. mu is held.

@@ -172,26 +172,27 @@ func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery
 	var watch sync.WaitGroup
 	watch.Go(func() { f.watch(ctx, d, stop) })
 	unhook := context.AfterFunc(ctx, messages.Stop)
+	all := f.receive(ctx, messages)
 	defer func() {
 		stop(nil)
 		unhook()
 		messages.Stop()
 		watch.Wait()
-	}()
-	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(f.cfg.BeatTimeout))
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, nats.ErrTimeout):
-			return fmt.Errorf("%w for %v", ErrQuiet, f.cfg.BeatTimeout)
-		case err != nil:
-			return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
+		for range all { //nolint:revive // until its goroutine has ended
 		}
-		if err := d.take(msg); err != nil {
+	}()
+	for m := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		if m.broken != nil {
+			return m.broken
+		}
+		if err := d.take(m); err != nil {
 			return err
 		}
 	}
+	return context.Cause(ctx)
 }
 
 // watch asks the leader now and then, for the time and for the stream's identity, and what an early end of the delivery means. Failing

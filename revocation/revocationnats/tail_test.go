@@ -24,19 +24,9 @@ type positions struct {
 func (p *positions) Beat(at revocation.Place) { p.beats = append(p.beats, at.Position) }
 func (p *positions) Reach(position uint64)    { p.reached = append(p.reached, position) }
 
-// lagging is a message from a consumer whose copy of the stream ends there.
-type lagging struct {
-	jetstream.Msg
-	position uint64
-	// before is how many messages the consumer has delivered before this one.
-	before uint64
-}
-
-func (lagging) Subject() string { return events.TopicBeat }
-func (lagging) Data() []byte    { return nil }
-
-func (m lagging) Metadata() (*jetstream.MsgMetadata, error) {
-	return &jetstream.MsgMetadata{Sequence: jetstream.SequencePair{Consumer: m.before + 1, Stream: m.position}, Timestamp: time.Now()}, nil
+// beatAt is a beat from a consumer, the number-th that it delivers, whose copy of the stream ends there.
+func beatAt(position, number uint64) received {
+	return received{at: place{position, time.Now()}, beat: true, number: number}
 }
 
 // ledgerOf returns a feed of a stream with n beats, of which those at gone are removed.
@@ -129,7 +119,7 @@ func TestLaggingConsumerReachesNothing(t *testing.T) {
 			}
 			sink := &positions{}
 			d := newDelivery(f, sink, 0, first)
-			if err := d.take(lagging{position: 3}); err != nil {
+			if err := d.take(beatAt(3, 1)); err != nil {
 				t.Fatal(err)
 			}
 			select {
@@ -151,12 +141,12 @@ func TestLaggingConsumerReachesNothing(t *testing.T) {
 func TestHoleInTheCountIsAGap(t *testing.T) {
 	sink := &positions{}
 	d := newDelivery(NewFeed(nil, Config{}), sink, 0, reading{})
-	for i, m := range []lagging{{position: 3}, {position: 7, before: 1}} {
+	for i, m := range []received{beatAt(3, 1), beatAt(7, 2)} {
 		if err := d.take(m); err != nil {
 			t.Fatalf("message %d: %v, want nil: positions may have holes", i, err)
 		}
 	}
-	if err := d.take(lagging{position: 8, before: 3}); !errors.Is(err, ErrGap) {
+	if err := d.take(beatAt(8, 4)); !errors.Is(err, ErrGap) {
 		t.Errorf("take = %v, want ErrGap", err)
 	}
 	if !slices.Equal(sink.beats, []uint64{3, 7}) {
