@@ -52,6 +52,12 @@ type Head struct {
 	First, Last uint64
 	// Retention is how long the stream keeps events. Zero means for ever.
 	Retention time.Duration
+	// WholeSince is since when the stream has every event that it stored: what it stored before may be gone, by a retention that is or was shorter or by
+	// the stream's clock. Sessions that began before are past max age, for nobody knows what ended them. Zero: it was never anything but whole.
+	WholeSince time.Time
+	// Made identifies the stream as its server does: it is Stream, but without what only this process has found out, such as that it was put back to an
+	// earlier state. Snapshots name it. Empty means Stream.
+	Made string
 	// HashKey is the deployment's key of fingerprints, random and the same for all replicas of the stream. Zero: there is none, and the
 	// replica makes its own.
 	HashKey [16]byte
