@@ -105,7 +105,7 @@ func TestCauses(t *testing.T) {
 	t.Run("nothing was ever heard", func(t *testing.T) { check(t, newReplica(Config{}.withDefaults()), Require{}, ErrNotSynced) })
 	t.Run("behind the head", func(t *testing.T) {
 		r := newReplica(Config{}.withDefaults())
-		sink := &sink{r, t.Context()}
+		sink := &sink{r: r, ctx: t.Context()}
 		_, _ = sink.Begin(Head{Stream: "s", First: 1, Last: 3})
 		sink.Beat(Place{2, time.Now(), time.Now()})
 		check(t, r, Require{}, ErrNotSynced)
@@ -114,7 +114,7 @@ func TestCauses(t *testing.T) {
 	})
 	t.Run("no proof", func(t *testing.T) {
 		r := newReplica(Config{}.withDefaults())
-		_, _ = (&sink{r, t.Context()}).Begin(Head{Stream: "s"})
+		_, _ = (&sink{r: r, ctx: t.Context()}).Begin(Head{Stream: "s"})
 		check(t, r, Require{}, ErrStale)
 		if d := r.Check(s); d.Staleness >= 0 {
 			t.Errorf("staleness %v before the first beat, want negative", d.Staleness)
@@ -122,7 +122,7 @@ func TestCauses(t *testing.T) {
 	})
 	t.Run("an old proof", func(t *testing.T) {
 		r := newReplica(Config{}.withDefaults())
-		sink := &sink{r, t.Context()}
+		sink := &sink{r: r, ctx: t.Context()}
 		_, _ = sink.Begin(Head{Stream: "s"})
 		sink.Beat(Place{1, time.Now(), time.Now().Add(-DefaultStalenessBudget - time.Second)})
 		check(t, r, Require{}, ErrStale)

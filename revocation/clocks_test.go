@@ -1,10 +1,14 @@
 package revocation
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // The state is the same whoever read an event first, also if it names an end that lies beyond the clockwork's reach: what cuts it is the event's own
@@ -96,12 +100,114 @@ func TestSnapshotOfAWriterAYearAhead(t *testing.T) {
 	writer.forget(ahead)
 	b := writtenBy(t, writer)
 	r := newReplica(Config{Snapshots: []Snapshots{memory(b)}}.withDefaults())
-	sink := &sink{r, t.Context()}
+	sink := &sink{r: r, ctx: t.Context()}
 	if _, err := sink.Begin(Head{Stream: "s@1", First: 1, Last: 2, Holds: func(Place) (bool, error) { return true, nil }}); err != nil {
 		t.Fatal(err)
 	}
 	sink.Beat(Place{3, now, now})
 	if d := r.Check(Session{ID: "b", User: "bob", AuthTime: now}); d.State != Active {
 		t.Errorf("a session that has just begun is %v by %q", d.State, d.Scope)
+	}
+}
+
+// The machine's clock, which is also its NATS server's, was a day ahead when somebody swept, and is right again. What ends within the day is still needed:
+// what came before, and what comes now.
+func TestBothClocksWereAhead(t *testing.T) {
+	now := time.Now()
+	shortLived := func(i int, sid string) *events.SessionRevoked {
+		e := sessionOut(i, sid, now)
+		e.SessionExpiresAt = now.Add(8 * time.Hour)
+		return e
+	}
+	for _, tt := range []struct {
+		name string
+		// sweep is how the sweep that was too early judged the time.
+		sweep func(r *Replica, ahead time.Time)
+		held  bool
+	}{
+		{"as the sweeper does", func(r *Replica, ahead time.Time) { r.forget(r.steady.at(ahead, time.Minute)) }, true},
+		{"for longer than is noticed", (*Replica).forget, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, sink := bare(Config{})
+			r.steady.at(now, 0)
+			sink.Event(Place{1, now, now}, shortLived(1, "before"))
+			ahead := now.Add(24 * time.Hour)
+			sink.Beat(Place{2, ahead, now})
+			tt.sweep(r, ahead)
+			sink.Beat(Place{3, now, now})
+			sink.Event(Place{4, now, now}, shortLived(2, "after"))
+			for sid, want := range map[string]bool{"before": tt.held, "after": true} {
+				d := r.Check(Session{ID: sid, User: "ada", AuthTime: now.Add(-time.Minute)})
+				if (d.State == Revoked) != want {
+					t.Errorf("the session that was revoked %s the clock was ahead is %v (%v), want revoked: %t", sid, d.State, d.Cause, want)
+				}
+			}
+		})
+	}
+}
+
+// A sweep by a later clock between a Check's two looks, at the age and at the set: 1. it isn't too old; 2. its cutoff is forgotten; 3. there is no cutoff.
+func TestSweptWithinACheck(t *testing.T) {
+	now := time.Now()
+	const rounds = 2000
+	var early, late int
+	for range rounds {
+		r, sink := bare(Config{MaxAge: time.Hour, Leeway: time.Second})
+		e := everywhere(1, now)
+		sink.Event(Place{1, now, now}, e)
+		sink.Beat(Place{2, now.Add(5 * time.Hour), now})
+		begin := make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			<-begin
+			r.forget(now.Add(3 * time.Hour))
+		}()
+		close(begin)
+		for swept := false; !swept; {
+			select {
+			case <-done:
+				swept = true
+			default:
+			}
+			switch d := r.Check(Session{ID: "s", User: e.User, AuthTime: now.Add(-time.Second)}); {
+			case d.State != Revoked:
+				t.Fatalf("%v (%v)", d.State, d.Cause)
+			case d.Scope == ScopeUser:
+				early++
+			default:
+				late++
+			}
+		}
+	}
+	if early == 0 || late == 0 {
+		t.Errorf("%d answers before and %d after the sweep, want some of both", early, late)
+	}
+}
+
+// An auth time that is no date, by an embedder's mistake, is none within max age.
+func TestAbsurdAuthTimes(t *testing.T) {
+	now := time.Now()
+	r, sink := bare(Config{})
+	sink.Beat(Place{1, now, now})
+	for _, at := range []time.Time{time.Unix(math.MinInt64, 0), time.Unix(math.MinInt64/1000, 0), time.Unix(-1, 0), time.Time{}.AddDate(1, 0, 0)} {
+		if d := r.Check(Session{ID: "s", User: "ada", AuthTime: at}); d.State != Revoked || d.Scope != ScopeMaxAge {
+			t.Errorf("begun at %d s: %v (%v), want revoked by max age", at.Unix(), d.State, d.Cause)
+		}
+	}
+	if d := r.Check(Session{ID: "s", User: "ada", AuthTime: time.Unix(math.MaxInt64, 0)}); d.State == Active {
+		t.Error("begun at the end of time: active")
+	}
+}
+
+// The rest of a deadline that has passed is a budget that nothing meets.
+func TestNegativeBudget(t *testing.T) {
+	now := time.Now()
+	r, sink := bare(Config{})
+	sink.Beat(Place{1, now, now})
+	s := Session{ID: "s", User: "ada", AuthTime: now}
+	if d := r.CheckWith(s, Require{MaxStaleness: -time.Nanosecond}); !errors.Is(d.Cause, ErrStale) {
+		t.Errorf("%v (%v), want undetermined: ErrStale", d.State, d.Cause)
 	}
 }

@@ -64,7 +64,7 @@ type Decision struct {
 // Require is what one route asks of an answer. The zero value asks for the replica's own budget and for every claim.
 type Require struct {
 	// MaxStaleness is the route's staleness budget where it is shorter than the replica's, say 3 s for payments. Zero or
-	// anything longer means the replica's.
+	// anything longer means the replica's. A negative one, such as the rest of a deadline that has passed, is never met.
 	MaxStaleness time.Duration
 	// Position makes the answer Undetermined (ErrBehind) unless the replica has applied the stream up to here. A caller that wants
 	// to wait for it calls [Replica.WaitFor] first.

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -65,3 +66,5 @@ type Head struct {
 	// seconds; an error means that nobody knows. It is called from Begin only. A feed whose Holds is nil can't be begun from a snapshot.
 	Holds func(p Place) (bool, error)
 }
+
+func (h *Head) made() string { return cmp.Or(h.Made, h.Stream) }

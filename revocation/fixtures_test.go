@@ -33,7 +33,7 @@ func sessionOut(n int, sid string, at time.Time) *events.SessionRevoked {
 // bare returns a replica that follows nothing, and the sink to feed it by hand: synced with an empty stream, and fresh.
 func bare(cfg Config) (*Replica, *sink) {
 	r := newReplica(cfg.withDefaults())
-	s := &sink{r, context.Background()}
+	s := &sink{r: r, ctx: context.Background()}
 	_, _ = s.Begin(Head{Stream: "s@1"})
 	r.fresh.prove(time.Now(), time.Now())
 	return r, s

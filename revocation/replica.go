@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"slices"
 	"sync"
@@ -28,12 +29,15 @@ type Replica struct {
 	skipped  atomic.Uint64
 	// leftOut is whether a message was skipped that another version may be able to read.
 	leftOut atomic.Bool
-	// saving is held while a snapshot is written.
-	saving sync.Mutex
+	// saving holds a token while a snapshot is written.
+	saving chan struct{}
 	// retentionShort is whether the stream forgets events while they are needed.
 	retentionShort atomic.Bool
 	// swept is up to when (Unix milliseconds) entries have been forgotten.
-	swept   atomic.Int64
+	swept atomic.Int64
+	// unheard is up to when sessions may have begun whose revocations the stream had lost before we read it, in Unix milliseconds.
+	unheard atomic.Int64
+	steady  steadyClock
 	waiters waiters
 	checks  tally
 	watches *watches
@@ -50,8 +54,8 @@ type Replica struct {
 	once    sync.Once
 
 	mu sync.Mutex
-	// stream identifies what position counts in.
-	stream string
+	// stream identifies what position counts in, and made is what its server calls it.
+	stream, made string
 	// last is the last event that was applied.
 	last mark
 	// newest is when the last message was stored, by the stream's clock.
@@ -112,7 +116,9 @@ func (r *Replica) unopened(cause error) error {
 func newReplica(cfg Config) *Replica {
 	r := &Replica{
 		cfg: cfg, watches: newWatches(), opened: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		saving: make(chan struct{}, 1), steady: steadyClock{began: time.Now()},
 	}
+	r.unheard.Store(math.MinInt64)
 	var key [fp.KeySize]byte
 	_, _ = rand.Read(key[:]) // never fails
 	r.set.Store(newSet(r.lifetimes(), key))
@@ -147,7 +153,7 @@ func (r *Replica) run(ctx context.Context) {
 	wait := shortest
 	for {
 		began := time.Now()
-		err := r.cfg.Feed.Follow(ctx, &sink{r, ctx})
+		err := r.cfg.Feed.Follow(ctx, &sink{r: r, ctx: ctx})
 		if ctx.Err() != nil {
 			return
 		}
@@ -190,19 +196,21 @@ func (r *Replica) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			r.forget(time.Now())
+			r.forget(r.steady.believe(time.Now()))
 		}
 	}
 }
 
 // forget forgets what has expired. Its clock is the earlier of ours and the stream's, so that one clock that jumps ahead can't make the
-// replica forget (invariant: wall-clock jumps change nothing). Without a message of the stream nothing is forgotten; nor while a snapshot is written,
-// whose header says up to when that was done.
+// replica forget; ours is one that doesn't jump (steadyClock), for both may be the same machine's. Without a message of the stream nothing is
+// forgotten; nor while a snapshot is written, whose header says up to when that was done.
 func (r *Replica) forget(wall time.Time) {
-	if !r.saving.TryLock() {
+	select {
+	case r.saving <- struct{}{}:
+		defer func() { <-r.saving }()
+	default:
 		return
 	}
-	defer r.saving.Unlock()
 	r.mu.Lock()
 	now := r.newest
 	r.mu.Unlock()
@@ -212,7 +220,7 @@ func (r *Replica) forget(wall time.Time) {
 	if wall.Before(now) {
 		now = wall
 	}
-	// Before the entries go, so that no Check misses both.
+	// Before the entries go, so that a Check which doesn't find them finds this.
 	r.raiseSwept(millis(now))
 	if n := r.set.Load().expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
 		r.cfg.Hooks.Expired(n)
@@ -257,9 +265,14 @@ func (r *Replica) decide(search *search, s *Session, q *Require, d *Decision) {
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
 	d.Position, d.Staleness = r.position.Load(), r.fresh.staleness(now)
+	swept := r.swept.Load()
 	tooOld := r.pastMaxAge(s.AuthTime, now)
 	cause := r.unknown(s, q, d, now, synced)
 	by, ok := search.ending()
+	if r.swept.Load() != swept {
+		// 1. it isn't too old; 2. a sweep by a later clock forgets its cutoff; 3. no cutoff is found.
+		tooOld = r.pastMaxAge(s.AuthTime, now)
+	}
 	switch {
 	case ok:
 		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
@@ -272,16 +285,19 @@ func (r *Replica) decide(search *search, s *Session, q *Require, d *Decision) {
 	}
 }
 
-// pastMaxAge reports whether a session with that auth time has reached max age. Seconds decide nearly always, and cost less than times.
+// pastMaxAge reports whether a session with that auth time has reached max age, or is as good as past it: if the stream has lost what it stored when
+// the session had begun, nobody knows what ended it. Seconds decide nearly always, and cost less than times.
 func (r *Replica) pastMaxAge(authTime, now time.Time) bool {
 	if authTime.IsZero() {
 		return false
 	}
 	latest := max(now.Unix(), (r.swept.Load()-r.cfg.Leeway.Milliseconds())/1000)
-	if latest-authTime.Unix() < int64(r.cfg.MaxAge/time.Second)-1 {
+	begun := authTime.Unix()
+	// Sessions that began before 1970 have a mistake for a date; far enough back, the difference would overflow.
+	if begun >= 0 && latest-begun < int64(r.cfg.MaxAge/time.Second)-1 && begun > r.unheard.Load()/1000 {
 		return false
 	}
-	return !r.oldest(now).Before(authTime.Round(0).Add(r.cfg.MaxAge))
+	return begun < 0 || authTime.UnixMilli() <= r.unheard.Load() || !r.oldest(now).Before(authTime.Round(0).Add(r.cfg.MaxAge))
 }
 
 // oldest returns the time by which max age is judged: now, or later if entries were forgotten by a later clock. What has been forgotten
@@ -300,7 +316,7 @@ func (r *Replica) oldest(now time.Time) time.Time {
 // unknown returns why the replica can't vouch for s, or nil.
 func (r *Replica) unknown(s *Session, q *Require, d *Decision, now time.Time, synced bool) error {
 	budget := r.cfg.StalenessBudget
-	if q.MaxStaleness > 0 {
+	if q.MaxStaleness != 0 {
 		budget = min(budget, q.MaxStaleness)
 	}
 	switch {
@@ -310,7 +326,7 @@ func (r *Replica) unknown(s *Session, q *Require, d *Decision, now time.Time, sy
 		return ErrMissingUser
 	case s.AuthTime.IsZero() && (!q.DangerouslyAllowMissingAuthTime || r.set.Load().touched(s)):
 		return ErrMissingAuthTime
-	case s.AuthTime.Unix() >= now.Unix() && s.AuthTime.After(now.Add(r.cfg.Leeway)):
+	case r.inFuture(s.AuthTime, now):
 		return ErrAuthTimeInFuture
 	case r.isClosed():
 		return ErrClosed
@@ -322,6 +338,12 @@ func (r *Replica) unknown(s *Session, q *Require, d *Decision, now time.Time, sy
 		return ErrBehind
 	}
 	return nil
+}
+
+// inFuture reports whether an auth time lies ahead by more than clocks differ. Dates so far ahead that comparing them overflows do.
+func (r *Replica) inFuture(authTime, now time.Time) bool {
+	ahead := authTime.Unix() - now.Unix()
+	return ahead >= 0 && (ahead > 1<<40 || authTime.After(now.Add(r.cfg.Leeway)))
 }
 
 func (r *Replica) isClosed() bool { return r.closed.Load() }
@@ -350,8 +372,8 @@ func (r *Replica) OnApplied(fn func(Applied)) (stop func()) {
 
 // Status is a replica's own account of itself.
 type Status struct {
-	// Stream identifies the stream and its incarnation.
-	Stream string
+	// Stream identifies the stream and its incarnation. Made is what its server calls it, which snapshots name. See [Head].
+	Stream, Made string
 	// Synced is false until everything up to the head that was seen at the start has been applied.
 	Synced bool
 	// Fresh is whether Check can answer Active.
@@ -383,7 +405,7 @@ func (r *Replica) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Status{
-		Stream: r.stream, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), LastEvent: r.last.at.Position, Staleness: staleness,
+		Stream: r.stream, Made: r.made, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), LastEvent: r.last.at.Position, Staleness: staleness,
 		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
 		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(),
 		Active: r.checks.sum(Active), Revoked: r.checks.sum(Revoked), Undetermined: r.checks.sum(Undetermined), LastError: r.lastErr,

@@ -102,7 +102,8 @@ func (s *set) apply(e events.Event, position uint64, stored time.Time) {
 // expiry returns the tick at which an entry may go that must be kept until t, and whether it isn't one that would have been forgotten already.
 func (s *set) expiry(t int64, of span) (x tick, live bool) {
 	n := s.clock.expiry(t, of)
-	if n < s.forgotten.Load() {
+	// By a clock that was ahead, what is forgotten may reach into the future: what ends there is still needed.
+	if n < min(s.forgotten.Load(), s.clock.floor(time.Now().UnixMilli())) {
 		return 0, false
 	}
 	s.reach(n)
@@ -221,9 +222,30 @@ func (s *set) sweep(at int64) int {
 // rewind prepares for a stream that is read from its beginning, and counts its positions anew.
 func (s *set) rewind() {
 	s.begun = false
+	// Nothing is forgotten meanwhile, or it would be put in again.
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
 	forget := func(m uint64) uint64 { return m &^ posMask }
 	s.sessions.Rewrite(forget)
 	s.scopes.Rewrite(forget)
+	for i := range table.Shards {
+		var recorded []fp.FP
+		s.scopes.Each(i, func(e table.Entry) {
+			if len(e.Record) > 0 {
+				recorded = append(recorded, e.FP)
+			}
+		})
+		for _, f := range recorded {
+			s.scopes.Update(f, func(e table.Entry, _ bool) table.Entry {
+				cs := decodeCutoffs(&e)
+				for i := range cs.spared {
+					cs.spared[i].pos = 0
+				}
+				cs.encode(&e)
+				return e
+			})
+		}
+	}
 }
 
 // size returns the number of sessions, and of users, devices, clients and tenants with cutoffs.

@@ -13,6 +13,8 @@ type sink struct {
 	r *Replica
 	// ctx is that of Follow.
 	ctx context.Context
+	// made is what the server calls the stream.
+	made string
 }
 
 // Begin decides from where to follow. The set is never emptied: the state is a join, so what is already there stays true, and
@@ -36,10 +38,21 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		r.fresh.forget()
 	}
 	if err := r.keepsEnough(h.Retention, r.synced.Load()); err != nil {
-		// Neither stream nor position are noted, so that it is the same stream to begin anew, or the same gap, when it keeps enough again.
+		// Neither stream nor position are noted, so that it is the same stream to begin anew, or the same gap, when it keeps enough again; but that it
+		// is to begin anew, for a stream that was put back may have grown past our position by then.
+		if restart {
+			r.mu.Lock()
+			r.stream = ""
+			r.mu.Unlock()
+		}
 		return 0, err
 	}
 	r.adopt(h.HashKey)
+	s.made = h.made()
+	if (restart || missed) && !h.WholeSince.IsZero() {
+		// A session that began later can only have been ended by what was stored later, but for what clocks differ by.
+		raise(&r.unheard, h.WholeSince.Add(r.cfg.Leeway).UnixMilli())
+	}
 	if restart {
 		r.position.Store(0)
 		r.noteApplied(mark{})
@@ -55,7 +68,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 	}
 	// Not before: as long as the stream can't be asked about a snapshot, nothing was begun.
 	r.mu.Lock()
-	r.stream = h.Stream
+	r.stream, r.made = h.Stream, s.made
 	r.mu.Unlock()
 	r.head.Store(h.Last)
 	s.advance(after)
@@ -77,13 +90,10 @@ func (s *sink) Event(p Place, e events.Event) {
 	s.heard(p.Stored)
 	set := r.set.Load()
 	if set.farSince(p.Stored) {
-		r.forget(time.Now())
+		r.forget(r.steady.believe(time.Now()))
 	}
 	set.apply(e, p.Position, p.Stored)
-	r.mu.Lock()
-	stream := r.stream
-	r.mu.Unlock()
-	r.noteApplied(mark{stream, p})
+	r.noteApplied(mark{s.made, p})
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
 	r.endAffected(e)

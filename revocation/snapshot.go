@@ -18,7 +18,7 @@ const snapshotTimeout = 2 * time.Minute
 
 // SnapshotInfo tells of one snapshot.
 type SnapshotInfo struct {
-	// Stream identifies the stream and its incarnation, and Position is the last event of it that is in the snapshot for sure.
+	// Stream identifies the stream as its server does ([Head].Made), and Position is the last event of it that is in the snapshot for sure.
 	Stream   string
 	Position uint64
 	// Entries counts sessions, and users, devices, clients and tenants with cutoffs.
@@ -31,12 +31,17 @@ type SnapshotInfo struct {
 // fingerprints and no ids; but also the key of the fingerprints, with which whoever can read it can tell whether an id that they know is
 // revoked. Before anything was applied it returns ErrNothingApplied.
 //
-// It is safe for concurrent use; several calls save one after the other. Hooks tell of it as of the replica's own saving.
+// It is safe for concurrent use; several calls save one after the other. Nothing that has expired is forgotten meanwhile, so a place that never answers
+// costs memory until ctx ends. Hooks tell of it as of the replica's own saving.
 func (r *Replica) Save(ctx context.Context, to Snapshots) (SnapshotInfo, error) {
 	began := time.Now()
-	r.saving.Lock()
+	select {
+	case r.saving <- struct{}{}:
+	case <-ctx.Done():
+		return SnapshotInfo{}, context.Cause(ctx)
+	}
 	info, err := r.save(ctx, to)
-	r.saving.Unlock()
+	<-r.saving
 	switch {
 	case err == nil && r.cfg.Hooks.SnapshotSaved != nil:
 		r.cfg.Hooks.SnapshotSaved(to.String(), info, time.Since(began))
@@ -205,8 +210,8 @@ func (c *countingReader) Read(b []byte) (int, error) {
 func (r *Replica) belongs(h *header, head *Head) error {
 	current := r.set.Load()
 	switch {
-	case h.stream != head.Stream:
-		return fmt.Errorf("%w: it is of stream %q, and this is %q", ErrSnapshotForeign, h.stream, head.Stream)
+	case h.stream != head.made():
+		return fmt.Errorf("%w: it is of stream %q, and this is %q", ErrSnapshotForeign, h.stream, head.made())
 	case head.HashKey != [fp.KeySize]byte{} && h.key != head.HashKey, !current.empty() && h.key != current.hash.Key():
 		return fmt.Errorf("%w: its fingerprints have another key", ErrSnapshotForeign)
 	case h.maxAge != r.cfg.MaxAge.Milliseconds() || h.leeway != r.cfg.Leeway.Milliseconds() || h.tick != current.clock.ms:

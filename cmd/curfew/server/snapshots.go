@@ -74,8 +74,9 @@ func (s *Server) contend(ctx context.Context, log logrus.FieldLogger) error {
 type saver struct {
 	*Server
 	log logrus.FieldLogger
-	// there is the snapshot that is there as far as is known.
+	// there is the snapshot that is there as far as is known, and of the incarnation that it was found or saved in.
 	there revocation.SnapshotInfo
+	of    string
 }
 
 // run saves whenever it is time, until ctx ends.
@@ -118,7 +119,8 @@ func readInfo(ctx context.Context, place revocation.Snapshots) (revocation.Snaps
 // save saves unless the snapshot that is there has every event that the replica has. What it leads to is told by the replica's hooks.
 func (s *saver) save(ctx context.Context) {
 	now := s.replica.Status()
-	if !now.Synced || now.LastEvent == 0 || now.Stream == s.there.Stream && now.LastEvent <= s.there.Position {
+	same := now.Made == s.there.Stream && now.LastEvent == s.there.Position
+	if !now.Synced || now.LastEvent == 0 || same && (s.of == "" || s.of == now.Stream) {
 		return
 	}
 	if err := s.bus.EnsureSnapshots(ctx); err != nil {
@@ -128,7 +130,7 @@ func (s *saver) save(ctx context.Context) {
 	info, err := s.replica.Save(ctx, s.snapshots)
 	switch {
 	case err == nil:
-		s.there = info
+		s.there, s.of = info, now.Stream
 	case errors.Is(err, revocation.ErrNothingApplied):
 	default:
 		// Somebody else may have saved one.
