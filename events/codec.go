@@ -186,39 +186,36 @@ func (e *TenantLoggedOut) data() any {
 	return tenantData{Cutoff: instant(e.Cutoff), commonData: e.commonData()}
 }
 
-// commonMembers are the members of data that all events share, and where Decode puts them. replayed has no field of its own.
-func (c *Common) commonMembers(replayed *bool, more ...member) []member {
-	return append(append(make([]member, 0, 16), more...),
+// mostMembers is how many members there are in data, at most.
+const mostMembers = 16
+
+// members appends to all the members of data, and where Decode puts them. replayed has no field of its own. It is one function, and no method of each
+// event, so that the list needs no memory of its own.
+func members(e Event, replayed *bool, all []member) []member {
+	switch e := e.(type) {
+	case *SessionRevoked:
+		all = append(all,
+			member{"session", &e.Session}, member{"user", &e.User}, member{"device", &e.Device}, member{"client", &e.Client},
+			member{"auth_time", (*instant)(&e.AuthTime)}, member{"session_expires_at", (*instant)(&e.SessionExpiresAt)},
+		)
+	case *UserLoggedOutEverywhere:
+		all = append(all,
+			member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)},
+			member{"except", &e.Except}, member{"known_sessions", &e.KnownSessions},
+		)
+	case *DeviceLoggedOut:
+		all = append(all, member{"device", &e.Device}, member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)})
+	case *ClientLoggedOut:
+		all = append(all, member{"client", &e.Client}, member{"cutoff", (*instant)(&e.Cutoff)})
+	case *TenantLoggedOut:
+		all = append(all, member{"cutoff", (*instant)(&e.Cutoff)})
+	}
+	c := e.Meta()
+	return append(all,
 		member{"tenant", &c.Tenant}, member{"reason", (*string)(&c.Reason)}, member{"reason_admin", &c.ReasonAdmin},
 		member{"reason_user", &c.ReasonUser}, member{"initiator", &c.Initiator}, member{"expires_at", (*instant)(&c.ExpiresAt)},
 		member{"replayed", replayed}, member{"replay", &c.Replay},
 	)
-}
-
-func (e *SessionRevoked) members(replayed *bool) []member {
-	return e.commonMembers(replayed,
-		member{"session", &e.Session}, member{"user", &e.User}, member{"device", &e.Device}, member{"client", &e.Client},
-		member{"auth_time", (*instant)(&e.AuthTime)}, member{"session_expires_at", (*instant)(&e.SessionExpiresAt)},
-	)
-}
-
-func (e *UserLoggedOutEverywhere) members(replayed *bool) []member {
-	return e.commonMembers(replayed,
-		member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)},
-		member{"except", &e.Except}, member{"known_sessions", &e.KnownSessions},
-	)
-}
-
-func (e *DeviceLoggedOut) members(replayed *bool) []member {
-	return e.commonMembers(replayed, member{"device", &e.Device}, member{"user", &e.User}, member{"cutoff", (*instant)(&e.Cutoff)})
-}
-
-func (e *ClientLoggedOut) members(replayed *bool) []member {
-	return e.commonMembers(replayed, member{"client", &e.Client}, member{"cutoff", (*instant)(&e.Cutoff)})
-}
-
-func (e *TenantLoggedOut) members(replayed *bool) []member {
-	return e.commonMembers(replayed, member{"cutoff", (*instant)(&e.Cutoff)})
 }
 
 // Encode validates e and returns it as one CloudEvents 1.0 JSON object without a trailing newline. Equal events give
@@ -281,7 +278,8 @@ func Decode(b []byte) (Event, error) {
 	}
 	m, replayed := e.Meta(), false
 	m.ID, m.Time, m.Source, m.TraceParent = env.ID, time.Time(env.Time), env.Source, env.TraceParent
-	if err := readObject(env.Data, e.members(&replayed)...); err != nil {
+	var all [mostMembers]member
+	if err := readObject(env.Data, members(e, &replayed, all[:0])...); err != nil {
 		return nil, fmt.Errorf("%w: data of %s: %w", ErrMalformed, Name(e), err)
 	}
 	if err := e.Validate(); err != nil {

@@ -110,7 +110,6 @@ type Event interface {
 	// Unexported, so that a struct that embeds an event can't change what is written.
 	name() string
 	data() any
-	members(replayed *bool) []member
 }
 
 // SessionRevoked says that exactly one session is over. Session and the common fields are required; the rest helps

@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -15,6 +16,8 @@ type sink struct {
 	ctx context.Context
 	// made is what the server calls the stream.
 	made string
+	// caught counts the events that were applied before the head was reached.
+	caught int
 }
 
 // Begin decides from where to follow. The set is never emptied: the state is a join, so what is already there stays true, and
@@ -93,6 +96,7 @@ func (s *sink) Event(p Place, e events.Event) {
 		r.forget(r.steady.believe(time.Now()))
 	}
 	set.apply(e, p.Position, p.Stored)
+	s.collect(set)
 	r.noteApplied(mark{s.made, p})
 	s.advance(p.Position)
 	applied := Applied{Event: e, Position: p.Position, Latency: age(p.AsOf, time.Now())}
@@ -102,6 +106,26 @@ func (s *sink) Event(p Place, e events.Event) {
 	r.mu.Unlock()
 	for _, w := range watchers {
 		w.fn(applied)
+	}
+}
+
+const (
+	// collectEvery is after how many events garbage is collected while a replica with more than collectFrom entries catches up.
+	collectEvery = 1 << 15
+	collectFrom  = 1 << 20
+)
+
+// collect collects garbage now and then until the stream's head is reached. The runtime would wait until there is as much garbage as there are
+// revocations, so that a start would take twice the memory of what follows; and those are pointer-free, so that looking through them takes it milliseconds.
+func (s *sink) collect(set *set) {
+	if s.r.synced.Load() {
+		return
+	}
+	if s.caught++; s.caught%collectEvery != 0 {
+		return
+	}
+	if sessions, scopes := set.size(); sessions+scopes > collectFrom {
+		runtime.GC()
 	}
 }
 

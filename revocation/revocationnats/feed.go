@@ -181,9 +181,13 @@ func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery
 		for range all { //nolint:revive // until its goroutine has ended
 		}
 	}()
-	for m := range all {
+	quiet := time.NewTimer(f.cfg.BeatTimeout)
+	defer quiet.Stop()
+	for {
+		m := f.nextOf(all, quiet)
+		// A channel that was closed has nothing, and ctx has ended.
 		if ctx.Err() != nil {
-			break
+			return context.Cause(ctx)
 		}
 		if m.broken != nil {
 			return m.broken
@@ -192,7 +196,6 @@ func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery
 			return err
 		}
 	}
-	return context.Cause(ctx)
 }
 
 // watch asks the leader now and then, for the time and for the stream's identity, and what an early end of the delivery means. Failing

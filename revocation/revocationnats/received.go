@@ -2,11 +2,9 @@ package revocationnats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
@@ -48,12 +46,25 @@ func (f *Feed) receive(ctx context.Context, messages jetstream.MessagesContext) 
 	return to
 }
 
-func (f *Feed) next(messages jetstream.MessagesContext) received {
-	msg, err := messages.Next(jetstream.NextMaxWait(f.cfg.BeatTimeout))
-	switch {
-	case errors.Is(err, nats.ErrTimeout):
+// nextOf waits for what is read next. Only if it must wait does it set a timer, which would cost as much as the rest.
+func (f *Feed) nextOf(all <-chan received, quiet *time.Timer) received {
+	select {
+	case m := <-all:
+		return m
+	default:
+	}
+	quiet.Reset(f.cfg.BeatTimeout)
+	select {
+	case m := <-all:
+		return m
+	case <-quiet.C:
 		return received{broken: fmt.Errorf("%w for %v", ErrQuiet, f.cfg.BeatTimeout)}
-	case err != nil:
+	}
+}
+
+func (f *Feed) next(messages jetstream.MessagesContext) received {
+	msg, err := messages.Next()
+	if err != nil {
 		return received{broken: fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)}
 	}
 	meta, err := msg.Metadata()

@@ -2,6 +2,10 @@ package revocationnats_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -69,9 +73,18 @@ func (r *rig) backup() (b backup) {
 // restore deletes the stream and puts the backup in its place.
 func (r *rig) restore(b backup) {
 	r.t.Helper()
+	folder := filepath.Join(r.srv.Server().JetStreamConfig().StoreDir, "$G", "streams", "CURFEW")
+	if _, err := os.Stat(folder); err != nil {
+		r.t.Fatal(err)
+	}
 	if err := r.js.DeleteStream(r.t.Context(), "CURFEW"); err != nil {
 		r.t.Fatal(err)
 	}
+	// The server removes its folder afterwards, and can't restore while it is there.
+	eventually(r.t, "the deleted stream's folder is gone", func() bool {
+		_, err := os.Stat(folder)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 	request, err := json.Marshal(b)
 	if err != nil {
 		r.t.Fatal(err)
