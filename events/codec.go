@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -262,55 +261,58 @@ func Decode(b []byte) (Event, error) {
 	if err := checkText(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	var env envelope
-	if err := readObject(b, env.members()...); err != nil {
+	var env struct { // in one piece of memory
+		version, kind, content rawText
+		time                   instant
+		id, source, trace      string
+		data                   json.RawMessage
+		replayed               bool
+	}
+	err := readObject(b,
+		member{"specversion", &env.version}, member{"id", &env.id}, member{"type", &env.kind}, member{"source", &env.source}, member{"time", &env.time},
+		member{"datacontenttype", &env.content}, member{"traceparent", &env.trace}, member{"data", &env.data},
+	)
+	if err != nil {
 		return nil, fmt.Errorf("%w: envelope: %w", ErrMalformed, err)
 	}
-	if env.SpecVersion != "1.0" {
+	if string(env.version) != "1.0" {
 		return nil, fmt.Errorf("%w: specversion must be 1.0", ErrMalformed)
 	}
-	e, err := eventOf(env.Type)
+	e, err := eventOf(env.kind)
 	if err != nil {
 		return nil, err
 	}
-	if env.DataContentType != "" && env.DataContentType != "application/json" {
+	if len(env.content) > 0 && string(env.content) != "application/json" {
 		return nil, fmt.Errorf("%w: datacontenttype must be application/json", ErrMalformed)
 	}
-	m, replayed := e.Meta(), false
-	m.ID, m.Time, m.Source, m.TraceParent = env.ID, time.Time(env.Time), env.Source, env.TraceParent
+	m := e.Meta()
+	m.ID, m.Time, m.Source, m.TraceParent = env.id, time.Time(env.time), env.source, env.trace
 	var all [mostMembers]member
-	if err := readObject(env.Data, members(e, &replayed, all[:0])...); err != nil {
+	if err := readObject(env.data, members(e, &env.replayed, all[:0])...); err != nil {
 		return nil, fmt.Errorf("%w: data of %s: %w", ErrMalformed, Name(e), err)
 	}
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
-	if replayed != (m.Replay != "") {
+	if env.replayed != (m.Replay != "") {
 		return nil, &InvalidError{Faults: []FieldFault{{Field: "replay", Remedy: "must stand together with replayed: true, or be left out with it"}}}
 	}
 	return e, nil
 }
 
-func (env *envelope) members() []member {
-	return []member{
-		{"specversion", &env.SpecVersion}, {"id", &env.ID}, {"type", &env.Type}, {"source", &env.Source}, {"time", &env.Time},
-		{"datacontenttype", &env.DataContentType}, {"traceparent", &env.TraceParent}, {"data", &env.Data},
-	}
-}
-
 // eventOf takes "io.github.curfewhq.<Name>.v1" apart and returns an empty event of that name.
-func eventOf(typ string) (Event, error) {
-	if typ == "" {
+func eventOf(kind rawText) (Event, error) {
+	if len(kind) == 0 {
 		return nil, fmt.Errorf("%w: type is required", ErrMalformed)
 	}
-	rest, ours := strings.CutPrefix(typ, typePrefix)
-	name, version, dotted := strings.Cut(rest, ".")
-	e := newEvent(name)
+	rest, ours := bytes.CutPrefix(kind, []byte(typePrefix))
+	name, version, dotted := bytes.Cut(rest, []byte("."))
+	e := newEvent(string(name))
 	if !ours || !dotted || e == nil {
-		return nil, &UnsupportedError{Type: shorten(typ), Cause: ErrUnknownType}
+		return nil, &UnsupportedError{Type: shorten(string(kind)), Cause: ErrUnknownType}
 	}
-	if "."+version != typeSuffix {
-		return nil, &UnsupportedError{Type: shorten(typ), Cause: ErrUnknownVersion}
+	if "."+string(version) != typeSuffix {
+		return nil, &UnsupportedError{Type: shorten(string(kind)), Cause: ErrUnknownVersion}
 	}
 	return e, nil
 }

@@ -10,11 +10,14 @@ import (
 )
 
 // member is a member that an object may have, and where its value goes. into is a *string, *bool, *[]string, *instant,
-// *Initiator or *json.RawMessage.
+// *Initiator, *rawText or *json.RawMessage.
 type member struct {
 	name string
 	into any
 }
+
+// rawText is a string that may alias what it was read from.
+type rawText []byte
 
 // checkText returns nil if b is one JSON value whose every string is Unicode text. encoding/json lets invalid UTF-8 and lone
 // surrogates pass as U+FFFD, which would make one id of two different ones.
@@ -115,6 +118,10 @@ func readValue(value []byte, into any) error {
 	case *json.RawMessage:
 		*into = value
 		return nil
+	case *rawText:
+		s, err := text(value)
+		*into = s
+		return err
 	}
 	if json.Unmarshal(value, into) != nil {
 		return errWrongType
@@ -182,10 +189,7 @@ func valueEnd(b []byte, i int) int {
 
 // stringEnd returns the index of the quote that ends the string that begins at i.
 func stringEnd(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
+	for i = plainEnd(b, i+1); b[i] != '"'; i = plainEnd(b, i+2) { // behind what is escaped
 	}
 	return i
 }

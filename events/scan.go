@@ -1,6 +1,10 @@
 package events
 
-import "strconv"
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+)
 
 // maxDepth is how deep objects and arrays may stand in each other, as in encoding/json.
 const maxDepth = 10_000
@@ -99,22 +103,35 @@ func (s *scanner) word(w string) bool {
 
 // string goes behind a string, whose quote comes next.
 func (s *scanner) string() bool {
-	for i := s.i + 1; i < len(s.b); i++ {
-		switch c := s.b[i]; {
-		case c == '"':
+	for i := plainEnd(s.b, s.i+1); i < len(s.b) && s.b[i] >= ' '; {
+		if s.b[i] == '"' {
 			s.i = i + 1
 			return true
-		case c < ' ':
-			return false
-		case c == '\\':
-			n := s.escape(i + 1)
-			if n == 0 {
-				return false
-			}
-			i += n
 		}
+		n := s.escape(i + 1)
+		if n == 0 {
+			return false
+		}
+		i = plainEnd(s.b, i+1+n)
 	}
 	return false
+}
+
+// plainEnd returns the first index from i on where a quote, a backslash or a control character stands; len(b) if there is none. It looks at eight
+// bytes at a time: a byte is 0 if it borrows when 1 is taken from it and its own highest bit isn't set, and less than a space likewise. A borrow that
+// goes on makes only later bytes look so.
+func plainEnd(b []byte, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quotes, backslashes := w^ones*'"', w^ones*'\\'
+		if found := ((quotes-ones)&^quotes | (backslashes-ones)&^backslashes | (w-ones*' ')&^w) & highs; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' '; i++ {
+	}
+	return i
 }
 
 // escape returns how long the escape at i is that stands behind a backslash, or 0 if it is none. A pair of surrogates is one escape.
