@@ -26,18 +26,16 @@ type peer interface {
 	close()
 }
 
-// peers lists all of them by name. n is how many entries are expected: whoever can be told is told, so that none is measured while it grows.
+// peers lists all of them by name. The last two take minutes to fill with ten million. n is how many entries are expected: whoever can be told is told, so that none is measured while it grows.
 var peers = []struct {
 	name string
 	make func(n int) peer
-	// most is up to how many entries the peer is measured; 0 is any number. Beyond, it takes minutes to fill, and gigabytes.
-	most int
 }{
-	{"curfew", newSetPeer, 0},
-	{"rwmutex-map", newMapPeer, 0},
-	{"xsync", newXsyncPeer, 0},
-	{"sync.Map", func(int) peer { return &syncMapPeer{} }, 1_000_000},
-	{"otter", newOtterPeer, 1_000_000},
+	{"curfew", newSetPeer},
+	{"rwmutex-map", newMapPeer},
+	{"xsync", newXsyncPeer},
+	{"sync.Map", func(int) peer { return &syncMapPeer{} }},
+	{"otter", newOtterPeer},
 }
 
 // setPeer is ours. It is asked in the way of Check, for a session of which nothing but the id is known.
