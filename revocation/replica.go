@@ -350,6 +350,8 @@ func (r *Replica) isClosed() bool { return r.closed.Load() }
 
 // WaitFor blocks until the replica has applied the stream up to position, and returns nil; or until ctx ends or the replica is closed,
 // and returns why. Presenting the position that a publish answered with makes any replica know of that publish ("read your logout").
+//
+// Of more than [MaxWaiters] at once whoever waits for the farthest position is told [ErrTooManyWaiters] at once. Bound ctx: a position may never come.
 func (r *Replica) WaitFor(ctx context.Context, position uint64) error {
 	return r.waiters.wait(ctx, position, func() bool { return r.position.Load() >= position }, r.closing)
 }

@@ -57,7 +57,8 @@ type Config struct {
 	// method's own entry counts before the service's. Call Covers once the services are registered: a name that is misspelt here changes nothing.
 	Methods map[string]Policy
 	// PositionTimeout is how long a call with a curfew-position waits for the replica to get there. Zero means DefaultPositionTimeout; negative
-	// means that it doesn't wait.
+	// means that it doesn't wait. Nor does one wait of more than [revocation.MaxWaiters] at once, which is answered as after the timeout; that is one
+	// with a far-off position rather than one with that of a publish.
 	PositionTimeout time.Duration
 	// RetryAfter is what clients are told to wait when time can mend it. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration
