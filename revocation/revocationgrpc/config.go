@@ -34,7 +34,8 @@ var _ Checker = (*revocation.Replica)(nil)
 // Policy is what a method asks of the answer about a session, and whom it lets in without one. The zero value asks for everything, and lets in
 // nobody of whom the replica doesn't know.
 type Policy struct {
-	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position.
+	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. New refuses a negative budget, which nothing
+	// could meet.
 	Require revocation.Require
 	// DangerouslyFailOpen passes sessions of which the replica doesn't know whether they are over, because it isn't synced, is stale or is behind
 	// the required position. Sessions that are known to be over are refused all the same, and so are missing claims, a bad token, and a replica that

@@ -18,7 +18,8 @@ import (
 //
 // No policy passes a session that is known to be over, a claim that is missing, a bad token, or anything once the replica has been closed.
 type Policy struct {
-	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. A gate's answer must meet it too.
+	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. A gate's answer must meet it too. New and With
+	// refuse a negative budget, which nothing could meet.
 	Require revocation.Require
 	// Ask is the gate to ask; nil asks nobody. The request waits for it, for GateConfig.Timeout at most. Each time is told to Config.OnAsk.
 	Ask *Gate
@@ -54,7 +55,7 @@ func (m *Middleware) decide(r *http.Request, s revocation.Session, position uint
 // ask returns a gate's answer in place of own, the replica's; or the replica's latest if the gate has none that can be believed.
 func (m *Middleware) ask(r *http.Request, s revocation.Session, q revocation.Require, own revocation.Decision) revocation.Decision {
 	budget := m.cfg.Replica.StalenessBudget()
-	if q.MaxStaleness > 0 {
+	if q.MaxStaleness != 0 {
 		budget = min(budget, q.MaxStaleness)
 	}
 	asked := q
