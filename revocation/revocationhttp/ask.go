@@ -20,7 +20,7 @@ const maxAnswerBytes = 16 << 10
 // only of the session's tenant, from q.Position on, and on proof that is no older than q.MaxStaleness when Ask returns (zero means
 // [revocation.DefaultStalenessBudget]; a negative one is met by no proof, so nothing is asked and the error is ErrGateUndetermined). Nothing is
 // remembered: those who ask the same while a question is under way share its answer, and nobody else. A fifth question about one session of one
-// user, while four others are under way, is ErrGateBusy at once.
+// user, while four others are under way, is ErrGateBusy at once; sessions with neither an id nor a user count as one.
 func (g *Gate) Ask(ctx context.Context, s revocation.Session, q revocation.Require) (revocation.Decision, error) {
 	budget := q.MaxStaleness
 	switch {
