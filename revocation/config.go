@@ -21,7 +21,8 @@ const (
 type Config struct {
 	Feed Feed
 	// MaxAge is the absolute age, from auth time, at which every session is over. Zero means DefaultMaxAge. It can't be
-	// disabled: without it no revocation could ever be forgotten. At most a hundred years.
+	// disabled: without it no revocation could ever be forgotten. At most a hundred years. There is no lower bound but that curfew serve refuses
+	// less than a minute for its own. Sessions that are older are refused, so it is no shorter than they may live.
 	//
 	// Whatever an event says, nothing is kept for longer than 24 times MaxAge and Leeway.
 	//
@@ -29,10 +30,13 @@ type Config struct {
 	// MaxAge from the event's time. That end must be the absolute one: whoever revokes and tells the moving end of a rolling session
 	// (Auth.js's expires) has the revocation forgotten while the session goes on. To leave it out is always right.
 	MaxAge time.Duration
-	// Leeway is how much longer than needed entries are kept, and how far ahead an auth time may lie. Zero means DefaultLeeway.
+	// Leeway is how much longer than needed entries are kept, and how far ahead an auth time may lie. Zero means DefaultLeeway. There is no
+	// lower bound, and curfew serve always takes the default: with less than what the clocks of issuers and publishers differ by, good sessions count as
+	// begun in the future, and a revocation may be forgotten before the session that it ends has reached max age.
 	Leeway time.Duration
 	// StalenessBudget is how old the proof of having applied everything may be. Zero means DefaultStalenessBudget. Open waits for a
-	// proof that is no older.
+	// proof that is no older. There is no lower bound, for a replica doesn't know how often beats are written: that a budget is at least 1 s and three
+	// beats is what curfew serve holds its own to. With a shorter one every beat that comes a little late makes everything undetermined; it is never unsafe.
 	StalenessBudget time.Duration
 	// SweepInterval is how often expired entries are forgotten. Zero means a minute.
 	SweepInterval time.Duration

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"errors"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -59,6 +60,13 @@ type Decision struct {
 	Position uint64
 	// Staleness is the age of the replica's proof when it answered. It is negative when there is none yet.
 	Staleness time.Duration
+}
+
+// MayMend reports whether the same check may be answered in a while without anybody's doing, for the replica can't tell only because it isn't synced, is
+// stale or is behind. It is false for Active and Revoked, for a session that lacks a claim, for a replica that was closed, and for a cause that isn't known,
+// as in the zero Decision. So it says what may be asked elsewhere meanwhile, and what a route may fail open for.
+func (d Decision) MayMend() bool {
+	return d.State == Undetermined && (errors.Is(d.Cause, ErrNotSynced) || errors.Is(d.Cause, ErrStale) || errors.Is(d.Cause, ErrBehind))
 }
 
 // Require is what one route asks of an answer. The zero value asks for the replica's own budget and for every claim.

@@ -3,7 +3,7 @@ package revocation
 import "errors"
 
 // ErrSessionEnded is what the cause of a context is, when the session that it was watched for is over.
-var ErrSessionEnded = errors.New("session ended while the request was served")
+var ErrSessionEnded = errors.New("session ended while it was watched")
 
 // EndedError is the cause (context.Cause) of a context whose session was revoked, or reached max age, while it was watched. It is
 // ErrSessionEnded to errors.Is.

@@ -30,6 +30,9 @@ var (
 		"which writes the beats, runs against this NATS")
 	// ErrClosed is returned when the replica has been closed.
 	ErrClosed = errors.New("replica is closed")
+	// ErrTooManyWaiters is returned by WaitFor when MaxWaiters others wait for positions that are no farther off. It says nothing about the position:
+	// take it like the end of your own patience, and check.
+	ErrTooManyWaiters = errors.New("too many wait for positions")
 	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age. A replica that is open is told the
 	// same by its hooks, and isn't synced any more if it has missed something that is gone.
 	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")

@@ -198,31 +198,38 @@ func (l *Live[T]) Affected(e events.Event) []*LiveEntry[T] {
 // affected is Affected, but for that it looks no further once it has found more than limit, and tells so. A negative limit is none.
 func (l *Live[T]) affected(e events.Event, limit int) (found []*LiveEntry[T], more bool) {
 	f := finding[T]{limit: limit}
+	l.look(&f, e)
+	return f.entries, f.full()
+}
+
+// look finds what e may end.
+func (l *Live[T]) look(f *finding[T], e events.Event) {
 	tenant := e.Meta().Tenant
 	switch e := e.(type) {
 	case *events.SessionRevoked:
-		l.find(&f, bySession, tenant, e.Session, "")
+		l.find(f, bySession, tenant, e.Session, "")
 	case *events.UserLoggedOutEverywhere:
-		l.find(&f, byUser, tenant, e.User, "")
+		l.find(f, byUser, tenant, e.User, "")
 		// An event may name a session twice, and an entry is returned once.
 		for _, sid := range slices.Compact(slices.Sorted(slices.Values(e.KnownSessions))) {
 			// A session that is known to be the user's may have come without a user.
-			l.find(&f, bySession, tenant, sid, e.User)
+			l.find(f, bySession, tenant, sid, e.User)
 		}
 	case *events.DeviceLoggedOut:
-		l.find(&f, byDevice, tenant, e.Device, "")
+		l.find(f, byDevice, tenant, e.Device, "")
 	case *events.ClientLoggedOut:
-		l.find(&f, byClient, tenant, e.Client, "")
+		l.find(f, byClient, tenant, e.Client, "")
 	default:
-		l.find(&f, byTenant, tenant, tenant, "")
+		l.find(f, byTenant, tenant, tenant, "")
 	}
-	return f.entries, f.full()
 }
 
 // finding is a search under way.
 type finding[T any] struct {
 	entries []*LiveEntry[T]
 	limit   int
+	// visited counts the entries that were looked at, which is what a search costs.
+	visited int
 }
 
 func (f *finding[T]) full() bool { return f.limit >= 0 && len(f.entries) > f.limit }

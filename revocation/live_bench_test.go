@@ -75,18 +75,18 @@ func BenchmarkLiveMemory(b *testing.B) {
 		for i := range sessions {
 			sessions[i] = liveSession(i)
 		}
-		before := heap()
+		before := heapBytes()
 		live := &Live[int]{}
 		for i, s := range sessions {
 			live.Add(s, i)
 		}
-		b.ReportMetric(float64(heap()-before)/watched, "B/entry")
+		b.ReportMetric(float64(heapBytes()-before)/watched, "B/entry")
 		runtime.KeepAlive(live)
 		runtime.KeepAlive(sessions)
 	}
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

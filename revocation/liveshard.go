@@ -79,6 +79,7 @@ func (sh *liveShard[T]) find(f *finding[T], p part, key uint64, tenant, id, butO
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for e := (*sh.of(p))[key]; e != nil && !f.full(); e = e.links[p].next {
+		f.visited++
 		// Two lists may share a key.
 		if s := &e.Session; s.part(p) == id && s.tenant() == tenant && (butOf == "" || s.User != butOf) {
 			f.entries = append(f.entries, e)

@@ -245,16 +245,22 @@ func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
 // The order is the contract's: a revocation of the session, cutoffs of user, device, client and tenant, max age. These hold even when the
 // replica is stale. Only then does it matter what the replica can't know.
 func (r *Replica) CheckWith(s Session, q Require) (d Decision) {
+	line := r.check(&s, &q, &d)
+	r.checks.add(line, d.State)
+	return d
+}
+
+// check fills in d, which is empty, and counts nothing: Status tells of the checks that callers make. It returns by which number to count it.
+func (r *Replica) check(s *Session, q *Require, d *Decision) (line uint64) {
 	for {
-		search := search{set: r.set.Load(), of: &s}
+		search := search{set: r.set.Load(), of: s}
 		search.begin()
-		r.decide(&search, &s, &q, &d)
+		r.decide(&search, s, q, d)
 		// A set that was replaced meanwhile has heard nothing since, and must not answer under the position of the other.
 		if r.set.Load() == search.set {
-			r.checks.add(search.session, d.State)
-			return d
+			return search.session
 		}
-		d = Decision{}
+		*d = Decision{}
 	}
 }
 
@@ -350,6 +356,8 @@ func (r *Replica) isClosed() bool { return r.closed.Load() }
 
 // WaitFor blocks until the replica has applied the stream up to position, and returns nil; or until ctx ends or the replica is closed,
 // and returns why. Presenting the position that a publish answered with makes any replica know of that publish ("read your logout").
+//
+// Of more than [MaxWaiters] at once whoever waits for the farthest position is told [ErrTooManyWaiters] at once. Bound ctx: a position may never come.
 func (r *Replica) WaitFor(ctx context.Context, position uint64) error {
 	return r.waiters.wait(ctx, position, func() bool { return r.position.Load() >= position }, r.closing)
 }

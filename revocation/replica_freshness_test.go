@@ -199,6 +199,46 @@ func TestStreamMadeAnew(t *testing.T) {
 	})
 }
 
+// Guarantees, section 5: a position names no incarnation. A replica that hasn't heard of the stream's being made anew takes the new one's positions for the old
+// one's, which it has passed: for its budget at most. A position of the old stream lies ahead of the new one.
+func TestPositionsNameNoIncarnation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		feed := revocationtest.New()
+		replica := open(t, feed, revocation.Config{})
+		for n := range 5 {
+			feed.Publish(logout(n))
+		}
+		old := feed.Beat()
+		synctest.Wait()
+		feed.Cut()
+		feed.Recreate()
+		position := feed.Publish(logout(10))
+		passes := func() (revocation.Decision, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := replica.WaitFor(ctx, position)
+			return replica.CheckWith(session(10), revocation.Require{Position: position}), err
+		}
+		if d, err := passes(); err != nil || d.State != revocation.Active {
+			t.Errorf("a replica that knows the old stream only: %v because of %v, waited %v; guarantees say that it passes", d.State, d.Cause, err)
+		}
+		time.Sleep(revocation.DefaultStalenessBudget + 1)
+		if d, err := passes(); err != nil || d.State != revocation.Undetermined {
+			t.Errorf("after its budget: %v, waited %v", d.State, err)
+		}
+		feed.Heal()
+		feed.Beat()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if d, err := passes(); err != nil || d.State != revocation.Revoked {
+			t.Errorf("once it has begun anew: %v because of %v, waited %v", d.State, d.Cause, err)
+		}
+		if d := replica.CheckWith(session(20), revocation.Require{Position: old}); !errors.Is(d.Cause, revocation.ErrBehind) {
+			t.Errorf("a position of the old stream: %v because of %v, want behind", d.State, d.Cause)
+		}
+	})
+}
+
 // A head before what was applied of the same stream is a backup's, or that of a leader who has been cut off: all of it is read again, and
 // only a beat is proof.
 func TestHeadThatLiesBeforeWhatWasAppliedProvesNothing(t *testing.T) {

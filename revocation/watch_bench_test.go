@@ -142,12 +142,12 @@ func BenchmarkWatchMemory(b *testing.B) {
 		}
 		r, _ := bare(Config{StalenessBudget: time.Hour})
 		ctx, cancel := context.WithCancel(context.Background())
-		before := heap()
+		before := heapBytes()
 		for _, s := range sessions {
 			c, _, _ := r.Watch(ctx, s, Require{})
 			_ = c.Done()
 		}
-		b.ReportMetric(float64(heap()-before)/watched, "B/watch")
+		b.ReportMetric(float64(heapBytes()-before)/watched, "B/watch")
 		cancel()
 		runtime.KeepAlive(r)
 		runtime.KeepAlive(sessions)

@@ -95,5 +95,5 @@ func ExampleReplica_Watch_incorrectCheckFirst() {
 	fmt.Println("correct:", d.State, "and", context.Cause(ctx))
 	// Output:
 	// incorrect: active
-	// correct: revoked and session ended while the request was served: user_logout
+	// correct: revoked and session ended while it was watched: user_logout
 }

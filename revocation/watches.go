@@ -116,9 +116,10 @@ func (r *Replica) endAffected(e events.Event) {
 }
 
 // endIfOver ends one watch if its session is over, and reports whether that is so. Whether the cutoff reaches the session and whether it is
-// excepted is for Check to say; Revoked doesn't depend on what is required.
+// excepted is for the check to say; Revoked doesn't depend on what is required. It isn't counted: nobody was answered.
 func (r *Replica) endIfOver(e *LiveEntry[watch]) bool {
-	d := r.CheckWith(e.Session, Require{})
+	var d Decision
+	r.check(&e.Session, &Require{}, &d)
 	if d.State != Revoked {
 		return false
 	}

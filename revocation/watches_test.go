@@ -355,3 +355,79 @@ func TestMaxAgeSurvivesAClockThatIsSetBack(t *testing.T) {
 		t.Errorf("expected at %d, want %d", age, end)
 	}
 }
+
+// What an event costs the feed follows from the watches that it affects, not from those that there are: no other is looked at.
+func TestAnEventLooksAtWhatItAffects(t *testing.T) {
+	r, sink, _ := watchingReplica(t)
+	const crowd = 100_000
+	ended := 0
+	watched := func(s Session) { r.WatchFunc(s, func(Decision) { ended++ }) }
+	begun := time.Now().Add(-time.Hour)
+	for i := range crowd {
+		id := fmt.Sprint("crowd", i)
+		watched(Session{ID: id, User: id, Device: id, Client: "all", AuthTime: begun})
+	}
+	now := time.Now()
+	elsewhere := func(c events.Common) events.Common {
+		c.Tenant = "elsewhere"
+		return c
+	}
+	for i, tt := range []struct {
+		name    string
+		session Session
+		event   events.Event
+	}{
+		{"session", Session{ID: "one"}, &events.SessionRevoked{Common: common(1, now), Session: "one"}},
+		{"user", Session{User: "one"}, &events.UserLoggedOutEverywhere{Common: common(2, now), User: "one", Cutoff: now}},
+		{"known session", Session{ID: "known"}, &events.UserLoggedOutEverywhere{
+			Common: common(3, now), User: "two", Cutoff: now, KnownSessions: []string{"known", "gone", "known"},
+		}},
+		{"device", Session{Device: "one"}, &events.DeviceLoggedOut{Common: common(4, now), Device: "one", Cutoff: now}},
+		{"client", Session{Client: "one"}, &events.ClientLoggedOut{Common: common(5, now), Client: "one", Cutoff: now}},
+		{"tenant", Session{Tenant: "elsewhere"}, &events.TenantLoggedOut{Common: elsewhere(common(6, now)), Cutoff: now}},
+	} {
+		tt.session.AuthTime = begun
+		watched(tt.session)
+		found := finding[watch]{limit: endAtOnce}
+		r.watches.live.look(&found, tt.event)
+		if found.visited != 1 || len(found.entries) != 1 {
+			t.Errorf("%s: %d of %d watches were looked at and %d found, want 1", tt.name, found.visited, r.Watched(), len(found.entries))
+		}
+		before := ended
+		sink.Event(Place{Position: uint64(i + 1)}, tt.event)
+		if ended != before+1 {
+			t.Errorf("%s: %d watches have ended, want 1", tt.name, ended-before)
+		}
+	}
+	// And one that affects many is handed on after as many as are ended at once, and one more.
+	found := finding[watch]{limit: endAtOnce}
+	r.watches.live.look(&found, &events.ClientLoggedOut{Common: common(7, now), Client: "all", Cutoff: now})
+	if found.visited != endAtOnce+1 || !found.full() {
+		t.Errorf("%d watches of many were looked at, want %d", found.visited, endAtOnce+1)
+	}
+}
+
+// Status counts the answers that callers were given. What the replica asks itself to end watches isn't among them, or a logout of many would look like
+// an attack.
+func TestEndingWatchesCountsNoChecks(t *testing.T) {
+	r, sink, stop := watchingReplica(t)
+	few, many := crowdOf(r, "few", endAtOnce), crowdOf(r, "many", endAtOnce+1)
+	before := r.Status()
+	sink.Event(Place{Position: 1}, tenantOut("few", time.Now()))
+	sink.Event(Place{Position: 2}, tenantOut("many", time.Now()))
+	r.watches.checkAll()
+	stop()
+	for _, ctx := range append(few, many...) {
+		if !errors.Is(context.Cause(ctx), ErrSessionEnded) {
+			t.Fatalf("the cause is %v", context.Cause(ctx))
+		}
+	}
+	after := r.Status()
+	if after.Revoked != before.Revoked || after.Active != before.Active || after.Undetermined != before.Undetermined {
+		t.Errorf("%d active, %d revoked and %d undetermined were counted", after.Active-before.Active, after.Revoked-before.Revoked, after.Undetermined-before.Undetermined)
+	}
+	r.Check(Session{Tenant: "many", ID: "1", User: "1", AuthTime: epoch})
+	if n := r.Status().Revoked; n != before.Revoked+1 {
+		t.Errorf("%d were counted after a check, want %d", n, before.Revoked+1)
+	}
+}

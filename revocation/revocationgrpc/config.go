@@ -34,7 +34,8 @@ var _ Checker = (*revocation.Replica)(nil)
 // Policy is what a method asks of the answer about a session, and whom it lets in without one. The zero value asks for everything, and lets in
 // nobody of whom the replica doesn't know.
 type Policy struct {
-	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position.
+	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. New refuses a negative budget, which nothing
+	// could meet.
 	Require revocation.Require
 	// DangerouslyFailOpen passes sessions of which the replica doesn't know whether they are over, because it isn't synced, is stale or is behind
 	// the required position. Sessions that are known to be over are refused all the same, and so are missing claims, a bad token, and a replica that
@@ -57,7 +58,8 @@ type Config struct {
 	// method's own entry counts before the service's. Call Covers once the services are registered: a name that is misspelt here changes nothing.
 	Methods map[string]Policy
 	// PositionTimeout is how long a call with a curfew-position waits for the replica to get there. Zero means DefaultPositionTimeout; negative
-	// means that it doesn't wait.
+	// means that it doesn't wait. Nor does one wait of more than [revocation.MaxWaiters] at once, which is answered as after the timeout; that is one
+	// with a far-off position rather than one with that of a publish.
 	PositionTimeout time.Duration
 	// RetryAfter is what clients are told to wait when time can mend it. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration

@@ -102,7 +102,7 @@ func (g *Guard) admit(ctx context.Context, method string) (*call, error) {
 	if errors.As(context.Cause(watched), &ended) {
 		d = ended.Decision // while it waited, or just now
 	}
-	failOpen := policy.DangerouslyFailOpen && timeMends(d)
+	failOpen := policy.DangerouslyFailOpen && d.MayMend()
 	if g.cfg.OnDecision != nil {
 		g.cfg.OnDecision(watched, method, d)
 	}
@@ -118,7 +118,7 @@ func (g *Guard) admit(ctx context.Context, method string) (*call, error) {
 
 // catchUp waits for the required position if that is what it takes, and returns the answer after it.
 func (g *Guard) catchUp(ctx context.Context, s revocation.Session, q revocation.Require, d revocation.Decision) revocation.Decision {
-	if !timeMends(d) || d.Position >= q.Position || g.cfg.PositionTimeout < 0 {
+	if !d.MayMend() || d.Position >= q.Position || g.cfg.PositionTimeout < 0 {
 		return d
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.PositionTimeout)
@@ -126,12 +126,6 @@ func (g *Guard) catchUp(ctx context.Context, s revocation.Session, q revocation.
 	// The answer to come says whether it got there, so the error has no more to tell.
 	_ = g.cfg.Replica.WaitFor(ctx, q.Position)
 	return g.cfg.Replica.CheckWith(s, q)
-}
-
-// timeMends reports whether the replica may know more in a while. Only then may a call fail open; an unknown cause doesn't.
-func timeMends(d revocation.Decision) bool {
-	return d.State == revocation.Undetermined &&
-		(errors.Is(d.Cause, revocation.ErrNotSynced) || errors.Is(d.Cause, revocation.ErrStale) || errors.Is(d.Cause, revocation.ErrBehind))
 }
 
 func (g *Guard) fail(ctx context.Context, method string, err error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,6 +178,30 @@ func TestPositionIsWaitedFor(t *testing.T) {
 		}
 	}
 	wantRevoked(t, refused, events.ReasonAdmin)
+}
+
+// When positions that others make up take all places to wait in, who names one that is no nearer is answered at once, as after the timeout.
+func TestTooManyWaitForPositions(t *testing.T) {
+	g := newRig(t, revocationgrpc.Config{PositionTimeout: time.Hour, RetryAfter: 3 * time.Second}, usual())
+	ctx, leave := context.WithCancel(within(t))
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer leave()
+	for range revocation.MaxWaiters {
+		waiting.Go(func() { _ = g.replica.WaitFor(ctx, 1<<60) })
+	}
+	eventually(t, "all places are taken", func() bool {
+		look, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		return errors.Is(g.replica.WaitFor(look, 1<<61), revocation.ErrTooManyWaiters)
+	})
+	_, err := g.say(as(within(t), "s1 u1", revocationgrpc.PositionKey, strconv.FormatUint(1<<61, 10)))
+	wantStatus(t, err, codes.Unavailable, revocationgrpc.ReasonSessionUndetermined, "", 3*time.Second)
+	if _, err := g.say(as(within(t), "s1 u1", revocationgrpc.PositionKey, strconv.FormatUint(g.logOut(t, "s1"), 10))); err == nil {
+		t.Error("whoever shows the position of their logout was let in")
+	} else {
+		wantRevoked(t, err, events.ReasonAdmin)
+	}
 }
 
 // A method's own policy counts before its service's, and that before the one of all.

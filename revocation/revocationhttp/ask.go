@@ -18,18 +18,25 @@ const maxAnswerBytes = 16 << 10
 // Ask asks about a session and returns an answer that meets q, or an error: one that wraps ErrGateBusy, ErrGateRefused, ErrGateUnavailable or
 // ErrGateUndetermined, or the cause of ctx's end. It blocks for the gate's timeout at most. The answer is Active or Revoked; Active is believed
 // only of the session's tenant, from q.Position on, and on proof that is no older than q.MaxStaleness when Ask returns (zero means
-// [revocation.DefaultStalenessBudget]). Nothing is remembered: those who ask the same while a question is under way share its answer, and
-// nobody else.
+// [revocation.DefaultStalenessBudget]; a negative one is met by no proof, so nothing is asked and the error is ErrGateUndetermined). Nothing is
+// remembered: those who ask the same while a question is under way share its answer, and nobody else. A fifth question about one session of one
+// user, while four others are under way, is ErrGateBusy at once; sessions with neither an id nor a user count as one.
 func (g *Gate) Ask(ctx context.Context, s revocation.Session, q revocation.Require) (revocation.Decision, error) {
 	budget := q.MaxStaleness
-	if budget <= 0 {
+	switch {
+	case budget == 0:
 		budget = revocation.DefaultStalenessBudget
+	case budget < 0:
+		return revocation.Decision{}, fmt.Errorf("%w: no proof is within a staleness budget below zero", ErrGateUndetermined)
 	}
 	what, err := questionOf(s, q, budget)
 	if err != nil {
 		return revocation.Decision{}, err
 	}
-	fl, first := g.flights.join(what)
+	fl, first, err := g.flights.join(what)
+	if err != nil {
+		return revocation.Decision{}, err
+	}
 	if first {
 		g.fly(ctx, what, fl)
 	} else {
@@ -42,7 +49,7 @@ func (g *Gate) Ask(ctx context.Context, s revocation.Session, q revocation.Requi
 	if fl.err != nil {
 		return revocation.Decision{}, fl.err
 	}
-	return fl.verdict.decision(what, time.Since(fl.asked))
+	return fl.verdict.decision(what, fl.age(time.Now()))
 }
 
 // fly asks. Others may wait for the answer, so it doesn't end with the request that was first.

@@ -40,7 +40,8 @@ type Config struct {
 	// deadlines (see http.ResponseController), such as net/http's own; with others only the context ends.
 	EndConn bool
 	// PositionTimeout is how long a request with a Curfew-Position waits for the replica to get there. Zero means
-	// DefaultPositionTimeout; negative means that it doesn't wait.
+	// DefaultPositionTimeout; negative means that it doesn't wait. Nor does one wait of more than [revocation.MaxWaiters] at once, which is answered as
+	// after the timeout; that is one with a far-off position rather than one with that of a publish.
 	PositionTimeout time.Duration
 	// RetryAfter is what clients are told to wait when time can mend it; whole seconds, rounded up. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration

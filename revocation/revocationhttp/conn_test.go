@@ -122,7 +122,7 @@ func TestHijack(t *testing.T) {
 		}
 	}
 	g.feed.Publish(sessionRevoked(t, "s1", events.ReasonCompromised))
-	if line, err := in.ReadString('\n'); line != "session ended while the request was served: compromised\n" {
+	if line, err := in.ReadString('\n'); line != "session ended while it was watched: compromised\n" {
 		t.Errorf("got %q, %v", line, err)
 	}
 }

@@ -89,7 +89,7 @@ func (e *episodes) watch() {
 	e.mu.Lock()
 	s, q := e.session, e.require
 	e.mu.Unlock()
-	blind := timeMends(e.replica.CheckWith(s, q))
+	blind := e.replica.CheckWith(s, q).MayMend()
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()

@@ -19,7 +19,8 @@ var ErrInvalidPosition = errors.New("invalid position")
 
 // Errors of Gate.Ask, wrapped: why a gate gave no answer. None holds a key or an id.
 var (
-	// ErrGateBusy is returned when as many questions were under way as may be, until the question's time had run out.
+	// ErrGateBusy is returned when as many questions were under way as may be, until the question's time had run out; or, at once, when four others about
+	// the same session of the same user were.
 	ErrGateBusy = errors.New("too many questions to the gate are under way")
 	// ErrGateRefused is returned when the question can't be asked, or the gate refuses it: there is no key for the tenant, or a wrong one, or
 	// the session has an id that isn't one. Somebody must correct that.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,22 +64,83 @@ func TestAskIdenticalQuestionsOnce(t *testing.T) {
 		}
 		other(func(s *revocation.Session, _ *revocation.Require) { s.ID = "s2" })
 		other(func(s *revocation.Session, _ *revocation.Require) { s.User = "u2" })
-		other(func(s *revocation.Session, _ *revocation.Require) { s.Device = "d2" })
-		other(func(s *revocation.Session, _ *revocation.Require) { s.Client = "c2" })
-		other(func(s *revocation.Session, _ *revocation.Require) { s.AuthTime = s.AuthTime.Add(time.Millisecond) })
+		other(func(s *revocation.Session, _ *revocation.Require) { s.ID, s.Device = "s3", "d2" })
+		other(func(s *revocation.Session, _ *revocation.Require) { s.ID = "s3" })
+		other(func(s *revocation.Session, _ *revocation.Require) { s.ID, s.Client = "s3", "c2" })
+		other(func(s *revocation.Session, _ *revocation.Require) {
+			s.ID, s.AuthTime = "s3", s.AuthTime.Add(time.Millisecond)
+		})
 		other(func(_ *revocation.Session, q *revocation.Require) { q.Position = 1 })
 		other(func(_ *revocation.Session, q *revocation.Require) { q.MaxStaleness = time.Second })
 		other(func(_ *revocation.Session, q *revocation.Require) { q.DangerouslyAllowMissingUser = true })
 		synctest.Wait()
-		if n := slow.asked.Load(); n != 9 {
-			t.Errorf("8 more questions, each another, were asked %d times", n-1)
+		if n := slow.asked.Load(); n != 10 {
+			t.Errorf("9 more questions, each another, were asked %d times", n-1)
 		}
 		close(slow.release)
 		wg.Wait()
 		ask(&wg, s, revocation.Require{})
 		wg.Wait()
-		if n := slow.asked.Load(); n != 10 {
-			t.Errorf("an answer was remembered: %d questions, want 10", n)
+		if n := slow.asked.Load(); n != 11 {
+			t.Errorf("an answer was remembered: %d questions, want 11", n)
+		}
+	})
+}
+
+// One signed-in user, while a gate is what keeps a service up: each request presents another far-off position, so that none shares a flight, and the gate
+// waits for each. They must not take the places of everybody else.
+func TestAskLetsNobodyTakeAllPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var held atomic.Int32
+		_, transport := serveOver(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"position"`) { // as a gate does that isn't there yet
+				held.Add(1)
+				<-r.Context().Done()
+				return
+			}
+			says(active(9, 0))(w, r)
+		}))
+		gate := newGate(t, transport, nil)
+		const many, may = revocationhttp.DefaultMaxConcurrent + 50, 4
+		greedy := session("s1", "u1")
+		ask := func(positions int) (outcomes chan error) {
+			outcomes = make(chan error, positions)
+			for i := range positions {
+				go func() {
+					_, err := gate.Ask(t.Context(), greedy, revocation.Require{Position: 1<<63 + uint64(i)})
+					outcomes <- err
+				}()
+			}
+			synctest.Wait()
+			return outcomes
+		}
+		outcomes := ask(many)
+		if held.Load() != may || len(outcomes) != many-may {
+			t.Errorf("%d of %d questions about one session are under way, and %d were given up at once; want %d", held.Load(), many, len(outcomes), may)
+		}
+		for range len(outcomes) {
+			if err := <-outcomes; !errors.Is(err, revocationhttp.ErrGateBusy) {
+				t.Errorf("one too many: %v", err)
+			}
+		}
+		began := time.Now()
+		for _, other := range []revocation.Session{session("s2", "u2"), session("s2", "u1"), session("s1", "u2")} {
+			if _, err := gate.Ask(t.Context(), other, revocation.Require{}); err != nil || time.Since(began) != 0 {
+				t.Errorf("session %s of %s, meanwhile: %v after %v", other.ID, other.User, err, time.Since(began))
+			}
+		}
+		for range may {
+			if err := <-outcomes; !errors.Is(err, revocationhttp.ErrGateUnavailable) {
+				t.Errorf("of those that were asked: %v", err)
+			}
+		}
+		// What has landed makes room for others.
+		held.Store(0)
+		if outcomes = ask(may); held.Load() != may || len(outcomes) != 0 {
+			t.Errorf("afterwards %d of %d are under way", held.Load(), may)
+		}
+		for range may {
+			<-outcomes
 		}
 	})
 }

@@ -33,7 +33,8 @@ type GateConfig struct {
 	// Timeout bounds one question, all of it. Zero means DefaultAskTimeout.
 	Timeout time.Duration
 	// MaxConcurrent is how many questions may be under way at once. Further ones wait for their turn within their Timeout, and aren't asked if it
-	// doesn't come (ErrGateBusy). Zero means DefaultMaxConcurrent.
+	// doesn't come (ErrGateBusy). Zero means DefaultMaxConcurrent. Four of them at most are about one session of one user, so that nobody takes the
+	// places of all by asking for ever other positions.
 	MaxConcurrent int
 	// Transport is what to ask with; who made it closes it. Nil means one that keeps MaxConcurrent connections alive and uses no proxy.
 	Transport http.RoundTripper

@@ -18,7 +18,8 @@ import (
 //
 // No policy passes a session that is known to be over, a claim that is missing, a bad token, or anything once the replica has been closed.
 type Policy struct {
-	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. A gate's answer must meet it too.
+	// Require is what an answer must meet: the staleness budget, claims that may be missing, a position. A gate's answer must meet it too. New and With
+	// refuse a negative budget, which nothing could meet.
 	Require revocation.Require
 	// Ask is the gate to ask; nil asks nobody. The request waits for it, for GateConfig.Timeout at most. Each time is told to Config.OnAsk.
 	Ask *Gate
@@ -33,35 +34,28 @@ func (p Policy) validate() error {
 	return nil
 }
 
-// timeMends reports whether the replica may know more in a while. Only for such causes is somebody else asked, and only they may fail open; an
-// unknown cause does neither.
-func timeMends(d revocation.Decision) bool {
-	return d.State == revocation.Undetermined &&
-		(errors.Is(d.Cause, revocation.ErrNotSynced) || errors.Is(d.Cause, revocation.ErrStale) || errors.Is(d.Cause, revocation.ErrBehind))
-}
-
 // decide answers about a session, waits for the position and asks a gate if that is what it takes, and says whether to pass.
 func (m *Middleware) decide(r *http.Request, s revocation.Session, position uint64) (revocation.Decision, bool) {
 	q := m.policy.Require
 	q.Position = max(q.Position, position)
 	d := m.cfg.Replica.CheckWith(s, q)
-	if timeMends(d) && d.Position < q.Position && m.cfg.PositionTimeout > 0 {
+	if d.MayMend() && d.Position < q.Position && m.cfg.PositionTimeout > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), m.cfg.PositionTimeout)
 		// The answer to come says whether it got there, so the error has no more to tell.
 		_ = m.cfg.Replica.WaitFor(ctx, q.Position)
 		cancel()
 		d = m.cfg.Replica.CheckWith(s, q)
 	}
-	if timeMends(d) && m.policy.Ask != nil {
+	if d.MayMend() && m.policy.Ask != nil {
 		d = m.ask(r, s, q, d)
 	}
-	return d, d.State == revocation.Active || m.policy.DangerouslyFailOpen && timeMends(d)
+	return d, d.State == revocation.Active || m.policy.DangerouslyFailOpen && d.MayMend()
 }
 
 // ask returns a gate's answer in place of own, the replica's; or the replica's latest if the gate has none that can be believed.
 func (m *Middleware) ask(r *http.Request, s revocation.Session, q revocation.Require, own revocation.Decision) revocation.Decision {
 	budget := m.cfg.Replica.StalenessBudget()
-	if q.MaxStaleness > 0 {
+	if q.MaxStaleness != 0 {
 		budget = min(budget, q.MaxStaleness)
 	}
 	asked := q

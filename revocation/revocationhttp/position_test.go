@@ -1,6 +1,7 @@
 package revocationhttp_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -136,6 +137,30 @@ func TestPositionOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Positions that others make up may take all places to wait in. Who names one that is no nearer isn't made to wait; who names that of a publish is, and is
+// answered once the replica has got there.
+func TestPositionsThatAreMadeUpKeepNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, revocationhttp.Config{})
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		for range revocation.MaxWaiters {
+			go func() { _ = g.replica.WaitFor(ctx, 1<<60) }()
+		}
+		synctest.Wait()
+		began := time.Now()
+		if w := do(g.guard.Handler(ok), withPosition(request("s1 u1"), 1<<60)); w.Code != 503 || time.Since(began) != 0 {
+			t.Errorf("a far-off position among many: got %d after %v, want 503 at once", w.Code, time.Since(began))
+		}
+		g.feed.Stall()
+		position := g.feed.Publish(sessionRevoked(t, "s1", events.ReasonUserLogout))
+		time.AfterFunc(400*time.Millisecond, g.feed.Resume)
+		if w := do(g.guard.Handler(ok), withPosition(request("s1 u1"), position)); w.Code != 401 || time.Since(began) != 400*time.Millisecond {
+			t.Errorf("the position of a logout among many: got %d after %v, want 401 after 400ms", w.Code, time.Since(began))
+		}
+	})
 }
 
 // The route's own position counts as well.

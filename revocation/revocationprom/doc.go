@@ -29,7 +29,9 @@
 //	curfew_replica_skipped_total         counter    cause          messages left out, which may have been revocations: alert on any. Causes are
 //	                                                               unknown_type, unknown_version, foreign_topic, cutoff_in_future, invalid, malformed
 //	curfew_replica_feed_lost_total       counter                   times that the feed was lost
-//	curfew_replica_syncs_total           counter                   times that the replica became synced: more than 1 means that the stream was replaced
+//	curfew_replica_syncs_total           counter                   times that the replica became synced: more than 1 means that the stream was replaced or
+//	                                                               put back, or that what came next after the replica's position was gone when it
+//	                                                               came back: removed by retention, by hand, or as beats that had expired
 //	curfew_replica_expired_total         counter                   entries forgotten because no session can need them any more
 //
 // Snapshots. The label place is file, nats or other, by what [revocation.Snapshots] says of itself before the colon.

@@ -154,7 +154,7 @@ func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, verdicts[0])
 }
 
-// catchUp waits for the replica to get to a position, for a moment; Check says whether it has.
+// catchUp waits for the replica to get to a position, for a moment, or not at all if too many do; Check says whether it has.
 func (s *Service) catchUp(r *http.Request, position uint64) {
 	if position == 0 {
 		return

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/curfewhq/curfew/revocation"
 )
 
 func TestCheckMaxStaleness(t *testing.T) {
@@ -105,6 +108,25 @@ func TestCheckGivesUpOnPosition(t *testing.T) {
 			w := g.do(t, call{method: http.MethodPost, target: "/v1/check", key: g.keys.check, body: "{}", header: http.Header{"Curfew-Position": values}})
 			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"code":"invalid_position"`) {
 				t.Errorf("header %q: %d %s", values, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+// When positions that others make up take all places to wait in, who names one that is no nearer is answered at once.
+func TestCheckDoesNotWaitAmongTooMany(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, g *rig) {
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		for range revocation.MaxWaiters {
+			go func() { _ = g.replica.WaitFor(ctx, 1<<60) }()
+		}
+		synctest.Wait()
+		for name, c := range ways(g, "18446744073709551615") {
+			began := time.Now()
+			got := last(t, g.do(t, c))
+			if waited := time.Since(began); waited != 0 || got.State != "undetermined" || got.Cause != "replica is behind the required position" {
+				t.Errorf("%s: %s, %q after %v, want undetermined at once", name, got.State, got.Cause, waited)
 			}
 		}
 	})
