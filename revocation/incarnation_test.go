@@ -34,13 +34,19 @@ func TestStreamThatIsWholeSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(since.Add(leeway+time.Second), Active)
-	// But not what it has missed.
+	// But not what it has missed. Whoever is watched learns it too.
+	watched, end, _ := r.Watch(t.Context(), Session{ID: "t", User: "ada", AuthTime: now.Add(-2 * time.Hour)}, Require{})
+	defer end()
 	if _, err := s.Begin(Head{Stream: "s@1", First: 9, Last: 9, WholeSince: now.Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	s.Beat(Place{9, now, now})
 	want(now.Add(-2*time.Hour), Revoked)
 	want(now.Add(-time.Minute), Active)
+	r.endMass() // as the goroutine does that it was left to
+	if !errors.Is(context.Cause(watched), ErrSessionEnded) {
+		t.Errorf("the session is watched on: %v", context.Cause(watched))
+	}
 }
 
 // A backup brings back its old, shorter retention, too: once that has been mended, and the stream has grown past where it was, it is still one to be read

@@ -66,6 +66,8 @@ func (s *sink) Begin(h Head) (uint64, error) {
 			return 0, err
 		}
 		after = from
+	}
+	if restart || missed {
 		// What is known by now may have come in other ways than as an event that ends its watches.
 		r.watches.checkAll()
 	}
