@@ -63,7 +63,11 @@ func (q *search) ending() (ending, bool) {
 	user := q.first(fp.User, of.User, begun)
 	device := q.first(fp.Device, of.Device, begun)
 	client := q.first(fp.Client, of.Client, begun)
-	all := q.first(fp.Tenant, in.Tenant(), begun)
+	all := uint64(0)
+	if begun <= q.set.latest[fp.Tenant].Load() {
+		all = in.FirstOfTenant()
+		q.set.scopes.Prefetch(all)
+	}
 	if of.ID != "" {
 		if p := q.set.sessions.Probe(q.session); !p.Misses() {
 			if by, ok := byName(&p, in.Second(fp.Session, of.ID)); ok {

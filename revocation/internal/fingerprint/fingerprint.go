@@ -26,6 +26,8 @@ type Hasher struct {
 	// usual: kind → the state after the kind and the usual tenant, which is most callers' only one.
 	usual  [8]state
 	tenant string
+	// itself is the fingerprint of the usual tenant.
+	itself FP
 }
 
 // New returns a hasher. Ids of the tenant usual are hashed faster than others; that changes no fingerprint.
@@ -35,6 +37,8 @@ func New(key [KeySize]byte, usual string) *Hasher {
 	for kind := range kinds {
 		h.usual[kind] = h.begun.within(kind, usual)
 	}
+	in := h.Within(usual)
+	h.itself = in.Sum(Tenant, usual)
 	return h
 }
 
@@ -94,6 +98,14 @@ func (w *Within) sum(kind Kind, id string) state {
 // First returns the first half of an id's fingerprint, with a tag that is never 0 (see [Tag]). It doesn't allocate.
 func (w *Within) First(kind Kind, id string) uint64 {
 	return tagged(w.sum(kind, id).output())
+}
+
+// FirstOfTenant is First for the tenant itself, which costs nothing for the usual one.
+func (w *Within) FirstOfTenant() uint64 {
+	if w.usual {
+		return w.hasher.itself.First
+	}
+	return w.First(Tenant, w.tenant)
 }
 
 // Second returns the second half. It takes somewhat longer than the first, and computes that anew.

@@ -197,3 +197,13 @@ func BenchmarkSum(b *testing.B) {
 		})
 	}
 }
+
+func TestFirstOfTenant(t *testing.T) {
+	h := New([16]byte{1}, "default")
+	for _, tenant := range []string{"default", "acme", "defaul", "default-2", ""} {
+		in := h.Within(tenant)
+		if got, want := in.FirstOfTenant(), in.First(Tenant, tenant); got != want {
+			t.Errorf("%q: %x, want %x", tenant, got, want)
+		}
+	}
+}
