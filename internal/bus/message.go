@@ -12,7 +12,7 @@ const (
 	// MsgIDKey is the metadata key of the message id by which a stream stores a message once. Without it the message's UUID
 	// is the id. Ids count for the whole stream: whoever guesses one suppresses somebody else's message.
 	MsgIDKey = "Nats-Msg-Id"
-	// UUIDHeader is the header in which a Watermill message's UUID travels.
+	// UUIDHeader is the header in which a Watermill message's UUID travels if it isn't the message id.
 	UUIDHeader = "Curfew-Message-Uuid"
 
 	// reservedPrefix begins the headers that NATS obeys: roll-ups, TTLs, expectations, traces.
@@ -22,7 +22,7 @@ const (
 )
 
 // Marshal gives a Watermill message its form on NATS: the payload as it is, metadata as headers (values trimmed of outer
-// white space, as in HTTP), the UUID in UUIDHeader, and the message id. It returns ErrInvalid for a topic that isn't one,
+// white space, as in HTTP), and the UUID as the message id, or in UUIDHeader if metadata has another one. It returns ErrInvalid for a topic that isn't one,
 // for metadata that NATS would obey, and for metadata that isn't a header. The payload is shared, not copied.
 func Marshal(topic string, msg *message.Message) (*nats.Msg, error) {
 	if msg == nil {
@@ -41,11 +41,13 @@ func Marshal(topic string, msg *message.Message) (*nats.Msg, error) {
 	if err := checkHeaderValue(UUIDHeader, msg.UUID); err != nil {
 		return nil, err
 	}
-	if msg.UUID != "" {
+	if msg.UUID == "" {
+		return &nats.Msg{Subject: topic, Header: header, Data: msg.Payload}, nil
+	}
+	if id, ok := header[MsgIDKey]; !ok {
+		header[MsgIDKey] = []string{msg.UUID}
+	} else if id[0] != msg.UUID {
 		header[UUIDHeader] = []string{msg.UUID}
-		if _, ok := header[MsgIDKey]; !ok {
-			header[MsgIDKey] = []string{msg.UUID}
-		}
 	}
 	return &nats.Msg{Subject: topic, Header: header, Data: msg.Payload}, nil
 }

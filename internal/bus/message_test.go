@@ -26,15 +26,18 @@ func TestMarshalForm(t *testing.T) {
 	want := &nats.Msg{Subject: topic, Data: []byte("body"), Header: nats.Header{
 		"Content-Type": {"application/cloudevents+json"},
 		"traceparent":  {"00-1-2-01"},
-		bus.UUIDHeader: {"u-1"},
 		nats.MsgIdHdr:  {"u-1"},
 	}}
 	if diff := cmp.Diff(want.Header, got.Header); diff != "" || got.Subject != want.Subject || string(got.Data) != "body" {
 		t.Errorf("marshal: %s %s", got.Subject, diff)
 	}
 	msg.Metadata.Set(bus.MsgIDKey, "key-7/abc")
-	if got, err = bus.Marshal(topic, msg); err != nil || got.Header.Get(nats.MsgIdHdr) != "key-7/abc" {
+	if got, err = bus.Marshal(topic, msg); err != nil || got.Header.Get(nats.MsgIdHdr) != "key-7/abc" || got.Header.Get(bus.UUIDHeader) != "u-1" {
 		t.Errorf("message id from metadata: %v, %v", got, err)
+	}
+	msg.Metadata.Set(bus.MsgIDKey, "u-1")
+	if got, err = bus.Marshal(topic, msg); err != nil || got.Header.Get(nats.MsgIdHdr) != "u-1" || got.Header.Get(bus.UUIDHeader) != "" {
+		t.Errorf("message id from metadata that is the UUID: %v, %v", got, err)
 	}
 }
 
