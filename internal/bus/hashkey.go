@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -21,8 +19,6 @@ const (
 	hashKeyBytes = 16
 	// hashKeyEntry is where processes that find a ledger without a key agree on one.
 	hashKeyEntry = "hash-key"
-	// hashKeyTimeout bounds the attempt to give an existing ledger a key: a request that the user has no right to is never answered.
-	hashKeyTimeout = 2 * time.Second
 )
 
 func newHashKey() string {
@@ -37,15 +33,28 @@ func validHashKey(key string) bool {
 	return err == nil && len(b) == hashKeyBytes
 }
 
-// withHashKey returns the settings with a key in their metadata, as a new ledger gets it.
-func withHashKey(spec jetstream.StreamConfig, key string) jetstream.StreamConfig {
-	metadata := maps.Clone(spec.Metadata)
-	if metadata == nil {
-		metadata = map[string]string{}
+// firstHashKey returns the key that a new ledger is made with: the one that the deployment has agreed on, for running replicas and snapshots of a ledger
+// that was there before have it too. Where it can't be asked for, the key is a fresh one.
+//
+//  1. the ledger is deleted; 2. a process makes it anew, with another key; 3. replicas that run keep theirs for life; 4. nobody can begin from a
+//     snapshot that one of them saves.
+func (b *Bus) firstHashKey(ctx context.Context) string {
+	ctx, cancel := b.boundedOutside(ctx)
+	defer cancel()
+	key, err := b.agreeOnHashKey(ctx)
+	if err != nil {
+		b.cfg.Log.WithError(err).Info("the ledger is made with a key of fingerprints of its own: replicas of an earlier ledger can't share snapshots with others until they restart")
+		return newHashKey()
 	}
-	metadata[HashKeyMetadata] = key
-	spec.Metadata = metadata
-	return spec
+	return key
+}
+
+// boundedOutside bounds what is asked of an external server, which never answers a request that the user has no right to.
+func (b *Bus) boundedOutside(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.embedded != nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, metadataTimeout)
 }
 
 // ensureHashKey gives a ledger that has no key one, and returns the ledger's settings afterwards. On an external server it tries once and
@@ -60,12 +69,9 @@ func (b *Bus) ensureHashKey(ctx context.Context, got jetstream.StreamConfig) (je
 	if got.Name != LedgerStream || validHashKey(got.Metadata[HashKeyMetadata]) {
 		return got, nil
 	}
-	if b.embedded == nil {
-		bounded, cancel := context.WithTimeout(ctx, hashKeyTimeout)
-		defer cancel()
-		ctx = bounded
-	}
-	after, err := b.giveHashKey(ctx, got)
+	bounded, cancel := b.boundedOutside(ctx)
+	defer cancel()
+	after, err := b.giveHashKey(bounded, got)
 	if err == nil {
 		return after, nil
 	}
@@ -81,7 +87,7 @@ func (b *Bus) giveHashKey(ctx context.Context, got jetstream.StreamConfig) (jets
 	if err != nil {
 		return got, err
 	}
-	stream, err := b.js.UpdateStream(ctx, withHashKey(got, key))
+	stream, err := b.js.UpdateStream(ctx, withMetadata(got, HashKeyMetadata, key))
 	if err != nil {
 		return got, err
 	}

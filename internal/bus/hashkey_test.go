@@ -93,8 +93,9 @@ func TestLedgerWithoutAHashKeyGetsOne(t *testing.T) {
 		hashKey(t, b)
 		// Nothing else of an external ledger is touched.
 		after := ledgerConfig(t, b)
-		maps.DeleteFunc(before.Metadata, func(k, _ string) bool { return k == bus.HashKeyMetadata })
-		maps.DeleteFunc(after.Metadata, func(k, _ string) bool { return k == bus.HashKeyMetadata })
+		ours := func(k, _ string) bool { return k == bus.HashKeyMetadata || k == bus.RetentionMetadata }
+		maps.DeleteFunc(before.Metadata, ours)
+		maps.DeleteFunc(after.Metadata, ours)
 		if before, after := fmt.Sprint(before), fmt.Sprint(after); before != after {
 			t.Errorf("the ledger was\n%s\nand is\n%s", before, after)
 		}

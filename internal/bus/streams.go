@@ -84,8 +84,8 @@ func maxBytes(cfg Config, configured, def, share int64) int64 {
 // EnsureStreams creates the ledger and the parked stream where they are missing. An existing stream that breaks a promise is
 // refused with a [*StreamError] inside an [*Error]; one that only differs is left alone (see [Bus.Differences]). On the
 // embedded server, which nobody else configures, what Config says about age, size and duplicates is applied to existing
-// streams. A ledger that has no key of fingerprints ([HashKeyMetadata]) gets one, if this process may give it. Safe to call from
-// several processes at once.
+// streams. A ledger that has no key of fingerprints ([HashKeyMetadata]) gets one, and one whose retention was changed is told so
+// ([RetentionMetadata]), if this process may do that. Safe to call from several processes at once.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	var broken []Difference
 	for _, spec := range b.specs() {
@@ -120,11 +120,12 @@ func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (je
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		create := spec
 		if spec.Name == LedgerStream {
-			create = withHashKey(spec, newHashKey())
+			create = withMetadata(spec, HashKeyMetadata, b.firstHashKey(ctx))
+			create = withMetadata(create, RetentionMetadata, spec.MaxAge.String())
 		}
 		stream, err = b.js.CreateStream(ctx, create)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			// Another process was faster, with other settings: the key at least is another.
+			// Another process was faster, with other settings.
 			stream, err = b.js.Stream(ctx, spec.Name)
 		}
 	}
@@ -136,6 +137,17 @@ func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (je
 		return got, err
 	}
 	want, change := b.configured(got, spec)
+	switch {
+	case spec.Name != LedgerStream:
+	case b.embedded == nil:
+		if err := b.NoteRetention(ctx); err != nil {
+			b.cfg.Log.WithError(err).Warn("the ledger can't be told its retention")
+		}
+	default:
+		var told bool
+		want, told = withRetention(got, want, clockOf(stream.CachedInfo()))
+		change = change || told
+	}
 	if !change {
 		return got, nil
 	}

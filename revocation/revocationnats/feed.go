@@ -112,7 +112,8 @@ func (f *Feed) readOnce(ctx, following context.Context) (reading, error) {
 	}
 	info := stream.CachedInfo()
 	h := holding{first: info.State.FirstSeq, now: info.TimeStamp, retention: info.Config.MaxAge}
-	id, upTo, err := f.identify(ctx, fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano()), h)
+	made := fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
+	id, upTo, err := f.identify(ctx, made, h)
 	if err != nil {
 		return reading{}, err
 	}
@@ -120,7 +121,8 @@ func (f *Feed) readOnce(ctx, following context.Context) (reading, error) {
 		upTo:  upTo,
 		clock: clock{ours: asked, streams: info.TimeStamp},
 		head: revocation.Head{
-			Stream: id, First: info.State.FirstSeq, Last: info.State.LastSeq, Retention: info.Config.MaxAge, HashKey: hashKey(info.Config.Metadata),
+			Stream: id, Made: made, First: info.State.FirstSeq, Last: info.State.LastSeq,
+			Retention: info.Config.MaxAge, WholeSince: wholeSince(info.Config, info.TimeStamp), HashKey: hashKey(info.Config.Metadata),
 			Holds: func(p revocation.Place) (bool, error) { return f.holds(following, id, p) },
 		},
 	}, nil

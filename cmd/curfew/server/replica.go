@@ -27,7 +27,7 @@ func (s *Server) startReplica(ctx context.Context) error {
 		Feed:   revocationnats.NewFeed(s.bus.JetStream(), revocationnats.Config{Stream: bus.LedgerStream, BeatTimeout: 3 * s.cfg.Ledger.BeatInterval}),
 		MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, StalenessBudget: s.cfg.StalenessBudget,
 		Snapshots: []revocation.Snapshots{s.snapshots}, SnapshotInterval: s.cfg.SnapshotInterval,
-		Hooks: metrics.Hooks(replicaHooks(log)),
+		Hooks: metrics.Hooks(replicaHooks(log, s.noteRetention(log))),
 	}
 	switch path := s.cfg.SnapshotPath(); {
 	case path == "":
@@ -49,8 +49,36 @@ func (s *Server) startReplica(ctx context.Context) error {
 	return nil
 }
 
-// replicaHooks tell the log.
-func replicaHooks(log logrus.FieldLogger) revocation.Hooks {
+// noteRetention starts what notes in the ledger's metadata that its retention was changed, and returns what tells it of a change without waiting. If
+// only starts looked at it, a retention that is shortened and put right in between would leave no trace of what it has removed. Processes that write
+// beats may write there; in others nothing is started.
+func (s *Server) noteRetention(log logrus.FieldLogger) (changed func()) {
+	if !s.writesBeats.Load() {
+		return func() {}
+	}
+	token := make(chan struct{}, 1)
+	s.parts.Go("retention", func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-token:
+			}
+			if err := s.bus.NoteRetention(ctx); err != nil && ctx.Err() == nil {
+				log.WithError(err).Warn("the ledger can't be told its retention")
+			}
+		}
+	})
+	return func() {
+		select {
+		case token <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// replicaHooks tell the log, and retentionChanged.
+func replicaHooks(log logrus.FieldLogger, retentionChanged func()) revocation.Hooks {
 	snapshot := func(place string, info revocation.SnapshotInfo) logrus.FieldLogger {
 		return log.WithField("place", place).WithField(telemetry.FieldPosition, info.Position).WithField("entries", info.Entries).WithField("bytes", info.Bytes)
 	}
@@ -59,11 +87,15 @@ func replicaHooks(log logrus.FieldLogger) revocation.Hooks {
 			log.WithField(telemetry.FieldPosition, position).WithError(err).Error("a message of the ledger wasn't applied: it may be a revocation from a newer version")
 		},
 		FeedLost: func(err error, retryIn time.Duration) {
+			if errors.Is(err, revocationnats.ErrRetentionChanged) {
+				retentionChanged()
+			}
 			log.WithError(err).WithField("retry_ms", retryIn.Milliseconds()).Warn("the feed was lost, and is followed again")
 		},
 		RetentionShort: func(have, need time.Duration) {
 			log.WithField("have", have.String()).WithField("need", need.String()).
-				Error("the ledger forgets revocations before their sessions are over: lengthen its retention before any process restarts")
+				Error("the ledger forgets revocations before their sessions are over: lengthen its retention; for processes that start then, " +
+					"sessions that began before what is still there must sign in again")
 		},
 		Synced: func(position uint64) { log.WithField(telemetry.FieldPosition, position).Info("replica is synced") },
 		SnapshotLoaded: func(from string, info revocation.SnapshotInfo) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
@@ -15,8 +16,18 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 )
 
+// noted returns a member of the ledger's metadata.
+func noted(t *testing.T, js jetstream.JetStream, member string) string {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), bus.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream.CachedInfo().Config.Metadata[member]
+}
+
 // Trap 12: the ledger's retention is shortened while the process runs. It goes on, says so once at the level at which somebody is woken, and shows
-// it until it is put right.
+// it until it is put right. What was removed meanwhile is noted for whoever starts later.
 func TestRetentionIsShortenedWhileRunning(t *testing.T) {
 	log, logged := logtest.NewNullLogger()
 	log.SetOutput(io.Discard)
@@ -35,7 +46,11 @@ func TestRetentionIsShortenedWhileRunning(t *testing.T) {
 	retention := stream.CachedInfo().Config.MaxAge
 	set := func(age time.Duration, metric string) {
 		t.Helper()
-		cfg := stream.CachedInfo().Config
+		now, err := js.Stream(ctx, bus.LedgerStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := now.CachedInfo().Config
 		cfg.MaxAge = age
 		if _, err := js.UpdateStream(ctx, cfg); err != nil {
 			t.Fatal(err)
@@ -57,7 +72,13 @@ func TestRetentionIsShortenedWhileRunning(t *testing.T) {
 	if status, r := readyz(t, s); status != 200 || r.Checks["replica"] != "ok" {
 		t.Errorf("%d %+v, want ready: it has missed nothing", status, r)
 	}
+	until(t, "the short retention is noted", func() bool { return noted(t, js, bus.RetentionMetadata) == "1h0m0s" })
+	since := time.Now().Add(-time.Hour).Truncate(time.Second)
 	set(retention, "curfew_replica_retention_short 0")
+	until(t, "what it may have removed is noted", func() bool {
+		at, err := time.Parse(time.RFC3339, noted(t, js, bus.WholeSinceMetadata))
+		return err == nil && !at.Before(since) && noted(t, js, bus.RetentionMetadata) == retention.String()
+	})
 	var errors []string
 	for _, e := range logged.AllEntries() {
 		if e.Level <= logrus.ErrorLevel {

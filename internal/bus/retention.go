@@ -1,0 +1,111 @@
+package bus
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Members of the ledger's metadata that tell what it may have lost (ADR 0034). What retention has removed doesn't come back when retention is
+// lengthened, and the settings then don't show it any more:
+//
+//  1. retention is a month, and a revocation of five weeks ago has been removed; 2. max age and retention are raised to two months; 3. a replica
+//     starts, and would call a session of that age active.
+const (
+	// RetentionMetadata holds the retention that one of our processes has seen last, as a Go duration; 0s means for ever.
+	RetentionMetadata = "curfew-retention"
+	// WholeSinceMetadata holds since when the ledger has every event that it stored, by RFC 3339. It is there once retention was lengthened.
+	WholeSinceMetadata = "curfew-whole-since"
+)
+
+// metadataTimeout bounds an attempt to change the metadata of an external server's ledger: a request that the user has no right to is never answered.
+const metadataTimeout = 2 * time.Second
+
+// withMetadata returns the settings with a member of their metadata set.
+func withMetadata(c jetstream.StreamConfig, member, value string) jetstream.StreamConfig {
+	metadata := maps.Clone(c.Metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	metadata[member] = value
+	c.Metadata = metadata
+	return c
+}
+
+// shorter reports whether a retention keeps less than another. Zero keeps everything.
+func shorter(a, b time.Duration) bool { return a > 0 && (b == 0 || a < b) }
+
+// withRetention returns want, the settings that a stream gets or keeps, with what their metadata must tell of its retention, and whether that is
+// something else than it tells now. got is what the stream has; now is its clock.
+func withRetention(got, want jetstream.StreamConfig, now time.Time) (jetstream.StreamConfig, bool) {
+	kept := got.MaxAge
+	noted, err := time.ParseDuration(got.Metadata[RetentionMetadata])
+	if err == nil && shorter(noted, kept) {
+		kept = noted // it was lengthened since somebody looked
+	}
+	since, told := wholeSince(got.Metadata, now)
+	if left := now.Add(-kept); shorter(kept, want.MaxAge) && left.After(since) {
+		since, told = left, false
+	}
+	if err == nil && noted == want.MaxAge && told {
+		return want, false
+	}
+	want = withMetadata(want, RetentionMetadata, want.MaxAge.String())
+	if !since.IsZero() {
+		// Later by what the form leaves out, never earlier.
+		want = withMetadata(want, WholeSinceMetadata, since.Add(time.Second-1).UTC().Format(time.RFC3339))
+	}
+	return want, true
+}
+
+// wholeSince returns since when a stream is whole by its metadata, and whether they really say so. A time that can't be read, or that has yet to come
+// because a clock was ahead when it was noted, stands for now.
+func wholeSince(metadata map[string]string, now time.Time) (since time.Time, told bool) {
+	text, there := metadata[WholeSinceMetadata]
+	if !there {
+		return time.Time{}, true
+	}
+	since, err := time.Parse(time.RFC3339, text)
+	if err != nil || since.After(now) {
+		return now, false
+	}
+	return since, true
+}
+
+// NoteRetention notes in the ledger's metadata how long the ledger keeps events, and since when it is whole if that has become longer.
+// [Bus.EnsureStreams] does the same; call this when retention was changed while the process runs. An update replaces all settings, so one that somebody
+// makes in the same milliseconds can be lost. A process without the right to change streams gets an [*Error].
+func (b *Bus) NoteRetention(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, LedgerStream)
+	if err != nil {
+		return noteError(err)
+	}
+	info := stream.CachedInfo()
+	want, change := withRetention(info.Config, info.Config, clockOf(info))
+	if !change {
+		return nil
+	}
+	if _, err = b.js.UpdateStream(ctx, want); err != nil {
+		return noteError(err)
+	}
+	return nil
+}
+
+func noteError(err error) error {
+	return &Error{
+		Op: "note the ledger's retention", Err: err,
+		Hint: "start curfew serve once with a user that may change streams ($JS.API.STREAM.UPDATE." + LedgerStream + "), or replicas can't know what the ledger has lost",
+	}
+}
+
+// clockOf returns the time by the stream's clock when it was asked; ours if the server doesn't tell.
+func clockOf(info *jetstream.StreamInfo) time.Time {
+	if info.TimeStamp.IsZero() {
+		return time.Now()
+	}
+	return info.TimeStamp
+}
