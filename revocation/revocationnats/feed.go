@@ -27,11 +27,8 @@ var (
 	ErrRetentionChanged = errors.New("the stream's retention was changed")
 )
 
-// ErrCutoffInFuture is what a replica's Skipped hook is told of an event whose cutoff lies further than MaxCutoffAhead after the time when
-// the stream stored it. It is never applied: it would keep everyone in its scope from signing in until then. It is [revocation.ErrCutoffInFuture].
-var ErrCutoffInFuture = revocation.ErrCutoffInFuture
-
-// MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored: more than clocks of publishers are off.
+// MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored: more than clocks of publishers are off. An event whose cutoff
+// lies further ahead is never applied, and told to the Skipped hook with [revocation.ErrCutoffInFuture].
 const MaxCutoffAhead = 5 * time.Minute
 
 // Config of a feed. The zero value is ready to use.

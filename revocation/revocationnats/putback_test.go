@@ -166,8 +166,8 @@ func TestCutoffInTheFutureIsSkipped(t *testing.T) {
 		&events.ClientLoggedOut{Common: logout(4).Common, Client: "app", Cutoff: far(10)},
 	} {
 		waitFor(t, replica, r.Publish(e))
-		if err := <-skipped; !errors.Is(err, revocationnats.ErrCutoffInFuture) {
-			t.Errorf("skipped because of %v, want ErrCutoffInFuture", err)
+		if err := <-skipped; !errors.Is(err, revocation.ErrCutoffInFuture) {
+			t.Errorf("skipped because of %v, want revocation.ErrCutoffInFuture", err)
 		}
 		if s := replica.Status(); s.Skipped != uint64(i+1) || s.Cutoffs+s.Sessions != 0 {
 			t.Errorf("%d skipped, %d cutoffs and %d sessions; want %d skipped and nothing applied", s.Skipped, s.Cutoffs, s.Sessions, i+1)

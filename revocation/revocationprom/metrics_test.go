@@ -21,7 +21,6 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/revocation"
-	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/revocation/revocationprom"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
@@ -196,7 +195,7 @@ func TestCauses(t *testing.T) {
 	hooks := revocationprom.New(reg).Hooks(revocation.Hooks{})
 	for cause, err := range map[string]error{
 		"unknown_type": &events.UnsupportedError{Type: "x", Cause: events.ErrUnknownType}, "unknown_version": fmt.Errorf("x: %w", events.ErrUnknownVersion),
-		"foreign_topic": events.ErrForeignTopic, "cutoff_in_future": fmt.Errorf("x: %w", revocationnats.ErrCutoffInFuture), "invalid": &events.InvalidError{},
+		"foreign_topic": events.ErrForeignTopic, "cutoff_in_future": fmt.Errorf("x: %w", revocation.ErrCutoffInFuture), "invalid": &events.InvalidError{},
 		"malformed": events.ErrMalformed,
 	} {
 		hooks.Skipped(1, err)
