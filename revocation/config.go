@@ -66,7 +66,8 @@ type Hooks struct {
 	Synced func(position uint64)
 	// RetentionShort: the stream keeps events for have only, and max age and leeway need need. It is called once, and again only after the
 	// stream has kept enough meanwhile. A replica that has missed nothing goes on, and stays right: but none can be opened any more, and one
-	// that misses something can't go on. Tell somebody to lengthen the stream's retention before any process restarts.
+	// that misses something can't go on. Tell somebody to lengthen the stream's retention. What it has forgotten by then doesn't come back: for
+	// replicas that begin later, sessions that began before what is still there are past max age.
 	RetentionShort func(have, need time.Duration)
 	// Expired: n entries were forgotten. It is called by the sweeper or as an event is applied.
 	Expired func(n int)

@@ -33,9 +33,10 @@ var (
 	// ErrTooManyWaiters is returned by WaitFor when MaxWaiters others wait for positions that are no farther off. It says nothing about the position:
 	// take it like the end of your own patience, and check.
 	ErrTooManyWaiters = errors.New("too many wait for positions")
-	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age. A replica that is open is told the
-	// same by its hooks, and isn't synced any more if it has missed something that is gone.
-	ErrRetention = errors.New("the stream's retention is shorter than max age and leeway")
+	// ErrRetention is returned by Open when the stream forgets revocations before sessions reach max age: by their age, or for lack of room. A replica
+	// that is open is told by its hooks, and isn't synced any more if it has missed something that is gone. A stream that drops for lack of room it
+	// doesn't follow any more. What the stream has forgotten doesn't come back when its settings are put right.
+	ErrRetention = errors.New("the stream forgets revocations before sessions reach max age")
 )
 
 // ErrCutoffInFuture is what Hooks.Skipped is told of an event whose cutoff lies further ahead of the time when the stream stored it than any clock

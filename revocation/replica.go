@@ -72,7 +72,7 @@ type watcher struct{ fn func(Applied) }
 // and a beat that is no older than the staleness budget has proved that nothing is missing.
 //
 // ctx bounds the opening only. Its end is reported by its cause, together with what was missing, ErrNotSynced or ErrNoBeat, and why the
-// feed was last lost. A stream whose retention is shorter than max age and leeway is refused with ErrRetention. After an error nothing is
+// feed was last lost. A stream that forgets revocations before sessions reach max age is refused with ErrRetention. After an error nothing is
 // left running. The caller closes the replica.
 func Open(ctx context.Context, cfg Config) (*Replica, error) {
 	if err := cfg.Validate(); err != nil {

@@ -12,6 +12,8 @@ import (
 //
 //  1. an operator shortens the stream's retention to an hour; 2. revocations older than that are removed; 3. this replica still refuses their
 //     sessions; 4. it restarts, and would call them active.
+//
+// What is removed doesn't come back when retention is lengthened again. Head.WholeSince tells, and makes such sessions pass max age.
 func (r *Replica) keepsEnough(have time.Duration, known bool) error {
 	need := r.cfg.MaxAge + r.cfg.Leeway
 	short := have > 0 && have < need
@@ -21,6 +23,6 @@ func (r *Replica) keepsEnough(have time.Duration, known bool) error {
 	if !short || known {
 		return nil
 	}
-	return fmt.Errorf("%w: the stream keeps events for %v, but max age is %v and leeway %v: lengthen the stream's retention to %v or shorten max age",
-		ErrRetention, have, r.cfg.MaxAge, r.cfg.Leeway, need)
+	return fmt.Errorf("%w: the stream keeps events for %v, but max age is %v and leeway %v: lengthen the stream's retention to %v or shorten max age; "+
+		"if it is lengthened, sessions that began before what is still there must sign in again", ErrRetention, have, r.cfg.MaxAge, r.cfg.Leeway, need)
 }

@@ -108,6 +108,9 @@ func (f *Feed) readOnce(ctx, following context.Context) (reading, error) {
 		return reading{}, err
 	}
 	info := stream.CachedInfo()
+	if err := keepsAll(info.Config); err != nil {
+		return reading{}, err
+	}
 	h := holding{first: info.State.FirstSeq, now: info.TimeStamp, retention: info.Config.MaxAge}
 	made := fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
 	id, upTo, err := f.identify(ctx, made, h)
@@ -217,7 +220,7 @@ func (f *Feed) watch(ctx context.Context, d *delivery, stop context.CancelCauseF
 		}
 		now, err := f.read(ctx)
 		switch {
-		case errors.Is(err, ErrNoStream):
+		case final(err):
 			stop(err)
 			return
 		case err != nil:

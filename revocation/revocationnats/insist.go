@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/revocation"
 )
 
 const (
@@ -60,5 +62,5 @@ func insist[T any](ctx context.Context, ask func(context.Context) (T, error)) (T
 
 // final reports whether an error is an answer that asking again won't change.
 func final(err error) bool {
-	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrNoStream)
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrNoStream) || errors.Is(err, revocation.ErrRetention)
 }

@@ -3,10 +3,13 @@ package revocationnats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/curfewhq/curfew/revocation"
 )
 
 var errNobody = errors.New("nobody answers")
@@ -46,6 +49,9 @@ func TestInsist(t *testing.T) {
 			}
 		}},
 		{name: "an answer that is final", err: ErrNoStream, asked: 1, ask: func(context.Context, int) (string, error) { return "", ErrNoStream }},
+		{name: "a refusal that is final", err: revocation.ErrRetention, asked: 1, ask: func(context.Context, int) (string, error) {
+			return "", fmt.Errorf("stream: %w", revocation.ErrRetention)
+		}},
 		{name: "lost for ever", err: context.DeadlineExceeded, within: askTimeout, asked: 10, ask: func(ctx context.Context, _ int) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
