@@ -21,6 +21,8 @@ type SnapshotInfo struct {
 	// Stream identifies the stream as its server does ([Head].Made), and Position is the last event of it that is in the snapshot for sure.
 	Stream   string
 	Position uint64
+	// HashKey is the key of its fingerprints: a stream that has another ([Head].HashKey) can't be begun from it.
+	HashKey [16]byte
 	// Entries counts sessions, and users, devices, clients and tenants with cutoffs.
 	Entries int
 	// Bytes is the snapshot's length.
@@ -66,7 +68,7 @@ func (r *Replica) save(ctx context.Context, to Snapshots) (SnapshotInfo, error) 
 	if err != nil {
 		return SnapshotInfo{}, err
 	}
-	info := SnapshotInfo{Stream: h.stream, Position: h.position, Entries: h.sessions + h.scopes}
+	info := h.info()
 	err = to.Save(ctx, func(w io.Writer) error {
 		counted := &counter{to: w}
 		err := set.write(ctx, counted, &h)
@@ -191,8 +193,10 @@ func (r *Replica) load(ctx context.Context, from Snapshots, head *Head) (Snapsho
 	// What its writer had forgotten by then stays refused by max age, whatever our clock says.
 	r.raiseSwept(h.swept)
 	r.noteApplied(mark{h.stream, h.place()})
+	info := h.info()
 	sessions, scopes := fresh.size()
-	return SnapshotInfo{Stream: h.stream, Position: h.position, Entries: sessions + scopes, Bytes: counted.n}, nil
+	info.Entries, info.Bytes = sessions+scopes, counted.n
+	return info, nil
 }
 
 type countingReader struct {

@@ -9,5 +9,10 @@ func ReadSnapshotInfo(r io.Reader) (SnapshotInfo, error) {
 	if err != nil {
 		return SnapshotInfo{}, err
 	}
-	return SnapshotInfo{Stream: h.stream, Position: h.position, Entries: h.sessions + h.scopes}, nil
+	return h.info(), nil
+}
+
+// info is what a header tells of its snapshot.
+func (h *header) info() SnapshotInfo {
+	return SnapshotInfo{Stream: h.stream, Position: h.position, HashKey: h.key, Entries: h.sessions + h.scopes}
 }

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,10 +69,13 @@ func (s *Server) examineSnapshot(ctx context.Context, now revocation.Status, nam
 	}
 	f.Detail = fmt.Sprintf("%v old, at position %d, %d entries, %d bytes", age.Round(time.Second), info.Position, info.Entries, bytes)
 	switch {
-	case info.Stream != now.Stream && saves && age > late:
-		return warn(f.Detail+"; it is of another ledger than the replica's, "+now.Stream, "whoever starts reads the whole ledger; "+hint)
-	case info.Stream != now.Stream:
+	case info.Stream != now.Made && saves && age > late:
+		return warn(f.Detail+"; it is of another ledger than the replica's, "+now.Made, "whoever starts reads the whole ledger; "+hint)
+	case info.Stream != now.Made:
 		f.Detail += "; it is of another ledger and will be replaced"
+	case s.otherKey(ctx, info):
+		return warn(f.Detail+"; its fingerprints have another key than the ledger's, so no other process can begin from it",
+			"restart the process that saves it: a replica keeps its key for as long as it runs")
 	case info.Position >= now.LastEvent:
 		f.Detail += "; it lacks nothing"
 	default:
@@ -81,6 +86,16 @@ func (s *Server) examineSnapshot(ctx context.Context, now revocation.Status, nam
 		}
 	}
 	return f
+}
+
+// otherKey reports whether the ledger's key is another than the snapshot's. A ledger that has none, or can't be asked, tells nothing.
+func (s *Server) otherKey(ctx context.Context, info revocation.SnapshotInfo) bool {
+	stream, err := s.bus.JetStream().Stream(ctx, bus.LedgerStream)
+	if err != nil {
+		return false
+	}
+	key, err := hex.DecodeString(stream.CachedInfo().Config.Metadata[bus.HashKeyMetadata])
+	return err == nil && len(key) == len(info.HashKey) && !bytes.Equal(key, info.HashKey[:])
 }
 
 // nextEvent returns when the first event after a position was stored.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 	logtest "github.com/sirupsen/logrus/hooks/test"
@@ -298,6 +300,65 @@ func TestDoctorLooksAtSnapshots(t *testing.T) {
 	if f := finding(t, s, "snapshot file"); f.Status != "warn" || !strings.Contains(f.Detail, "may be written by others") {
 		t.Errorf("of a file that others may write doctor says %+v", f)
 	}
+}
+
+// A snapshot with another key than the ledger's is of no use to anybody else, however new it is.
+func TestDoctorWarnsOfASnapshotWithAnotherKey(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.SnapshotInterval = time.Second
+	s, hook := logged(t, cfg)
+	revoke(t, s, "s1")
+	until(t, "both snapshots are saved", func() bool { return len(said(hook, "saved a snapshot")) >= 2 })
+	names := []string{"snapshot in NATS", "snapshot file"}
+	for _, name := range names {
+		if f := finding(t, s, name); f.Status != "ok" {
+			t.Errorf("%+v", f)
+		}
+	}
+	js := s.Bus().JetStream()
+	stream, err := js.Stream(t.Context(), bus.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := stream.CachedInfo().Config
+	changed.Metadata[bus.HashKeyMetadata] = "000102030405060708090a0b0c0d0e0f"
+	if _, err := js.UpdateStream(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if f := finding(t, s, name); f.Status != "warn" || !strings.Contains(f.Detail, "another key") || !strings.Contains(f.Hint, "restart") {
+			t.Errorf("with another key doctor says %+v", f)
+		}
+	}
+}
+
+// The replica of a process that has seen the ledger put back calls it otherwise than others, and its snapshots are all the same for all.
+func TestDoctorKnowsSnapshotsOfALedgerThatWasPutBack(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	nats := natstest.Start(t, natstest.With(func(o *natsserver.Options) { o.StoreDir = dir }))
+	cfg := testConfig(t)
+	cfg.NATS.URL, cfg.SnapshotInterval, cfg.SnapshotFile, cfg.Roles = nats.URL(), time.Second, "", []string{config.RolePublisher}
+	s, _ := logged(t, cfg)
+	revoke(t, s, "s1")
+	nats.Stop()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	was := s.Replica().Status().Position
+	nats.Restart()
+	until(t, "beats are written again", func() bool { return s.Replica().Status().Position > was })
+	revoke(t, s, "s2")
+	before := s.Replica().Status()
+	nats.Stop()
+	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(copied))); err != nil {
+		t.Fatal(err)
+	}
+	nats.Restart()
+	until(t, "it is known to be put back", func() bool { return s.Replica().Status().Stream != before.Stream })
+	until(t, "the snapshot lacks nothing", func() bool {
+		f := finding(t, s, "snapshot in NATS")
+		return f.Status == "ok" && strings.Contains(f.Detail, "lacks nothing")
+	})
 }
 
 // beats writes beats, as a process with the role publisher does.
