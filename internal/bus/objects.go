@@ -13,7 +13,8 @@ const SnapshotsBucket = "CURFEW_SNAPSHOTS"
 // objectStream begins the name of the stream that an object store is made of.
 const objectStream = "OBJ_"
 
-// SnapshotsSpec is what the object store for snapshots should be. It holds two snapshots at most, of 18 bytes for a live revocation.
+// SnapshotsSpec is what the object store for snapshots should be. It holds two snapshots, of 18 bytes for a live revocation, and
+// for some minutes what processes have left that were killed while they saved one.
 func SnapshotsSpec(cfg Config) jetstream.ObjectStoreConfig {
 	cfg = cfg.withDefaults()
 	return jetstream.ObjectStoreConfig{

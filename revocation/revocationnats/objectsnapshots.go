@@ -35,8 +35,8 @@ type limits struct {
 	window, ahead int
 	// question bounds a single question to the server, and stall how long nothing may move before reading or writing gives up.
 	question, stall time.Duration
-	// abandoned is how long nobody has added to chunks that belong to no object, and so never will. A Save that is held up for longer finds its
-	// chunks gone, and fails.
+	// abandoned is how long nobody has added to chunks that belong to no object, before they are taken for left behind. They are removed once another
+	// Save has succeeded, after which theirs can't.
 	abandoned time.Duration
 }
 

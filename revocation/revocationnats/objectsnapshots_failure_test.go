@@ -3,7 +3,9 @@ package revocationnats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"sync"
 	"testing"
@@ -219,30 +221,140 @@ func TestSnapshotsAreNeverTorn(t *testing.T) {
 	}
 }
 
-// A process that was stopped for so long that others took its chunks for abandoned doesn't put a snapshot with holes in the old one's place.
+// A process that was stopped for so long that others took its chunks for abandoned doesn't put a snapshot with holes in another's place.
 func TestSnapshotsOfAProcessThatWasStopped(t *testing.T) {
 	st := newStore(t, 0)
 	s := st.snapshots()
-	old := content(1, 3000)
-	mustSave(t, s, old)
+	mustSave(t, s, content(1, 3000))
+	want := content(3, 3000)
 	stopped := st.snapshotsOver(st.connect(st.srv.URL()), "")
 	err := stopped.Save(t.Context(), func(w io.Writer) error {
 		if err := pieces(content(2, 30_000), 900)(w); err != nil {
 			return err
 		}
-		// Another one cleans up meanwhile, and then fails, so that the entry is the one that the stopped process has seen.
-		impatient := st.snapshots()
-		impatient.limits.abandoned = -time.Hour // also of what is just coming
-		fault := errors.New("fault")
-		if err := impatient.Save(t.Context(), func(io.Writer) error { return fault }); !errors.Is(err, fault) {
-			t.Fatalf("Save = %v, want the fault", err)
-		}
+		mustSave(t, st.impatient(), want)
 		return pieces(content(2, 30_000), 900)(w)
 	})
 	if !errors.Is(err, ErrSnapshotIncomplete) {
 		t.Errorf("Save = %v, want ErrSnapshotIncomplete", err)
 	}
-	holds(t, s, old)
+	holds(t, s, want)
+}
+
+// impatient returns snapshots that take for abandoned also what is just coming.
+func (s *store) impatient() *Snapshots {
+	snapshots := s.snapshots()
+	snapshots.limits.abandoned = -time.Hour
+	return snapshots
+}
+
+// around is a JetStream in which something happens before an entry is stored, and after it.
+type around struct {
+	jetstream.JetStream
+	before, after func()
+}
+
+func (a around) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if a.before != nil {
+		a.before()
+	}
+	ack, err := a.JetStream.PublishMsg(ctx, m, opts...)
+	if a.after != nil {
+		a.after()
+	}
+	return ack, err
+}
+
+// The same between the last look at its chunks and its entry: a Save succeeds with all its chunks, or not at all.
+func TestSnapshotsOfAProcessThatWasStoppedAtTheEnd(t *testing.T) {
+	fault := errors.New("fault")
+	old, stopped, other := content(1, 3000), content(2, 3000), content(3, 3000)
+	for _, tt := range []struct {
+		name string
+		// meanwhile is how another Save ends, which thinks that the chunks were abandoned.
+		meanwhile func(w io.Writer) error
+		ends      error
+		// err is how the Save of the stopped process ends, and want what is there then.
+		err  error
+		want []byte
+	}{
+		{"another one has saved", pieces(other, 900), nil, ErrSnapshotReplaced, other},
+		{"another one has failed", func(io.Writer) error { return fault }, fault, nil, stopped},
+		{"another one found no room", pieces(content(4, 90_000), 900), nil, ErrSnapshotReplaced, old},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := newStore(t, 60_000)
+			mustSave(t, st.snapshots(), old)
+			s := st.snapshotsOver(around{JetStream: st.connect(st.srv.URL()), before: func() {
+				err := st.impatient().Save(t.Context(), tt.meanwhile)
+				if !errors.Is(err, tt.ends) && !full(err) {
+					t.Errorf("the other Save = %v", err)
+				}
+			}}, "")
+			if err := s.Save(t.Context(), pieces(stopped, 700)); !errors.Is(err, tt.err) {
+				t.Errorf("Save = %v, want %v", err, tt.err)
+			}
+			holds(t, st.snapshots(), tt.want)
+		})
+	}
+}
+
+// The one who was stopped is who cleans up: between its entry and that, another one has begun and stored its chunks.
+func TestSnapshotsCleanUpLate(t *testing.T) {
+	st := newStore(t, 0)
+	other, want := st.snapshots(), content(2, 3000)
+	var before object
+	var w *objectWriter
+	late := st.impatient()
+	late.js = around{JetStream: late.js, after: func() {
+		stream, err := other.stream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, err = other.current(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w = other.newWriter(t.Context(), other.newID())
+		if err := errors.Join(w.fill(pieces(want, 700)), other.complete(t.Context(), stream, w)); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	mustSave(t, late, content(1, 3000))
+	if _, err := other.replace(t.Context(), before, w); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, other, want)
+}
+
+// What killed processes have left fills the bucket: one Save fails for it, and the next finds room.
+func TestSnapshotsMakeRoom(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		t.Run(fmt.Sprintf("one is there: %t", there), func(t *testing.T) {
+			st := newStore(t, 60_000)
+			s := st.snapshots()
+			old, want := content(1, 10_000), content(2, 20_000)
+			if there {
+				mustSave(t, s, old)
+			}
+			for range 4 {
+				st.abandon()
+			}
+			s.limits.abandoned = time.Nanosecond
+			if err := s.Save(t.Context(), pieces(want, 900)); !full(err) {
+				t.Errorf("Save = %v, want that the bucket is full", err)
+			}
+			if there {
+				holds(t, s, old)
+			} else if _, err := s.Open(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("Open = %v, want that there is none", err)
+			}
+			mustSave(t, s, want)
+			holds(t, s, want)
+			if _, err := st.obs.GetInfo(t.Context(), "CURFEW"); err != nil {
+				t.Errorf("other clients read %v", err)
+			}
+		})
+	}
 }
 
 // The server goes away in the middle.

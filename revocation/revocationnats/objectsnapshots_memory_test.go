@@ -3,6 +3,7 @@ package revocationnats
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -128,4 +129,28 @@ func TestSnapshotsNeedLittleMemory(t *testing.T) {
 		t.Errorf("%d MiB more are in use to save and %d MiB to read %d MiB, want %d at most", saved>>20, read>>20, n>>20, limit>>20)
 	}
 	t.Logf("%d MiB more are in use to save and %d MiB to read %d MiB", saved>>20, read>>20, n>>20)
+}
+
+// An entry declares chunks of one byte, and eight million of them: whoever opens it makes no room for all at once.
+func TestSnapshotThatDeclaresTinyChunks(t *testing.T) {
+	st := newStore(t, 0)
+	s := NewSnapshots(st.js, SnapshotsConfig{})
+	s.limits.stall = time.Second
+	id := s.newID()
+	if _, err := st.js.Publish(t.Context(), s.chunksTopic(id), []byte("C")); err != nil {
+		t.Fatal(err)
+	}
+	w := s.newWriter(t.Context(), id)
+	info := w.info()
+	info.Opts.ChunkSize, info.Chunks, info.Size = 1, 1<<23, 1<<23
+	if _, err := s.store(t.Context(), object{}, info); err != nil {
+		t.Fatal(err)
+	}
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	_, err := tryRead(t.Context(), s)
+	runtime.ReadMemStats(&is)
+	if got := (is.TotalAlloc - was.TotalAlloc) >> 20; got > 64 || !errors.Is(err, ErrSnapshotIncomplete) {
+		t.Errorf("%d MiB were allocated for a snapshot of one byte (%v), want 64 at most and ErrSnapshotIncomplete", got, err)
+	}
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// usualChunk is the size of chunks whose writer doesn't tell.
-const usualChunk = 128 << 10
-
 // Open returns the snapshot that is there. ctx bounds the reading too. Reading ends with an error, and not with io.EOF, if anything was missing or
 // changed; what was read before may be anything.
 func (s *Snapshots) Open(ctx context.Context) (io.ReadCloser, error) {
@@ -60,6 +57,8 @@ type objectReader struct {
 	want   []byte
 	chunks uint32
 	bytes  uint64
+	// largest is the size of the largest chunk so far.
+	largest int
 	// err is why nothing more is read.
 	err error
 }
@@ -78,11 +77,12 @@ func (r *objectReader) begin() error {
 	return r.ask()
 }
 
-// ask asks for the next batch.
+// ask asks for the next batch. What an entry declares is only believed as far as it asks for less: room is made for all that is asked for, before anything
+// of the snapshot was checked.
 func (r *objectReader) ask() error {
-	size := usualChunk
+	size := max(r.s.limits.chunk/8, r.largest)
 	if o := r.object.Opts; o != nil && o.ChunkSize > 0 {
-		size = int(o.ChunkSize)
+		size = max(size, int(o.ChunkSize))
 	}
 	n := uint32(1) // at first, for whoever only wants to look at the beginning
 	if r.chunks > 0 {
@@ -134,6 +134,7 @@ func (r *objectReader) next() ([]byte, error) {
 		if ok {
 			r.chunks++
 			r.bytes += uint64(len(msg.Data()))
+			r.largest = max(r.largest, len(msg.Data()))
 			r.digest.Write(msg.Data())
 			return msg.Data(), nil
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -23,10 +24,17 @@ const (
 	wrongLastSequenceReplicated = 10164
 )
 
+// Codes of JetStream's for a stream that is full, and for an account that is.
+const (
+	storeFailed     = 10077
+	storageExceeded = 10047
+)
+
 // Save puts what write writes in the place of the snapshot, whole or not at all.
 //
-// The one before it stays, out of sight, until the Save after this one, so that whoever has begun to read it can finish: the bucket needs room for
-// two. What Saves that failed have left goes with the first one after a minute. Of two that overlap, the second to finish gets ErrSnapshotReplaced.
+// The one before it stays, out of sight, until the Save after this one, so that whoever has begun to read it can finish. What processes have left that
+// were killed in the middle of a Save goes with the first one that succeeds a minute later, or that finds no room: the bucket needs room for two
+// snapshots, and for one more for each such process if none is to fail for it. Of two Saves that overlap, the second to finish gets ErrSnapshotReplaced.
 //
 // An error means that the old snapshot stays, but for one: when the connection breaks while the very last message is under way, nobody can know. Either
 // snapshot is whole.
@@ -46,50 +54,91 @@ func (s *Snapshots) save(ctx context.Context, write func(io.Writer) error) error
 	if err != nil {
 		return err
 	}
-	if err := s.removeOld(ctx, stream, before); err != nil {
+	if err := s.removePrevious(ctx, stream, before); err != nil {
 		return err
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	w := s.newWriter(ctx, s.token()+"."+hex.EncodeToString(id))
+	w := s.newWriter(ctx, s.newID())
 	if err = w.fill(write); err == nil {
 		err = s.complete(ctx, stream, w)
 	}
+	var entry uint64
 	if err == nil {
-		err = s.replace(ctx, before, w)
+		entry, err = s.replace(ctx, before, w)
 	}
-	if err != nil && !errors.Is(err, errUnknown) {
+	switch {
+	case err == nil:
+		// What can't be removed now is for the next Save.
+		if left, err := s.abandoned(ctx, stream, w.id, before.NUID); err == nil {
+			_ = s.removeAbandoned(ctx, stream, left, entry)
+		}
+	case errors.Is(err, errUnknown):
+	default:
 		w.remove(ctx, stream)
+		if full(err) {
+			err = errors.Join(err, s.makeRoom(ctx, stream, before))
+		}
 	}
 	return err
+}
+
+// full reports whether the bucket has no room for a chunk.
+func full(err error) bool {
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) && (refused.ErrorCode == storeFailed || refused.ErrorCode == storageExceeded)
 }
 
 // errUnknown marks that the entry may have been stored, so that its chunks must stay.
 var errUnknown = errors.New("it may have been saved or not")
 
-// removeOld removes the snapshot before the one that is there, and what Saves that failed have left.
-func (s *Snapshots) removeOld(ctx context.Context, stream jetstream.Stream, now object) error {
+// removePrevious removes the snapshot before the one that is there.
+func (s *Snapshots) removePrevious(ctx context.Context, stream jetstream.Stream, now object) error {
+	id := now.Metadata[previousMember]
+	if id == "" || id == now.NUID || strings.ContainsAny(id, "*> \t\r\n") {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.stall)
 	defer cancel()
-	if id := now.Metadata[previousMember]; id != "" && id != now.NUID && !strings.ContainsAny(id, "*> \t\r\n") {
-		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(s.chunksTopic(id))); err != nil {
-			return fmt.Errorf("remove the one before the last: %w", err)
-		}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(s.chunksTopic(id))); err != nil {
+		return fmt.Errorf("remove the one before the last: %w", err)
 	}
+	return nil
+}
+
+// abandoned returns what Saves have left that didn't finish: topics of chunks, with the position of the last of each, but for those to keep.
+func (s *Snapshots) abandoned(ctx context.Context, stream jetstream.Stream, keep ...string) (map[string]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.stall)
+	defer cancel()
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(s.chunksTopic(s.token()+".*")))
 	if err != nil {
-		return fmt.Errorf("look for what others have left: %w", err)
+		return nil, fmt.Errorf("look for what others have left: %w", err)
 	}
+	left := map[string]uint64{}
 	for topic := range info.State.Subjects {
-		if now.there() && topic == s.chunksTopic(now.NUID) {
+		if slices.ContainsFunc(keep, func(id string) bool { return topic == s.chunksTopic(id) }) {
 			continue
 		}
 		last, err := storedMessage(ctx, s.js, s.streamName(), map[string]any{"last_by_subj": topic})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		// Both by the server's clock.
-		if info.TimeStamp.Sub(last.Time) < s.limits.abandoned {
+		if last.Position > 0 && info.TimeStamp.Sub(last.Time) >= s.limits.abandoned {
+			left[topic] = last.Position
+		}
+	}
+	return left, nil
+}
+
+// removeAbandoned removes chunks that were stored before an entry of ours: whoever has stored them has begun before it, and will be refused. What was stored
+// later may be somebody's who is about to succeed, however long that takes:
+//
+//  1. A has stored its chunks and counted them; 2. A is stopped for a minute; 3. B takes A's chunks for abandoned and removes them; 4. A wakes and
+//     stores its entry. If nobody has stored one meanwhile, that succeeds, and leaves a snapshot without chunks.
+func (s *Snapshots) removeAbandoned(ctx context.Context, stream jetstream.Stream, left map[string]uint64, entry uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.stall)
+	defer cancel()
+	for topic, last := range left {
+		if last > entry {
 			continue
 		}
 		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(topic)); err != nil {
@@ -97,6 +146,32 @@ func (s *Snapshots) removeOld(ctx context.Context, stream jetstream.Stream, now 
 		}
 	}
 	return nil
+}
+
+// makeRoom removes what was abandoned, in a bucket that is full, so that the next Save finds room: otherwise none might ever succeed again. For that
+// it stores the entry of the snapshot that is there once more, which then looks as if it had just been saved.
+func (s *Snapshots) makeRoom(ctx context.Context, stream jetstream.Stream, now object) error {
+	left, err := s.abandoned(ctx, stream, now.NUID, now.Metadata[previousMember])
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	info := now.ObjectInfo
+	if !now.there() {
+		info = s.newWriter(ctx, s.newID()).info()
+		info.Deleted, info.Digest = true, ""
+	}
+	entry, err := s.store(ctx, now, info)
+	if err != nil {
+		return fmt.Errorf("make room: %w", err)
+	}
+	return s.removeAbandoned(ctx, stream, left, entry)
+}
+
+// newID returns a name for chunks.
+func (s *Snapshots) newID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	return s.token() + "." + hex.EncodeToString(id)
 }
 
 // complete makes sure that all chunks are there.
@@ -115,30 +190,35 @@ func (s *Snapshots) complete(ctx context.Context, stream jetstream.Stream, w *ob
 	return nil
 }
 
-// replace stores the entry by which the new snapshot takes the old one's place.
-func (s *Snapshots) replace(ctx context.Context, before object, w *objectWriter) error {
+// replace stores the entry by which the new snapshot takes the old one's place, and returns its position.
+func (s *Snapshots) replace(ctx context.Context, before object, w *objectWriter) (uint64, error) {
 	info := w.info()
 	if before.there() {
 		info.Metadata = map[string]string{previousMember: before.NUID}
 	}
+	return s.store(ctx, before, info)
+}
+
+// store stores an entry, if the last one is still the one that was there before, and returns its position.
+func (s *Snapshots) store(ctx context.Context, before object, info jetstream.ObjectInfo) (uint64, error) {
 	data, err := json.Marshal(info)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	m := nats.NewMsg(s.entryTopic())
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	m.Data = data
 	ctx, cancel := context.WithTimeout(ctx, s.limits.stall)
 	defer cancel()
-	_, err = s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(before.position), jetstream.WithRetryAttempts(0))
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(before.position), jetstream.WithRetryAttempts(0))
 	var refused *jetstream.APIError
 	switch {
 	case err == nil:
-		return nil
+		return ack.Sequence, nil
 	case !errors.As(err, &refused):
-		return fmt.Errorf("%w: %w", errUnknown, err)
+		return 0, fmt.Errorf("%w: %w", errUnknown, err)
 	case refused.ErrorCode == wrongLastSequence || refused.ErrorCode == wrongLastSequenceReplicated:
-		return ErrSnapshotReplaced
+		return 0, ErrSnapshotReplaced
 	}
-	return err
+	return 0, err
 }
