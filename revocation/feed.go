@@ -26,7 +26,8 @@ type Sink interface {
 	// Skip tells of a message that holds no event that this version knows. It is counted and never fatal.
 	Skip(p Place, err error)
 	// Beat delivers a beat, which alone is proof of freshness: it has come the way that the events come. Nothing but what has been delivered
-	// up to its position was acknowledged before its AsOf.
+	// up to its position was acknowledged before its AsOf. One whose AsOf lies well ahead by both of its readings proves something of a time that
+	// nobody knows: a feed calls Reach instead, and finds out what time it is.
 	Beat(p Place)
 	// Reach says that there is nothing more to deliver up to position, though the last messages may have been removed. It proves nothing
 	// about freshness.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -16,6 +17,8 @@ type delivery struct {
 	count uint64
 	// tail takes a token when the consumer has nothing pending before the head is reached: somebody must ask what that means.
 	tail chan struct{}
+	// doubt takes a token when a beat lies ahead by the clock: somebody must ask the leader for its time.
+	doubt chan struct{}
 
 	// mu guards what follows, and serialises the calls of sink: a sink takes one call at a time, and two goroutines make them.
 	mu   sync.Mutex
@@ -29,7 +32,7 @@ type delivery struct {
 }
 
 func newDelivery(f *Feed, sink revocation.Sink, after uint64, r reading) *delivery {
-	return &delivery{feed: f, sink: sink, position: after, head: r.head, clock: r.clock, tail: make(chan struct{}, 1)}
+	return &delivery{feed: f, sink: sink, position: after, head: r.head, clock: r.clock, tail: make(chan struct{}, 1), doubt: make(chan struct{}, 1)}
 }
 
 func (d *delivery) setClock(c clock) {
@@ -58,6 +61,13 @@ func (d *delivery) deliver(m received) {
 	d.position = m.at.position
 	at := revocation.Place{Position: m.at.position, Stored: m.at.stored, AsOf: d.clock.asOf(m.at.stored)}
 	switch {
+	case m.beat && ahead(at.AsOf, time.Now()):
+		// It proves something of a time that we don't know.
+		d.sink.Reach(at.Position)
+		select {
+		case d.doubt <- struct{}{}:
+		default:
+		}
 	case m.beat:
 		d.sink.Beat(at)
 	case m.err != nil:

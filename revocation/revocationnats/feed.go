@@ -200,7 +200,8 @@ func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery
 	}
 }
 
-// watch asks the leader now and then, for the time and for the stream's identity, and what an early end of the delivery means. Failing
+// watch asks the leader for the time and for the stream's identity, now and then and when a beat makes the time doubtful, and what an early end of the
+// delivery means. Failing
 // to hear is no news: beats tell.
 func (f *Feed) watch(ctx context.Context, d *delivery, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(f.cfg.ClockInterval)
@@ -213,6 +214,7 @@ func (f *Feed) watch(ctx context.Context, d *delivery, stop context.CancelCauseF
 		case <-d.tail:
 			ask = d.reach(ctx, f) != nil
 			continue
+		case <-d.doubt:
 		case <-tick.C:
 		}
 		if ask {
