@@ -26,33 +26,45 @@ func (s *Server) startSnapshots(context.Context) error {
 	}
 	log := s.log.WithField(telemetry.FieldComponent, "snapshots")
 	s.parts.Go("snapshots", func(ctx context.Context) error {
-		for failing := false; ; {
-			err := s.contend(ctx, log)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if !failing {
+		again(ctx, func() time.Duration { return jitter(s.cfg.SnapshotInterval) },
+			func(ctx context.Context, works func()) error { return s.contend(ctx, log, works) },
+			func(err error) {
 				log.WithError(err).Warn("no snapshots can be saved to NATS: it is tried again and again")
-			}
-			failing = true
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(jitter(s.cfg.SnapshotInterval)):
-			}
-		}
+			})
+		return nil
 	})
 	return nil
 }
 
-// contend returns nil when ctx has ended, or why it can't go on.
-func (s *Server) contend(ctx context.Context, log logrus.FieldLogger) error {
+// again tries until ctx ends, with pauses in between, and tells of the first failure, and once more only after something has worked meanwhile, which try
+// tells by calling works.
+func again(ctx context.Context, pause func() time.Duration, try func(ctx context.Context, works func()) error, failed func(error)) {
+	for failing := false; ; {
+		err := try(ctx, func() { failing = false })
+		if ctx.Err() != nil {
+			return
+		}
+		if !failing && err != nil {
+			failed(err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause()):
+		}
+	}
+}
+
+// contend returns nil when ctx has ended, or why it can't go on. It calls works once it has got so far as to contend.
+func (s *Server) contend(ctx context.Context, log logrus.FieldLogger, works func()) error {
 	opening, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	kv, err := s.bus.KeyValue(opening, bus.LeasesBucket())
 	if err != nil {
 		return err
 	}
+	works()
 	holder, _ := os.Hostname() // for people only
 	cfg := lease.Config{
 		Key: snapshotsLease, Holder: fmt.Sprintf("%s/%d", holder, os.Getpid()), TTL: max(min(s.cfg.SnapshotInterval/2, lease.DefaultTTL), 2*time.Second),
