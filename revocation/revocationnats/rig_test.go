@@ -32,6 +32,8 @@ type rig struct {
 	// js is ours and goes past the proxy.
 	js   jetstream.JetStream
 	feed *revocationnats.Feed
+	// dir is the server's folder, unless an option names another, and saved its copy.
+	dir, saved string
 }
 
 // quick is a feed's config for tests that wait for it to give up.
@@ -45,7 +47,8 @@ func ledger() jetstream.StreamConfig {
 
 func newRig(t *testing.T, cfg revocationnats.Config, opts ...natstest.Option) *rig {
 	t.Helper()
-	r := &rig{t: t, srv: natstest.Start(t, opts...)}
+	r := &rig{t: t, dir: t.TempDir(), saved: t.TempDir()}
+	r.srv = natstest.Start(t, append([]natstest.Option{natstest.With(func(o *server.Options) { o.StoreDir = r.dir })}, opts...)...)
 	r.proxy = natstest.NewProxy(t, r.srv.Addr())
 	r.js = r.connect(r.srv.URL())
 	r.create(ledger())
@@ -175,6 +178,28 @@ func (r *rig) SetRetention(d time.Duration) {
 	if _, err := r.js.UpdateStream(r.t.Context(), cfg); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// Backup copies the server's folder, for which the server stops for a moment.
+func (r *rig) Backup() {
+	r.t.Helper()
+	r.srv.Stop()
+	copyDir(r.t, r.saved, r.dir)
+	r.srv.Restart()
+}
+
+func (r *rig) PutBack() {
+	r.t.Helper()
+	r.srv.Stop()
+	copyDir(r.t, r.dir, r.saved)
+	r.srv.Restart()
+	// SetRetention doesn't try again.
+	eventually(r.t, "the server answers", func() bool {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+		defer cancel()
+		_, err := r.js.Stream(ctx, "CURFEW")
+		return err == nil
+	})
 }
 
 func (r *rig) Cut()  { r.proxy.Stall(); r.proxy.Cut() }

@@ -30,6 +30,10 @@ type Harness interface {
 	Expire(position uint64)
 	// SetRetention changes how long the stream keeps events: some hours at least.
 	SetRetention(d time.Duration)
+	// Backup remembers what the stream holds, and PutBack puts it back to that: it is the same stream, and the next message gets the position after what
+	// it held.
+	Backup()
+	PutBack()
 	// Cut breaks the link between the feed and the stream; Publish and Beat go on working. Heal mends it.
 	Cut()
 	Heal()
@@ -60,6 +64,7 @@ func TestFeed(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"goes on behind what has expired", onBehindExpired},
 		{"a replica syncs anew when its position has expired", replicaOfExpired},
 		{"notices another retention", noticesRetention},
+		{"a replica reads a stream whole that was put back while its retention was short", replicaOfPutBackWhileShort},
 		{"delivers after healing what was published while cut", deliversAfterHeal},
 		{"a replica catches up after healing", replicaAfterHeal},
 	} {

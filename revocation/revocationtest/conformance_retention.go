@@ -1,6 +1,7 @@
 package revocationtest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -68,4 +69,49 @@ func noticesRetention(t *testing.T, h Harness) {
 		t.Errorf("head = %+v, want a retention of %v of the same stream %s", head, retention, before.Stream)
 	}
 	checkEvents(t, r.all(), []uint64{more}, 1)
+}
+
+// A backup brings back its old, shorter retention, too. Once that has been put right the stream has grown past where it was, and isn't to be taken for the
+// one that was read:
+//
+//  1. the replica has applied up to 4; 2. the stream is put back to 2, and its retention is too short; 3. it grows past 4; 4. retention is put right, and
+//     the replica goes on after 4, never to hear of 3 and 4.
+func replicaOfPutBackWhileShort(t *testing.T, h Harness) {
+	replica := open(t, h)
+	catchUp(t, replica, h.Publish(event(0)))
+	h.Backup()
+	h.Publish(event(1))
+	last := h.Publish(event(2))
+	catchUp(t, replica, last)
+	h.Cut()
+	h.PutBack()
+	h.SetRetention(2 * time.Hour)
+	h.Heal()
+	refused := func() bool {
+		s := replica.Status()
+		return !s.Synced && errors.Is(s.LastError, revocation.ErrRetention)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); !refused(); <-tick.C {
+		if time.Since(began) > patience {
+			t.Fatalf("a stream that was put back and keeps too little isn't refused: %+v", replica.Status())
+		}
+	}
+	var now uint64
+	for i := range 4 {
+		now = h.Publish(event(10 + i))
+	}
+	if now <= last {
+		t.Fatalf("the stream that was put back ends at %d, want past %d", now, last)
+	}
+	h.SetRetention(0)
+	catchUp(t, replica, now)
+	catchUp(t, replica, h.Beat())
+	for _, n := range []int{0, 1, 2, 10, 11, 12, 13} {
+		checkRevoked(t, replica, n)
+	}
+	if d := replica.Check(session(20)); d.State != revocation.Active {
+		t.Errorf("%v (%v) once all was read, want active", d.State, d.Cause)
+	}
 }

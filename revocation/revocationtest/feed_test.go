@@ -17,7 +17,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // harness is the fake feed as the suite sees it.
-type harness struct{ feed *revocationtest.Feed }
+type harness struct {
+	feed   *revocationtest.Feed
+	backup *uint64
+}
 
 func (h harness) Feed() revocation.Feed                    { return h.feed }
 func (h harness) Publish(e events.Event) uint64            { return h.feed.Publish(e) }
@@ -27,6 +30,8 @@ func (h harness) RemoveLast()                              { h.feed.RemoveLast()
 func (h harness) Recreate()                                { h.feed.Recreate() }
 func (h harness) Expire(position uint64)                   { h.feed.Expire(position) }
 func (h harness) SetRetention(d time.Duration)             { h.feed.SetRetention(d) }
+func (h harness) Backup()                                  { *h.backup = h.feed.Last() }
+func (h harness) PutBack()                                 { h.feed.PutBack(*h.backup) }
 func (h harness) Cut()                                     { h.feed.Cut() }
 func (h harness) Heal()                                    { h.feed.Heal() }
 
@@ -34,7 +39,7 @@ func TestFeedConformance(t *testing.T) {
 	revocationtest.TestFeed(t, func(*testing.T) revocationtest.Harness {
 		feed := revocationtest.New()
 		feed.AutoBeat(0)
-		return harness{feed}
+		return harness{feed, new(uint64)}
 	})
 }
 
