@@ -77,6 +77,10 @@ func (r *rig) restore(b backup) {
 	if _, err := os.Stat(folder); err != nil {
 		r.t.Fatal(err)
 	}
+	// With the last of the streams the server removes the folder of all of them, too, some time or other.
+	if _, err := r.js.CreateStream(r.t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}); err != nil {
+		r.t.Fatal(err)
+	}
 	if err := r.js.DeleteStream(r.t.Context(), "CURFEW"); err != nil {
 		r.t.Fatal(err)
 	}

@@ -5,22 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
-
-// The feed reads what curfew serve writes; neither imports the other.
-func TestMetadataIsThatOfTheBus(t *testing.T) {
-	for ours, want := range map[string]string{
-		revocationnats.HashKeyMetadata: bus.HashKeyMetadata, revocationnats.RetentionMetadata: bus.RetentionMetadata,
-		revocationnats.WholeSinceMetadata: bus.WholeSinceMetadata,
-	} {
-		if ours != want {
-			t.Errorf("the feed reads %q, and the bus writes %q", ours, want)
-		}
-	}
-}
 
 // The head tells since when the stream is whole.
 func TestHeadTellsSinceWhenTheStreamIsWhole(t *testing.T) {
