@@ -29,6 +29,8 @@ type Bus struct {
 	closing    atomic.Bool
 	stats      counters
 	parker     *Parker
+	// together is the constant, but in tests.
+	together time.Duration
 
 	mu          sync.Mutex
 	ledger      jetstream.Stream         // guarded by mu; nil until first used
@@ -43,7 +45,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, &Error{Op: "open bus", Err: err, Hint: "correct the configuration"}
 	}
-	b := &Bus{cfg: cfg.withDefaults(), connClosed: make(chan struct{}), subscribers: map[*Subscriber]struct{}{}}
+	b := &Bus{cfg: cfg.withDefaults(), together: together, connClosed: make(chan struct{}), subscribers: map[*Subscriber]struct{}{}}
 	b.parker = &Parker{bus: b}
 	if err := b.open(ctx); err != nil {
 		return nil, errors.Join(err, b.Close())

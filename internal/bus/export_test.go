@@ -6,3 +6,6 @@ func (b *Bus) PublisherWithoutReserve() *Publisher { return &Publisher{bus: b} }
 
 // DiskReserve is what a publish leaves free.
 const DiskReserve = diskReserve
+
+// StartedLongAgo makes the deployment's first start, at which processes find each other's traces, one of the past.
+func (b *Bus) StartedLongAgo() { b.together = 0 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -38,15 +39,17 @@ func validHashKey(key string) bool {
 //
 //  1. the ledger is deleted; 2. a process makes it anew, with another key; 3. replicas that run keep theirs for life; 4. nobody can begin from a
 //     snapshot that one of them saves.
-func (b *Bus) firstHashKey(ctx context.Context) string {
+//
+// agreed is when that key was agreed on; zero for a fresh one.
+func (b *Bus) firstHashKey(ctx context.Context) (key string, agreed time.Time) {
 	ctx, cancel := b.boundedOutside(ctx)
 	defer cancel()
-	key, err := b.agreeOnHashKey(ctx)
+	key, agreed, err := b.agreeOnHashKey(ctx)
 	if err != nil {
 		b.cfg.Log.WithError(err).Info("the ledger is made with a key of fingerprints of its own: replicas of an earlier ledger can't share snapshots with others until they restart")
-		return newHashKey()
+		return newHashKey(), time.Time{}
 	}
-	return key
+	return key, agreed
 }
 
 // boundedOutside bounds what is asked of an external server, which never answers a request that the user has no right to.
@@ -83,7 +86,7 @@ func (b *Bus) ensureHashKey(ctx context.Context, got jetstream.StreamConfig) (je
 }
 
 func (b *Bus) giveHashKey(ctx context.Context, got jetstream.StreamConfig) (jetstream.StreamConfig, error) {
-	key, err := b.agreeOnHashKey(ctx)
+	key, _, err := b.agreeOnHashKey(ctx)
 	if err != nil {
 		return got, err
 	}
@@ -94,26 +97,26 @@ func (b *Bus) giveHashKey(ctx context.Context, got jetstream.StreamConfig) (jets
 	return stream.CachedInfo().Config, nil
 }
 
-// agreeOnHashKey returns the key that the first process has put into the bucket.
-func (b *Bus) agreeOnHashKey(ctx context.Context) (string, error) {
+// agreeOnHashKey returns the key that the first process has put into the bucket, and when it did; zero if that was this one.
+func (b *Bus) agreeOnHashKey(ctx context.Context) (key string, agreed time.Time, err error) {
 	kv, err := b.KeyValue(ctx, SecretsBucket())
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
 	fresh := newHashKey()
 	_, err = kv.Create(ctx, hashKeyEntry, []byte(fresh))
 	switch {
 	case err == nil:
-		return fresh, nil
+		return fresh, time.Time{}, nil
 	case !errors.Is(err, jetstream.ErrKeyExists):
-		return "", err
+		return "", time.Time{}, err
 	}
 	entry, err := kv.Get(ctx, hashKeyEntry)
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
 	if key := string(entry.Value()); validHashKey(key) {
-		return key, nil
+		return key, entry.Created(), nil
 	}
-	return "", fmt.Errorf("entry %s of bucket %s isn't a key: purge it", hashKeyEntry, SecretsBucket().Name)
+	return "", time.Time{}, fmt.Errorf("entry %s of bucket %s isn't a key: purge it", hashKeyEntry, SecretsBucket().Name)
 }

@@ -16,7 +16,8 @@ import (
 const (
 	// RetentionMetadata holds the retention that one of our processes has seen last, as a Go duration; 0s means for ever.
 	RetentionMetadata = "curfew-retention"
-	// WholeSinceMetadata holds since when the ledger has every event that it stored, by RFC 3339. It is there once retention was lengthened.
+	// WholeSinceMetadata holds since when the ledger has every event that it stored, by RFC 3339. It is there once retention was lengthened, or the ledger
+	// made anew.
 	WholeSinceMetadata = "curfew-whole-since"
 )
 
@@ -32,6 +33,28 @@ func withMetadata(c jetstream.StreamConfig, member, value string) jetstream.Stre
 	metadata[member] = value
 	c.Metadata = metadata
 	return c
+}
+
+// together is for how long the processes of a deployment that starts for the first time may find each other's key of fingerprints and no ledger yet.
+const together = time.Minute
+
+// leeway is what replicas add to whole-since for clocks that differ, by default.
+const leeway = 5 * time.Minute
+
+// firstLedger returns the settings of a ledger that is made. One that takes the place of another has lost all that the other held: sessions that began before
+// now may have been revoked. That there was another one is told by a key that was agreed on before. Whoever signs in from now on must not be
+// refused, so what replicas add is taken off.
+func (b *Bus) firstLedger(ctx context.Context, spec jetstream.StreamConfig) jetstream.StreamConfig {
+	key, agreed := b.firstHashKey(ctx)
+	spec = withMetadata(spec, HashKeyMetadata, key)
+	spec = withMetadata(spec, RetentionMetadata, spec.MaxAge.String())
+	now := time.Now()
+	if agreed.IsZero() || now.Sub(agreed) < b.together {
+		return spec
+	}
+	b.cfg.Log.WithField("since", now.UTC().Format(time.RFC3339)).
+		Warn("the ledger was gone and is made anew: what it held isn't known any more, so sessions that began before now must sign in again")
+	return withMetadata(spec, WholeSinceMetadata, now.Add(-leeway).UTC().Format(time.RFC3339))
 }
 
 // shorter reports whether a retention keeps less than another. Zero keeps everything.

@@ -120,8 +120,7 @@ func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (je
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		create := spec
 		if spec.Name == LedgerStream {
-			create = withMetadata(spec, HashKeyMetadata, b.firstHashKey(ctx))
-			create = withMetadata(create, RetentionMetadata, spec.MaxAge.String())
+			create = b.firstLedger(ctx, spec)
 		}
 		stream, err = b.js.CreateStream(ctx, create)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
