@@ -71,6 +71,8 @@ func (f *Feed) ferry(ctx context.Context, d *delivery) (delivered bool, err erro
 	defer d.mu.Unlock()
 	d.clock = now.clock
 	d.ferried = m.Position
-	d.deliver(read(m.Topic, m.Data, place{m.Position, m.Time}))
+	message := received{at: place{m.Position, m.Time}}
+	message.decode(m.Topic, m.Data)
+	d.deliver(message)
 	return true, nil
 }

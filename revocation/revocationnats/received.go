@@ -11,39 +11,56 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// received is a message of the ledger, decoded.
+// received is a message of the ledger.
 type received struct {
 	at   place
 	beat bool
 	// event is nil for a beat, and for what can't be applied, whose cause is err.
 	event events.Event
 	err   error
+	// raw is the message, until it is decoded.
+	raw jetstream.Msg
 	// number counts what the consumer delivered, and pending what it had yet to deliver. Only what a consumer delivered has them.
 	number, pending uint64
 	// broken is why no more can be read; then there is nothing else.
 	broken error
 }
 
-// readAhead is how many messages are decoded while one is applied.
+// readAhead is how many messages are read while one is decoded, and decoded while one is applied.
 const readAhead = 256
 
-// receive reads messages until that breaks or ctx ends, and closes the channel. Decoding takes longer than applying, so it has a goroutine of its own:
-// a replica without a snapshot decodes all there is before it can answer.
+// receive reads messages until that breaks or ctx ends, and closes the channel. Reading, decoding and applying take about as long as each other, so each
+// has a goroutine of its own: a replica without a snapshot reads all there is before it can answer.
 func (f *Feed) receive(ctx context.Context, messages jetstream.MessagesContext) <-chan received {
-	to := make(chan received, readAhead)
+	read, decoded := make(chan received, readAhead), make(chan received, readAhead)
+	pass := func(m received, to chan<- received) (more bool) {
+		select {
+		case to <- m:
+			return m.broken == nil
+		case <-ctx.Done():
+			return false
+		}
+	}
 	go func() {
-		defer close(to)
-		for broken := false; !broken; {
-			m := f.next(messages)
-			broken = m.broken != nil
-			select {
-			case to <- m:
-			case <-ctx.Done():
-				return
-			}
+		defer close(read)
+		for pass(f.next(messages), read) {
 		}
 	}()
-	return to
+	go func() {
+		defer close(decoded)
+		for m := range read {
+			if m.raw != nil {
+				m.decode(m.raw.Subject(), m.raw.Data())
+				m.raw = nil
+			}
+			if !pass(m, decoded) {
+				break
+			}
+		}
+		for range read { //nolint:revive // until the other has ended
+		}
+	}()
+	return decoded
 }
 
 // nextOf waits for what is read next. Only if it must wait does it set a timer, which would cost as much as the rest.
@@ -71,18 +88,16 @@ func (f *Feed) next(messages jetstream.MessagesContext) received {
 	if err != nil {
 		return received{broken: fmt.Errorf("metadata of a message: %w", err)}
 	}
-	m := read(msg.Subject(), msg.Data(), place{meta.Sequence.Stream, meta.Timestamp})
-	m.number, m.pending = meta.Sequence.Consumer, meta.NumPending
-	return m
+	return received{
+		at: place{meta.Sequence.Stream, meta.Timestamp}, raw: msg, number: meta.Sequence.Consumer, pending: meta.NumPending,
+	}
 }
 
-// read decodes a message.
-func read(topic string, data []byte, at place) received {
-	if topic == events.TopicBeat {
-		return received{at: at, beat: true}
+// decode fills in what a message says.
+func (m *received) decode(topic string, data []byte) {
+	if m.beat = topic == events.TopicBeat; !m.beat {
+		m.event, m.err = decode(topic, data, m.at.stored)
 	}
-	e, err := decode(topic, data, at.stored)
-	return received{at: at, event: e, err: err}
 }
 
 // decode returns the message's event, if it is one to apply. Publishers check the cutoff too; but whoever may write to the stream can leave
