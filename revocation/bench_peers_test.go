@@ -10,6 +10,7 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 
 	"github.com/curfewhq/curfew/events"
+	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
 )
 
 // peer is something that answers whether a session has been revoked by its name: our set, and what one would write or pick in its place. has is
@@ -38,7 +39,7 @@ var peers = []struct {
 	{"otter", newOtterPeer},
 }
 
-// setPeer is ours. It is asked in the way of Check, for a session of which nothing but the id is known.
+// setPeer is ours. It is asked as a Check asks for a session's name, without what else a Check does.
 type setPeer struct{ set *set }
 
 // peerMaxAge is short, for the set counts expiry in parts of it: here in seconds, so that a benchmark sees entries expire.
@@ -55,8 +56,12 @@ func (p setPeer) add(id string, until time.Time) {
 }
 
 func (p setPeer) has(id string) bool {
-	s := Session{ID: id}
-	_, over := p.set.lookup(&s)
+	in := p.set.hash.Within(events.DefaultTenant)
+	probe := p.set.sessions.Probe(in.First(fp.Session, id))
+	if probe.Misses() {
+		return false
+	}
+	_, over := byName(&probe, in.Second(fp.Session, id))
 	return over
 }
 

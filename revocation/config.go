@@ -40,7 +40,7 @@ type Config struct {
 	StalenessBudget time.Duration
 	// SweepInterval is how often expired entries are forgotten. Zero means a minute.
 	SweepInterval time.Duration
-	// SnapshotFile is where the replica keeps a snapshot of itself, so that the process starts in a second, however much is in the stream. Empty means
+	// SnapshotFile is where the replica keeps a snapshot of itself, so that the process starts in seconds, however much is in the stream. Empty means
 	// nowhere. Its folder must be there, and nobody else may be able to write to either: whoever can change the file can take revocations out
 	// of it. See [SnapshotFile].
 	SnapshotFile string
