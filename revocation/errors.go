@@ -22,6 +22,16 @@ var (
 	ErrAuthTimeInFuture = errors.New("auth time lies in the future")
 )
 
+// Errors of who finds out which session a request or call is of, before a replica is asked: the guards of revocationhttp and revocationgrpc take them from a
+// Session function, so that one verifier serves both. They stand here for that reason alone: a replica verifies no token.
+var (
+	// ErrNoSession is returned when there is no token.
+	ErrNoSession = errors.New("no session is carried")
+	// ErrInvalidToken is returned when there is a token and it is bad: expired, forged, malformed, for somebody else. What wraps it says why, for
+	// operators: the answer is the same in all cases.
+	ErrInvalidToken = errors.New("invalid token")
+)
+
 // Errors of Open, WaitFor and Close.
 var (
 	// ErrNoBeat is returned by Open when its ctx has ended while the replica was synced and waited for a beat, which alone proves that

@@ -3,6 +3,7 @@ package revocationgrpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,6 +143,9 @@ func TestAnswerError(t *testing.T) {
 		{revocation.ErrMissingAuthTime, codes.Unauthenticated, revocationgrpc.ReasonClaimsMissing, 0},
 		{revocation.ErrAuthTimeInFuture, codes.Unauthenticated, revocationgrpc.ReasonClaimsInvalid, 0},
 		{&revocation.EndedError{}, codes.Unavailable, revocationgrpc.ReasonSessionUndetermined, time.Second},
+		// What a revocationhttp.JWT says of a token.
+		{fmt.Errorf("%w: it has expired", revocation.ErrInvalidToken), codes.Unauthenticated, revocationgrpc.ReasonInvalidToken, 0},
+		{revocation.ErrNoSession, codes.Unauthenticated, revocationgrpc.ReasonSessionRequired, 0},
 	} {
 		wantStatus(t, revocationgrpc.AnswerError(tc.err).Err(), tc.code, tc.reason, "", tc.retry)
 	}

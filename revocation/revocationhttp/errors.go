@@ -1,15 +1,18 @@
 package revocationhttp
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/curfewhq/curfew/revocation"
+)
 
 // Errors that a Session function returns, wrapped or as they are. AnswerError maps each to its answer; any other error is taken
 // for a failure to tell, and answered with 503.
 var (
-	// ErrNoSession is returned when the request carries no token.
-	ErrNoSession = errors.New("request carries no session")
-	// ErrInvalidToken is returned when there is a token and it is bad: expired, forged, malformed, for somebody else. What wraps it
-	// says why, for operators: the answer is the same in all cases.
-	ErrInvalidToken = errors.New("invalid token")
+	// ErrNoSession is returned when the request carries no token. It is [revocation.ErrNoSession].
+	ErrNoSession = revocation.ErrNoSession
+	// ErrInvalidToken is returned when there is a token and it is bad. It is [revocation.ErrInvalidToken].
+	ErrInvalidToken = revocation.ErrInvalidToken
 	// ErrKeysUnavailable is returned when the keys that verify tokens can't be fetched, so that nothing is known of the token.
 	ErrKeysUnavailable = errors.New("keys to verify tokens are unavailable")
 )

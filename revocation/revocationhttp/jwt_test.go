@@ -224,7 +224,7 @@ func TestAttacks(t *testing.T) {
 	for name, token := range tokens {
 		t.Run(name, func(t *testing.T) {
 			s, exp, err := j.Parse(t.Context(), token)
-			if !errors.Is(err, revocationhttp.ErrInvalidToken) || s != (revocation.Session{}) || !exp.IsZero() {
+			if !errors.Is(err, revocation.ErrInvalidToken) || s != (revocation.Session{}) || !exp.IsZero() {
 				t.Fatalf("Parse = %+v, %v, %v, want ErrInvalidToken", s, exp, err)
 			}
 			if p := revocationhttp.AnswerError(err); p != refuse {

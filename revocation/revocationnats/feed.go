@@ -17,6 +17,8 @@ import (
 var (
 	// ErrNoStream is returned when the stream doesn't exist.
 	ErrNoStream = errors.New("the stream doesn't exist: start curfew serve against this NATS, which creates it")
+	// ErrDisconnected is returned while there is no connection to NATS, which is tried again and again.
+	ErrDisconnected = errors.New("not connected to NATS: check that it runs and can be reached")
 	// ErrQuiet is returned when no message came for too long: not even a beat.
 	ErrQuiet = errors.New("no beat from the stream")
 	// ErrGap is returned when the server skipped a message, as it does after a broken connection.
@@ -91,6 +93,10 @@ type reading struct {
 // read asks the stream's leader, whoever that is by then.
 func (f *Feed) read(following context.Context) (reading, error) {
 	r, err := insist(following, func(ctx context.Context) (reading, error) { return f.readOnce(ctx, following) })
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		// What a connection says that buffers nothing while it is away.
+		err = ErrDisconnected
+	}
 	if err != nil {
 		return r, fmt.Errorf("stream %s: %w", f.cfg.Stream, err)
 	}

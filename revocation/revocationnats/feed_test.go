@@ -364,3 +364,24 @@ func TestSilenceEndsTheConsumer(t *testing.T) {
 	}
 	waitFor(t, replica, r.Publish(logout(1)))
 }
+
+// While there is no connection, that is what the hook is told, and not what the connection says of its buffer.
+func TestDisconnectedIsSaid(t *testing.T) {
+	r := newRig(t, quick)
+	lost := make(chan error, 1)
+	r.open(revocation.Config{StalenessBudget: time.Minute, Hooks: revocation.Hooks{FeedLost: func(err error, _ time.Duration) {
+		select {
+		case lost <- err:
+		default: // there is one to look at
+		}
+	}}})
+	r.Cut()
+	eventually(t, "it is told that there is no connection", func() bool {
+		select {
+		case err := <-lost:
+			return errors.Is(err, revocationnats.ErrDisconnected)
+		default:
+			return false
+		}
+	})
+}

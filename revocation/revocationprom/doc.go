@@ -1,4 +1,5 @@
-// Package revocationprom shows a replica in Prometheus.
+// Package revocationprom shows a replica in Prometheus. What a guard does with its answers is for the guard's own hooks to tell: count what
+// revocationhttp and revocationgrpc report of calls that failed open, of questions to a gate and of what was ended.
 //
 //	metrics := revocationprom.New(prometheus.DefaultRegisterer)
 //	replica, err := revocation.Open(ctx, revocation.Config{Feed: feed, Hooks: metrics.Hooks(revocation.Hooks{})})
@@ -16,7 +17,8 @@
 //	curfew_replica_synced                gauge                     1 if everything up to the stream's end at the start has been applied
 //	curfew_replica_staleness_seconds     gauge                     age of the proof that nothing is missing; +Inf if there is none
 //	curfew_replica_position              gauge                     up to where the stream has been applied
-//	curfew_replica_head                  gauge                     the stream's last position when it was last asked
+//	curfew_replica_head                  gauge                     the stream's last position when it was last asked; position may lie beyond
+//	                                                               it, so it tells no lag: staleness does
 //	curfew_replica_sessions              gauge                     sessions that are revoked by name
 //	curfew_replica_cutoffs               gauge                     users, devices, clients and tenants with cutoffs
 //	curfew_replica_retention_short       gauge                     1 if the stream keeps events for less than max age and leeway: alert on 1

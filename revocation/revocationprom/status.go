@@ -31,7 +31,7 @@ func statusMetrics() []statusMetric {
 		return s.Staleness.Seconds()
 	})
 	gauge("position", "Up to where the stream has been applied.", func(s revocation.Status) float64 { return float64(s.Position) })
-	gauge("head", "The stream's last position when it was last asked.", func(s revocation.Status) float64 { return float64(s.Head) })
+	gauge("head", "The stream's last position when it was last asked. Position may lie beyond it: this tells no lag, staleness does.", func(s revocation.Status) float64 { return float64(s.Head) })
 	gauge("sessions", "Sessions that are revoked by name.", func(s revocation.Status) float64 { return float64(s.Sessions) })
 	gauge("cutoffs", "Users, devices, clients and tenants with cutoffs.", func(s revocation.Status) float64 { return float64(s.Cutoffs) })
 	gauge("retention_short", "1 if the stream keeps events for less than max age and leeway.", func(s revocation.Status) float64 {

@@ -76,6 +76,8 @@ func checkAims() []aim {
 		{what: "p99.9 of nothing at all: the clock and the machine", from: tail("none", "p99.9-ns"), unit: "µs"},
 		{what: "loaded into the set meanwhile", from: of("CheckDuringLoad/set=curfew", "loads/s", 1e-6), unit: "M/s"},
 		{what: "loaded into the map meanwhile", from: of("CheckDuringLoad/set=rwmutex-map", "loads/s", 1e-6), unit: "M/s"},
+		{what: "p99.99 of one revocation while the set grows to 10M: a shard is filled anew", from: of("Grow/entries=10M", "p99.99-µs", 1), unit: "µs"},
+		{what: "p99.999 of one revocation while the set grows to 10M", from: of("Grow/entries=10M", "p99.999-µs", 1), unit: "µs"},
 		{what: "the longest that one revocation takes while the set grows to 10M", from: of("Grow/entries=10M", "longest-µs", 1), atMost: 300, unit: "µs"},
 	}
 }

@@ -35,8 +35,10 @@ func (s *Server) startReplica(ctx context.Context) error {
 		cfg.Snapshots = append([]revocation.Snapshots{revocation.SnapshotFile(path)}, cfg.Snapshots...)
 	default:
 		cfg.SnapshotFile = path
-		// With an external NATS nobody may have made the folder. That it can't be made is told when the first snapshot can't be saved.
-		_ = os.MkdirAll(filepath.Dir(path), 0o700)
+		// With an external NATS nobody may have made the folder.
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			log.WithError(err).Warn("the folder of snapshot_file can't be made, so each start reads the whole ledger: name another one")
+		}
 	}
 	replica, err := revocation.Open(ctx, cfg)
 	if err != nil {
