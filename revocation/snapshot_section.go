@@ -47,8 +47,10 @@ const causeBits = 5
 
 // sectionWriter encodes sections one after the other in the same memory. It isn't safe for concurrent use.
 type sectionWriter struct {
-	upTo    uint64
-	entries []table.Entry
+	upTo uint64
+	// entries holds what all entries have, so that a shard of them stays in the processor's cache, and more what else those with extra words have.
+	entries []plainEntry
+	more    []moreEntry
 	// counts: first bits of home → how many entries, and then where the next one of them goes.
 	counts []uint32
 	order  []uint32
@@ -56,10 +58,25 @@ type sectionWriter struct {
 	out    []byte
 }
 
+type plainEntry struct {
+	fp   fp.FP
+	meta meta
+}
+
+type moreEntry struct {
+	extra  uint64
+	record []uint64
+}
+
 // encode returns the section of shard i of a table. What it returns is good until the next call.
 func (w *sectionWriter) encode(t *table.Table, i int, extra bool) []byte {
-	w.entries = w.entries[:0]
-	t.Each(i, func(e table.Entry) { w.entries = append(w.entries, e) })
+	w.entries, w.more = w.entries[:0], w.more[:0]
+	t.Each(i, func(e table.Entry) {
+		w.entries = append(w.entries, plainEntry{e.FP, meta(e.Meta)})
+		if extra {
+			w.more = append(w.more, moreEntry{e.Extra, e.Record})
+		}
+	})
 	f := w.frame(extra)
 	w.sort(f.prefix)
 	out := append(w.out[:0], make([]byte, 8)...)
@@ -74,7 +91,10 @@ func (w *sectionWriter) encode(t *table.Table, i int, extra bool) []byte {
 		from = to
 	}
 	for _, at := range w.order {
-		w.entry(&f, &w.entries[at], extra)
+		w.plain(&f, &w.entries[at])
+		if extra {
+			w.extra(&f, &w.more[at])
+		}
 	}
 	w.out = w.bits.Bytes()
 	binary.LittleEndian.PutUint32(w.out, uint32(len(w.out)-8))
@@ -89,32 +109,32 @@ func (w *sectionWriter) frame(extra bool) frame {
 		return f
 	}
 	f.prefix = uint8(min(bits.Len(uint(len(w.entries)))-1, fp.HomeBits))
-	first := meta(w.entries[0].Meta).expires()
-	f.firstAt = w.entries[0].Extra
-	lastAt, farthest := f.firstAt, uint64(0)
+	first, farthest := w.entries[0].meta.expires(), uint64(0)
 	for i := range w.entries {
-		e := &w.entries[i]
-		x := meta(e.Meta).expires()
-		if first.later(x) == first {
+		m := w.entries[i].meta
+		if x := m.expires(); first.later(x) == first {
 			first = x
 		}
-		f.firstAt, lastAt = min(f.firstAt, e.Extra), max(lastAt, e.Extra)
-		farthest = max(farthest, w.distance(meta(e.Meta).pos()))
+		farthest = max(farthest, w.distance(m.pos()))
 	}
 	// Should they lie all around the circle of ticks, first is any of them, and the distances from it are still right.
 	f.firstTick = uint16(first)
 	longest := tick(0)
 	for i := range w.entries {
-		longest = max(longest, (meta(w.entries[i].Meta).expires()-first)&tickMask)
+		longest = max(longest, (w.entries[i].meta.expires()-first)&tickMask)
 	}
 	f.expiry = uint8(bits.Len64(uint64(longest)))
 	f.pos = uint8(bits.Len64(farthest))
-	if extra {
-		f.firstAt >>= table.OffsetBits
-		f.at = uint8(bits.Len64(lastAt>>table.OffsetBits - f.firstAt))
-	} else {
-		f.firstAt = 0
+	if !extra {
+		return f
 	}
+	f.firstAt = w.more[0].extra
+	lastAt := f.firstAt
+	for i := range w.more {
+		f.firstAt, lastAt = min(f.firstAt, w.more[i].extra), max(lastAt, w.more[i].extra)
+	}
+	f.firstAt >>= table.OffsetBits
+	f.at = uint8(bits.Len64(lastAt>>table.OffsetBits - f.firstAt))
 	return f
 }
 
@@ -130,7 +150,7 @@ func (w *sectionWriter) distance(p pos) uint64 {
 func (w *sectionWriter) sort(prefix uint8) {
 	values := 1 << prefix
 	w.counts = append(w.counts[:0], make([]uint32, values)...)
-	value := func(e *table.Entry) uint64 { return fp.Home(e.FP.First) >> (fp.HomeBits - prefix) }
+	value := func(e *plainEntry) uint64 { return fp.Home(e.fp.First) >> (fp.HomeBits - prefix) }
 	for i := range w.entries {
 		w.counts[value(&w.entries[i])]++
 	}
@@ -147,24 +167,23 @@ func (w *sectionWriter) sort(prefix uint8) {
 	}
 }
 
-func (w *sectionWriter) entry(f *frame, e *table.Entry, extra bool) {
-	first, m := e.FP.First, meta(e.Meta)
-	w.bits.Put(e.FP.Second, 64)
+func (w *sectionWriter) plain(f *frame, e *plainEntry) {
+	first, m := e.fp.First, e.meta
+	w.bits.Put(e.fp.Second, 64)
 	low := fp.HomeBits - uint(f.prefix)
-	w.bits.Put(fp.Home(first)&(1<<low-1), low)
-	w.bits.Put(fp.Tag(first)<<fp.RestBits|fp.Rest(first), fp.TagBits+fp.RestBits)
-	w.bits.Put(uint64(m.cause())|uint64((m.expires()-tick(f.firstTick))&tickMask)<<causeBits, causeBits+uint(f.expiry))
-	w.bits.Put(w.distance(m.pos()), uint(f.pos))
-	if !extra {
-		return
-	}
-	w.bits.Put(e.Extra>>table.OffsetBits-f.firstAt, uint(f.at))
-	if len(e.Record) == 0 {
+	w.bits.Put(fp.Home(first)&(1<<low-1)|(fp.Tag(first)<<fp.RestBits|fp.Rest(first))<<low, low+fp.TagBits+fp.RestBits)
+	expires := uint64((m.expires() - tick(f.firstTick)) & tickMask)
+	w.bits.Put(uint64(m.cause())|expires<<causeBits|w.distance(m.pos())<<(causeBits+f.expiry), causeBits+uint(f.expiry)+uint(f.pos))
+}
+
+func (w *sectionWriter) extra(f *frame, e *moreEntry) {
+	w.bits.Put(e.extra>>table.OffsetBits-f.firstAt, uint(f.at))
+	if len(e.record) == 0 {
 		w.bits.Put(0, 1)
 		return
 	}
-	w.bits.Put(1|uint64(len(e.Record))<<1, 1+recordBits)
-	for _, word := range e.Record {
+	w.bits.Put(1|uint64(len(e.record))<<1, 1+recordBits)
+	for _, word := range e.record {
 		w.bits.Put(word, 64)
 	}
 }
@@ -228,16 +247,16 @@ func (r *sectionReader) entry(f *frame, in *bitstream.Reader, shard int, prefix 
 	var e table.Entry
 	e.FP.Second = in.Get(64)
 	low := fp.HomeBits - uint(f.prefix)
-	home := prefix<<low | in.Get(low)
-	tagRest := in.Get(fp.TagBits + fp.RestBits)
+	first := in.Get(low + fp.TagBits + fp.RestBits)
+	home, tagRest := prefix<<low|first&(1<<low-1), first>>low
 	e.FP.First = fp.Join(shard, tagRest>>fp.RestBits, home, tagRest&(1<<fp.RestBits-1))
-	causeExpiry := in.Get(causeBits + uint(f.expiry))
+	held := in.Get(causeBits + uint(f.expiry) + uint(f.pos))
 	var p pos
-	if distance := in.Get(uint(f.pos)); distance != 0 {
+	if distance := held >> (causeBits + f.expiry); distance != 0 {
 		p = pos(r.upTo+ahead-distance+1) & posMask
 	}
-	expires := (tick(causeExpiry>>causeBits) + tick(f.firstTick)) & tickMask
-	e.Meta = uint64(newMeta(cause(causeExpiry&(1<<causeBits-1)), expires, p))
+	expires := (tick(held>>causeBits)&(1<<f.expiry-1) + tick(f.firstTick)) & tickMask
+	e.Meta = uint64(newMeta(cause(held&(1<<causeBits-1)), expires, p))
 	if !extra {
 		return e
 	}

@@ -1,6 +1,9 @@
 package bitstream
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Writer appends numbers to a slice of bytes. The zero value is ready to use.
 type Writer struct {
@@ -44,67 +47,51 @@ func (w *Writer) Bytes() []byte {
 
 // Reader reads what a Writer has written. Reading past the end gives zeros, and Overrun tells.
 type Reader struct {
-	in  []byte
-	at  int
-	buf uint64
-	// n is how many bits of buf are left.
-	n       uint
-	overrun bool
+	in []byte
+	// at is how many bits were read.
+	at uint64
 }
 
 // NewReader returns a reader of b, which is read and not changed.
 func NewReader(b []byte) *Reader { return &Reader{in: b} }
 
-func (r *Reader) fill() {
-	if r.at+8 > len(r.in) {
-		r.overrun, r.buf = true, 0
-	} else {
-		r.buf = binary.LittleEndian.Uint64(r.in[r.at:])
-		r.at += 8
-	}
-	r.n = 64
-}
-
 // Get reads a number of width bits, 0 to 64.
 func (r *Reader) Get(width uint) uint64 {
-	if width == 0 {
-		return 0
+	i, skip := r.at>>3, uint(r.at&7)
+	in := r.in
+	if i+9 > uint64(len(in)) {
+		in, i = r.end(), 0
 	}
-	if r.n == 0 {
-		r.fill()
+	r.at += uint64(width)
+	x := binary.LittleEndian.Uint64(in[i:]) >> skip
+	if skip+width > 64 {
+		x |= uint64(in[i+8]) << (64 - skip)
 	}
-	x, got := r.buf, min(r.n, width)
-	if got < 64 {
-		r.buf >>= got
-	} else {
-		r.buf = 0
-	}
-	r.n -= got
-	if got < width {
-		r.fill()
-		rest := width - got
-		x = x&(1<<got-1) | r.buf<<got
-		r.buf >>= rest
-		r.n -= rest
-	}
-	if width < 64 {
-		x &= 1<<width - 1
-	}
-	return x
+	return x & (1<<width - 1) // a shift by 64 gives 0
 }
 
-// Unary reads how many ones stand before the next zero, at most limit.
+// end returns what is left, with zeros behind it.
+func (r *Reader) end() []byte {
+	var b [9]byte
+	copy(b[:], r.in[min(r.at>>3, uint64(len(r.in))):])
+	return b[:]
+}
+
+// Unary reads how many ones stand before the next zero, at most limit, and the zero; whoever counts will see if there is none.
 func (r *Reader) Unary(limit int) int {
+	const most = 57 // bits that Get can look ahead, wherever it stands in a byte
 	n := 0
-	for n < limit && r.Get(1) == 1 {
-		n++
+	for n < limit {
+		at := r.at
+		ones := min(bits.TrailingZeros64(^r.Get(most)), limit-n)
+		r.at = at + uint64(ones)
+		if n += ones; ones < most {
+			break
+		}
 	}
-	if n == limit {
-		// The zero that must follow, or not: whoever counts will see.
-		r.Get(1)
-	}
+	r.at++
 	return n
 }
 
 // Overrun reports whether more was read than there was.
-func (r *Reader) Overrun() bool { return r.overrun }
+func (r *Reader) Overrun() bool { return r.at > 8*uint64(len(r.in)) }
