@@ -56,8 +56,8 @@
 //
 // # What it costs
 //
-// Ten million revocations take about 240 MB, of which the garbage collector looks at nothing. Check doesn't lock, block or allocate, and waits for the memory
-// about once. Writers never hold readers up. docs/benchmarks/replica.md has the figures.
+// Ten million revocations take about 240 MB, of which the garbage collector looks at nothing. Check doesn't lock, block or allocate, and takes as
+// long as one and a half waits for the memory: three where it must look for cutoffs of all parts. Writers never hold readers up. docs/benchmarks/replica.md has the figures.
 //
 // # Snapshots
 //
