@@ -38,3 +38,10 @@ func bare(cfg Config) (*Replica, *sink) {
 	r.fresh.prove(time.Now(), time.Now())
 	return r, s
 }
+
+// lookup returns the ending of a session, without what else a Check does.
+func (s *set) lookup(of *Session) (ending, bool) {
+	q := search{set: s, of: of}
+	q.begin()
+	return q.ending()
+}

@@ -3,23 +3,9 @@ package revocation
 import (
 	"testing"
 	"time"
-	"unsafe"
-)
 
-// slept returns at plus d by the wall clock, with the monotonic reading of at: as if the machine had slept for d, or, with d < 0, as if
-// its clock had been set back.
-func slept(t *testing.T, at time.Time, d time.Duration) time.Time {
-	t.Helper()
-	later := at.Add(d)
-	// time.Time is (wall uint64, ext int64, loc *Location), and ext is the monotonic reading if there is one. No API can make the two
-	// readings drift apart; a machine can.
-	ext := func(t *time.Time) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(t), unsafe.Sizeof(uint64(0)))) }
-	*ext(&later) = *ext(&at)
-	if mono, wall := later.Sub(at), later.Round(0).Sub(at.Round(0)); mono != 0 || wall != d {
-		t.Fatalf("time.Time has another layout: monotonic %v, wall %v", mono, wall)
-	}
-	return later
-}
+	"github.com/curfewhq/curfew/internal/clocktest"
+)
 
 func TestStaleness(t *testing.T) {
 	start := time.Now()
@@ -34,16 +20,16 @@ func TestStaleness(t *testing.T) {
 		{"later", start, start, start.Add(time.Second), time.Second},
 		{"an old beat", start.Add(-time.Minute), start, start.Add(time.Second), time.Minute + time.Second},
 		{"a beat from the future counts from now", start.Add(time.Hour), start, start.Add(time.Second), time.Second},
-		{"the machine has slept since", start, start, slept(t, start.Add(time.Second), time.Hour), time.Hour + time.Second},
-		{"the wall clock was set back since", start, start, slept(t, start.Add(time.Minute), -time.Hour), time.Minute},
-		{"the wall clock was set forward since", start, start, slept(t, start.Add(time.Minute), time.Hour), time.Hour + time.Minute},
+		{"the machine has slept since", start, start, clocktest.Slept(t, start.Add(time.Second), time.Hour), time.Hour + time.Second},
+		{"the wall clock was set back since", start, start, clocktest.Slept(t, start.Add(time.Minute), -time.Hour), time.Minute},
+		{"the wall clock was set forward since", start, start, clocktest.Slept(t, start.Add(time.Minute), time.Hour), time.Hour + time.Minute},
 		{"a proof without a monotonic reading", start.Round(0), start, start.Add(time.Second), time.Second},
 		// By the monotonic clock, which stood still, the beat from the middle of the sleep lies in the future.
-		{"reckoned over a sleep", start.Add(30 * time.Minute), slept(t, start, time.Hour), slept(t, start, time.Hour), 30 * time.Minute},
-		{"reckoned over a sleep, asked later", start.Add(30 * time.Minute), slept(t, start, time.Hour), slept(t, start, time.Hour).Add(time.Second), 30*time.Minute + time.Second},
-		{"reckoned over a sleep, a new beat", start.Add(time.Hour), slept(t, start, time.Hour), slept(t, start, time.Hour), 0},
-		{"reckoned over a sleep, a beat from before", start.Add(time.Second), slept(t, start.Add(2*time.Second), time.Hour), slept(t, start.Add(2*time.Second), time.Hour), time.Hour + time.Second},
-		{"reckoned over a wall clock set back", start.Add(time.Second), slept(t, start.Add(4*time.Second), -time.Hour), slept(t, start.Add(4*time.Second), -time.Hour), 3 * time.Second},
+		{"reckoned over a sleep", start.Add(30 * time.Minute), clocktest.Slept(t, start, time.Hour), clocktest.Slept(t, start, time.Hour), 30 * time.Minute},
+		{"reckoned over a sleep, asked later", start.Add(30 * time.Minute), clocktest.Slept(t, start, time.Hour), clocktest.Slept(t, start, time.Hour).Add(time.Second), 30*time.Minute + time.Second},
+		{"reckoned over a sleep, a new beat", start.Add(time.Hour), clocktest.Slept(t, start, time.Hour), clocktest.Slept(t, start, time.Hour), 0},
+		{"reckoned over a sleep, a beat from before", start.Add(time.Second), clocktest.Slept(t, start.Add(2*time.Second), time.Hour), clocktest.Slept(t, start.Add(2*time.Second), time.Hour), time.Hour + time.Second},
+		{"reckoned over a wall clock set back", start.Add(time.Second), clocktest.Slept(t, start.Add(4*time.Second), -time.Hour), clocktest.Slept(t, start.Add(4*time.Second), -time.Hour), 3 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var f freshness
@@ -87,7 +73,7 @@ func TestProofNeverMovesBack(t *testing.T) {
 func TestProofOverASleepGivesWayToTheNext(t *testing.T) {
 	var f freshness
 	start := time.Now()
-	woken := slept(t, start, time.Hour)
+	woken := clocktest.Slept(t, start, time.Hour)
 	f.prove(start.Add(30*time.Minute), woken)
 	f.prove(woken, woken)
 	if got := f.staleness(woken.Add(time.Second)); got != time.Second {

@@ -34,13 +34,6 @@ func (q *search) begin() {
 	}
 }
 
-// lookup returns the ending of a session.
-func (s *set) lookup(of *Session) (ending, bool) {
-	q := search{set: s, of: of}
-	q.begin()
-	return q.ending()
-}
-
 // first returns the first half of the fingerprint of a part of the session, and asks the memory for its cutoffs; 0 if the part is absent, or no
 // cutoff of its kind can end a session that began then.
 func (q *search) first(kind fp.Kind, id string, begun int64) uint64 {

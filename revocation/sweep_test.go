@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/curfewhq/curfew/internal/clocktest"
 )
 
 // What is forgotten because of its age stays refused because of its age, whatever the clocks do.
@@ -59,7 +61,7 @@ func TestSweepWithClockJumps(t *testing.T) {
 func TestMaxAgeIgnoresTheMonotonicClock(t *testing.T) {
 	r, _ := bare(Config{MaxAge: time.Hour})
 	// Begun now by the monotonic clock, and two hours ago by the wall clock.
-	begun := slept(t, time.Now(), -2*time.Hour)
+	begun := clocktest.Slept(t, time.Now(), -2*time.Hour)
 	if d := r.Check(Session{ID: "s", User: "ada", AuthTime: begun}); d.Scope != ScopeMaxAge {
 		t.Errorf("%v by %q, want revoked by max age", d.State, d.Scope)
 	}

@@ -121,10 +121,10 @@ var table = []row{
 }
 
 // testsMayImport is what test files may import of this module beyond their folder's row.
-var testsMayImport = []string{"internal/natstest", "revocation/revocationtest", "revocation/revocationnats"}
+var testsMayImport = []string{"internal/clocktest", "internal/natstest", "revocation/revocationtest", "revocation/revocationnats"}
 
 // testingOnly is what no shipped code may import: it would link package testing into the binary.
-var testingOnly = []string{"internal/natstest", "revocation/revocationtest"}
+var testingOnly = []string{"internal/clocktest", "internal/natstest", "revocation/revocationtest"}
 
 // vagueNames are names that say nothing of what a package provides.
 var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "base", "type", "types", "model", "models", "pkg"}
@@ -154,7 +154,7 @@ func (v Violation) String() string {
 
 // Check returns every rule that the files break, in their order. Test files
 // answer to a looser rule: beyond their folder's row they may import
-// internal/natstest, revocation/revocationtest and revocation/revocationnats,
+// internal/clocktest, internal/natstest, revocation/revocationtest and revocation/revocationnats,
 // and any other module but a Redis client, logrus and Watermill.
 func Check(files []File) []Violation {
 	var found []Violation

@@ -84,7 +84,7 @@ func withRetention(got, want jetstream.StreamConfig, now time.Time) (jetstream.S
 }
 
 // wholeSince returns since when a stream is whole by its metadata, and whether they really say so. A time that can't be read, or that has yet to come
-// because a clock was ahead when it was noted, stands for now.
+// because a clock was ahead when it was noted, counts as this moment.
 func wholeSince(metadata map[string]string, now time.Time) (since time.Time, told bool) {
 	text, there := metadata[WholeSinceMetadata]
 	if !there {

@@ -142,7 +142,7 @@ func Default() Config {
 // autoSnapshot stands for a snapshot in the data folder.
 const autoSnapshot = "auto"
 
-// SnapshotPath returns where this process keeps its snapshot; empty for nowhere.
+// SnapshotPath returns where this process keeps its snapshot. Empty means that it keeps none.
 func (c Config) SnapshotPath() string {
 	switch {
 	case c.SnapshotFile != autoSnapshot:

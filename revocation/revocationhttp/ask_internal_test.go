@@ -9,8 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
+	"github.com/curfewhq/curfew/internal/clocktest"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
 )
@@ -36,21 +36,6 @@ func TestAskWithoutATurn(t *testing.T) {
 	})
 }
 
-// slept returns at plus d by the wall clock, with the monotonic reading of at: as if the machine had slept for d, or, with d < 0, as if
-// its clock had been set back.
-func slept(t *testing.T, at time.Time, d time.Duration) time.Time {
-	t.Helper()
-	later := at.Add(d)
-	// time.Time is (wall uint64, ext int64, loc *Location), and ext is the monotonic reading if there is one. No API can make the two
-	// readings differ.
-	ext := func(t *time.Time) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(t), unsafe.Sizeof(uint64(0)))) }
-	*ext(&later) = *ext(&at)
-	if mono, wall := later.Sub(at), later.Round(0).Sub(at.Round(0)); mono != 0 || wall != d {
-		t.Fatalf("time.Time has another layout: monotonic %v, wall %v", mono, wall)
-	}
-	return later
-}
-
 // The machine sleeps between a question and the reading of its answer, which lies in the socket's buffer: the monotonic clock, and with it the timeout, stands
 // still, and the answer is as old as the sleep was long. Nor does a clock that is set back make it younger.
 func TestAskAnAnswerThatIsReadAfterASleep(t *testing.T) {
@@ -63,10 +48,10 @@ func TestAskAnAnswerThatIsReadAfterASleep(t *testing.T) {
 		believed bool
 	}{
 		{"at once", func(at time.Time) time.Time { return at }, 0, true},
-		{"after an hour's sleep", func(at time.Time) time.Time { return slept(t, at, -time.Hour) }, time.Hour, false},
-		{"after a short sleep", func(at time.Time) time.Time { return slept(t, at, -5*time.Second) }, 5 * time.Second, true},
-		{"when the clock was set back", func(at time.Time) time.Time { return slept(t, at.Add(-2*time.Second), time.Hour) }, 2 * time.Second, true},
-		{"when it took too long", func(at time.Time) time.Time { return slept(t, at.Add(-time.Minute), time.Hour) }, time.Minute, false},
+		{"after an hour's sleep", func(at time.Time) time.Time { return clocktest.Slept(t, at, -time.Hour) }, time.Hour, false},
+		{"after a short sleep", func(at time.Time) time.Time { return clocktest.Slept(t, at, -5*time.Second) }, 5 * time.Second, true},
+		{"when the clock was set back", func(at time.Time) time.Time { return clocktest.Slept(t, at.Add(-2*time.Second), time.Hour) }, 2 * time.Second, true},
+		{"when it took too long", func(at time.Time) time.Time { return clocktest.Slept(t, at.Add(-time.Minute), time.Hour) }, time.Minute, false},
 		{"when both were set back", func(at time.Time) time.Time { return at.Add(time.Hour) }, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

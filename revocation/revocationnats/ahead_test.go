@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/curfewhq/curfew/internal/clocktest"
 )
 
 // A beat that lies ahead proves something of a time that nobody knows.
@@ -25,7 +27,7 @@ func TestBeatFromTheFutureIsNoProof(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Now()
 			sink := &positions{}
-			d := newDelivery(NewFeed(nil, Config{}), sink, 0, reading{clock: clock{ours: slept(t, now, -tt.slept), streams: now.Add(-tt.ahead)}})
+			d := newDelivery(NewFeed(nil, Config{}), sink, 0, reading{clock: clock{ours: clocktest.Slept(t, now, -tt.slept), streams: now.Add(-tt.ahead)}})
 			if err := d.take(received{at: place{3, now}, beat: true, number: 1}); err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,7 @@ func (c clock) asOf(t time.Time) time.Time { return c.ours.Add(t.Sub(c.streams))
 const mostAhead = time.Second
 
 // ahead reports whether a beat was stored in the future, by both of our clocks, so that our clock and the stream's aren't what they were: the stream's was
-// set forward, or ours has stood still. The latter is why such a beat mustn't count for now:
+// set forward, or ours has stood still. The latter is why such a beat mustn't count as if stored just now:
 //
 //  1. our virtual machine is paused for an hour, and its clocks with it; 2. it goes on, and finds in its socket a beat that was stored half an hour
 //     ago; 3. by our clock that is half an hour ahead, and what was stored since then hasn't arrived.

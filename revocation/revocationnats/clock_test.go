@@ -3,22 +3,9 @@ package revocationnats
 import (
 	"testing"
 	"time"
-	"unsafe"
-)
 
-// slept returns t as if the machine had slept for d just before: the wall clock has gone on and the monotonic one hasn't.
-func slept(t *testing.T, at time.Time, d time.Duration) time.Time {
-	t.Helper()
-	later := at.Add(d)
-	// time.Time is (wall uint64, ext int64, loc *Location), and ext is the monotonic reading if there is one. No API can make the two
-	// readings drift apart; a machine can.
-	ext := func(t *time.Time) *int64 { return (*int64)(unsafe.Add(unsafe.Pointer(t), unsafe.Sizeof(uint64(0)))) }
-	*ext(&later) = *ext(&at)
-	if mono, wall := later.Sub(at), later.Round(0).Sub(at.Round(0)); mono != 0 || wall != d {
-		t.Fatalf("time.Time has another layout: monotonic %v, wall %v", mono, wall)
-	}
-	return later
-}
+	"github.com/curfewhq/curfew/internal/clocktest"
+)
 
 func TestClockAsOf(t *testing.T) {
 	ours := time.Now()
@@ -36,11 +23,11 @@ func TestClockAsOf(t *testing.T) {
 		{"stored before the reading", streams.Add(-time.Hour), ours.Add(time.Second), time.Hour + time.Second},
 		{"the stream's clock was set forward", streams.Add(time.Hour), ours.Add(time.Second), 0},
 		{"the stream's clock was set back", streams.Add(-time.Hour), ours.Add(time.Second), time.Hour + time.Second},
-		{"our machine slept, the beat is new", streams.Add(time.Hour), slept(t, ours, time.Hour), 0},
-		{"our machine slept, the beat is from the middle", streams.Add(30 * time.Minute), slept(t, ours, time.Hour), 30 * time.Minute},
-		{"our machine slept, the beat is from before", streams.Add(time.Second), slept(t, ours.Add(2*time.Second), time.Hour), time.Hour + time.Second},
-		{"our wall clock was set back", streams.Add(time.Second), slept(t, ours.Add(4*time.Second), -time.Hour), 3 * time.Second},
-		{"our wall clock was set forward", streams.Add(time.Second), slept(t, ours.Add(4*time.Second), time.Hour), time.Hour + 3*time.Second},
+		{"our machine slept, the beat is new", streams.Add(time.Hour), clocktest.Slept(t, ours, time.Hour), 0},
+		{"our machine slept, the beat is from the middle", streams.Add(30 * time.Minute), clocktest.Slept(t, ours, time.Hour), 30 * time.Minute},
+		{"our machine slept, the beat is from before", streams.Add(time.Second), clocktest.Slept(t, ours.Add(2*time.Second), time.Hour), time.Hour + time.Second},
+		{"our wall clock was set back", streams.Add(time.Second), clocktest.Slept(t, ours.Add(4*time.Second), -time.Hour), 3 * time.Second},
+		{"our wall clock was set forward", streams.Add(time.Second), clocktest.Slept(t, ours.Add(4*time.Second), time.Hour), time.Hour + 3*time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			// The replica takes the larger age of both readings, at least 0; so both must have come along.

@@ -21,7 +21,7 @@ const (
 //
 //  1. revocations older than an hour are removed; 2. retention is lengthened to a month; 3. we begin to follow, before any curfew serve has started.
 //
-// What can't be read, and a time that has yet to come (the clock was ahead when it was noted), stand for now: nobody knows better.
+// What can't be read, and a time that has yet to come (the clock was ahead when it was noted), count as this moment: nobody knows better.
 func wholeSince(c jetstream.StreamConfig, now time.Time) time.Time {
 	var since time.Time
 	if text, ok := c.Metadata[WholeSinceMetadata]; ok {

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,8 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) (code int) {
 	dir, err := os.MkdirTemp("", "curfew-chaos-")
 	if err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "curfew")
