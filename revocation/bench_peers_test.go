@@ -56,13 +56,7 @@ func (p setPeer) add(id string, until time.Time) {
 }
 
 func (p setPeer) has(id string) bool {
-	in := p.set.hash.Within(events.DefaultTenant)
-	probe := p.set.sessions.Probe(in.First(fp.Session, id))
-	if probe.Misses() {
-		return false
-	}
-	_, over := byName(&probe, in.Second(fp.Session, id))
-	return over
+	return p.set.named(p.set.hash.Usual(fp.Session, id)).exists()
 }
 
 func (p setPeer) forget(string)       {}
@@ -152,28 +146,47 @@ const (
 	absent = 1 << 47
 )
 
+// idsAtOnce is how many ids are made before the first is asked for. A request's id was written long before it is asked for: a load of what has just been
+// written, of another width, would wait for the store, and hold up who loads sixteen bytes at once.
+const idsAtOnce = 64
+
 // prober makes the ids to ask for as it goes, as walker does: one of 1,024 is a member's, so 99.9 % miss.
 type prober struct {
 	x, n uint64
-	id   [32]byte
+	ids  [idsAtOnce][32]byte
+	at   int
 	// members counts those that were made.
 	members int
 }
 
 func newProber(n int, seed uint64) *prober {
-	return &prober{x: seed * 0x9e3779b97f4a7c15, n: uint64(n), id: newID()}
+	p := &prober{x: seed * 0x9e3779b97f4a7c15, n: uint64(n)}
+	for i := range p.ids {
+		p.ids[i] = newID()
+	}
+	return p
 }
 
-// next returns an id that is good until the next call.
+// next returns an id that is good until idsAtOnce calls later.
 func (p *prober) next() string {
-	p.x = p.x*6364136223846793005 + 1442695040888963407
-	i := p.x>>16 | absent
-	if p.x>>54 == 0 {
-		p.members++
-		i = p.x >> 16 % p.n
+	if p.at == 0 {
+		p.make()
 	}
-	putID(&p.id, i)
-	return unsafe.String(&p.id[0], len(p.id))
+	id := &p.ids[p.at]
+	p.at = (p.at + 1) % idsAtOnce
+	return unsafe.String(&id[0], len(id))
+}
+
+func (p *prober) make() {
+	for k := range p.ids {
+		p.x = p.x*6364136223846793005 + 1442695040888963407
+		i := p.x>>16 | absent
+		if p.x>>54 == 0 {
+			p.members++
+			i = p.x >> 16 % p.n
+		}
+		putID(&p.ids[k], i)
+	}
 }
 
 // member returns the id number i, for a peer to keep.

@@ -39,9 +39,20 @@ func bare(cfg Config) (*Replica, *sink) {
 	return r, s
 }
 
+// told is what an ending tells.
+type told struct {
+	scope  Scope
+	reason events.Reason
+	pos    pos
+}
+
 // lookup returns the ending of a session, without what else a Check does.
-func (s *set) lookup(of *Session) (ending, bool) {
+func (s *set) lookup(of *Session) (told, bool) {
 	q := search{set: s, of: of}
 	q.begin()
-	return q.ending()
+	by := q.ending()
+	if !by.exists() {
+		return told{}, false
+	}
+	return told{by.scope(), reasonOf(by.why.cause()), by.why.pos()}, true
 }

@@ -27,12 +27,14 @@ func (f *freshness) prove(asOf, now time.Time) {
 func (f *freshness) forget() { f.proof.Store(nil) }
 
 // staleness returns the age of the proof, or -1 if there is none.
-func (f *freshness) staleness(now time.Time) time.Duration {
-	p := f.proof.Load()
-	if p == nil {
+func (f *freshness) staleness(now time.Time) time.Duration { return staleness(f.proof.Load(), now) }
+
+// staleness returns the age of a proof, or -1 if there is none.
+func staleness(proof *time.Time, now time.Time) time.Duration {
+	if proof == nil {
 		return -1
 	}
-	return age(*p, now)
+	return age(*proof, now)
 }
 
 // within reports whether there is a proof that is no older than budget.

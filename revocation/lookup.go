@@ -3,127 +3,19 @@ package revocation
 import (
 	"math"
 
-	"github.com/curfewhq/curfew/events"
 	fp "github.com/curfewhq/curfew/revocation/internal/fingerprint"
-	"github.com/curfewhq/curfew/revocation/internal/table"
 )
 
-// ending is what ends a session: a reference to an event.
+// ending is what ends a session: a reference to an event, by what part of the session it took hold of. The zero value is none.
 type ending struct {
-	scope  Scope
-	reason events.Reason
-	pos    pos
+	of  fp.Kind
+	why meta
 }
 
-// search is a lookup under way. It is filled in place, for copies of it would cost as much as a hash.
-type search struct {
-	set *set
-	of  *Session
-	in  fp.Within
-	// session is the first half of the session's fingerprint.
-	session uint64
-}
+func (e ending) exists() bool { return e.of != 0 }
 
-// begin asks the memory for what most probably isn't in any cache. What the caller does before it asks for the ending costs nothing then. The
-// caller has set set and of.
-func (q *search) begin() {
-	q.in.Set(q.set.hash, q.of.tenant())
-	if q.of.ID != "" {
-		q.session = q.in.First(fp.Session, q.of.ID)
-		q.set.sessions.Prefetch(q.session)
-	}
-}
-
-// first returns the first half of the fingerprint of a part of the session, and asks the memory for its cutoffs; 0 if the part is absent, or no
-// cutoff of its kind can end a session that began then.
-func (q *search) first(kind fp.Kind, id string, begun int64) uint64 {
-	if id == "" || begun > q.set.latest[kind].Load() {
-		return 0
-	}
-	first := q.in.First(kind, id)
-	q.set.scopes.Prefetch(first)
-	return first
-}
-
-// ending returns what ends the session, in the order session, user, device, client, tenant. It never locks, blocks or allocates.
-func (q *search) ending() (ending, bool) {
-	of, in := q.of, &q.in
-	begun := int64(math.MaxInt64) // after every cutoff
-	if !of.AuthTime.IsZero() {
-		begun = of.AuthTime.UnixMilli()
-	}
-	// All are asked for before the first is waited for.
-	user := q.first(fp.User, of.User, begun)
-	device := q.first(fp.Device, of.Device, begun)
-	client := q.first(fp.Client, of.Client, begun)
-	all := uint64(0)
-	if begun <= q.set.latest[fp.Tenant].Load() {
-		all = in.FirstOfTenant()
-		q.set.scopes.Prefetch(all)
-	}
-	if of.ID != "" {
-		if p := q.set.sessions.Probe(q.session); !p.Misses() {
-			if by, ok := byName(&p, in.Second(fp.Session, of.ID)); ok {
-				return by, true
-			}
-		}
-	}
-	if user != 0 {
-		if by, ok := q.cutoff(user, fp.User, of.User, begun); ok {
-			return by, true
-		}
-	}
-	if device != 0 {
-		if by, ok := q.cutoff(device, fp.Device, of.Device, begun); ok {
-			return by, true
-		}
-	}
-	if client != 0 {
-		if by, ok := q.cutoff(client, fp.Client, of.Client, begun); ok {
-			return by, true
-		}
-	}
-	if all != 0 {
-		return q.cutoff(all, fp.Tenant, in.Tenant(), begun)
-	}
-	return ending{}, false
-}
-
-// byName returns what the search for a session has found.
-func byName(p *table.Probe, second uint64) (ending, bool) {
-	word, ok := p.Find(second)
-	if !ok {
-		return ending{}, false
-	}
-	m, scope := meta(word), ScopeUser
-	if m.cause()&explicit != 0 {
-		scope = ScopeSession
-	}
-	return ending{scope, reasonOf(m.cause()), m.pos()}, true
-}
-
-// cutoff returns what the cutoffs of a part of the session say of one that began then.
-func (q *search) cutoff(first uint64, kind fp.Kind, id string, begun int64) (ending, bool) {
-	p := q.set.scopes.Probe(first)
-	if p.Misses() {
-		return ending{}, false
-	}
-	word, extra, record, ok := p.FindExtra(q.in.Second(kind, id))
-	if !ok || begun > unpackAt(extra) {
-		return ending{}, false
-	}
-	// A session without an id is nobody's exception.
-	if record != nil && q.of.ID != "" {
-		if i := exception(record, q.in.Sum(fp.Session, q.of.ID)); i >= 0 {
-			c := spared(record, i)
-			return ending{scopeOf(kind), reasonOf(c.cause), c.pos}, c.exists() && begun <= c.at
-		}
-	}
-	return ending{scopeOf(kind), reasonOf(meta(word).cause()), meta(word).pos()}, true
-}
-
-func scopeOf(kind fp.Kind) Scope {
-	switch kind {
+func (e ending) scope() Scope {
+	switch e.of {
 	case fp.User:
 		return ScopeUser
 	case fp.Device:
@@ -133,24 +25,123 @@ func scopeOf(kind fp.Kind) Scope {
 	case fp.Tenant:
 		return ScopeTenant
 	}
+	if e.why.cause()&explicit == 0 {
+		return ScopeUser // a session that was known to be the user's
+	}
 	return ScopeSession
+}
+
+// search is a lookup under way. It is filled in place, for copies of it would cost as much as a hash.
+type search struct {
+	set *set
+	of  *Session
+	// begun is when the session began, in Unix milliseconds.
+	begun int64
+	// The fingerprints of the session's parts; zero if the part is absent, or no cutoff of its kind can end a session that began then.
+	session, user, device, client, all fp.FP
+}
+
+// begin works out what is looked for, and asks the memory for what most probably isn't in any cache. What the caller does before it asks for the
+// ending costs nothing then. The caller has set set and of.
+func (q *search) begin() {
+	hash, tenant := q.set.hash, q.of.tenant()
+	if q.of.ID != "" {
+		q.session = hash.Sum(fp.Session, tenant, q.of.ID)
+		q.set.sessions.Prefetch(q.session)
+	}
+	q.begun = math.MaxInt64 // after every cutoff
+	if !q.of.AuthTime.IsZero() {
+		q.begun = q.of.AuthTime.UnixMilli()
+	}
+	if q.wants(fp.User, q.of.User) {
+		q.user = hash.Sum(fp.User, tenant, q.of.User)
+		q.set.scopes.Prefetch(q.user)
+	}
+	if q.wants(fp.Device, q.of.Device) {
+		q.device = hash.Sum(fp.Device, tenant, q.of.Device)
+		q.set.scopes.Prefetch(q.device)
+	}
+	if q.wants(fp.Client, q.of.Client) {
+		q.client = hash.Sum(fp.Client, tenant, q.of.Client)
+		q.set.scopes.Prefetch(q.client)
+	}
+	if q.wants(fp.Tenant, tenant) {
+		q.all = hash.Tenant(tenant)
+		q.set.scopes.Prefetch(q.all)
+	}
+}
+
+// wants reports whether the cutoffs of a part of the session must be looked for.
+func (q *search) wants(kind fp.Kind, id string) bool {
+	return q.begun <= q.set.latest[kind].Load() && id != ""
+}
+
+// ending returns what ends the session, in the order session, user, device, client, tenant. It never locks, blocks or allocates.
+func (q *search) ending() ending {
+	if by := q.named(); by.exists() {
+		return by
+	}
+	if by := q.cutoff(q.user, fp.User); by.exists() {
+		return by
+	}
+	if by := q.cutoff(q.device, fp.Device); by.exists() {
+		return by
+	}
+	if by := q.cutoff(q.client, fp.Client); by.exists() {
+		return by
+	}
+	return q.cutoff(q.all, fp.Tenant)
+}
+
+func (q *search) named() ending {
+	if q.session == (fp.FP{}) {
+		return ending{}
+	}
+	return q.set.named(q.session)
+}
+
+// named returns what ends a session that was revoked by its name.
+func (s *set) named(session fp.FP) ending {
+	word, ok := s.sessions.Find(session)
+	if !ok {
+		return ending{}
+	}
+	return ending{fp.Session, meta(word)}
+}
+
+// cutoff returns what the cutoffs of a part of the session say of it; nothing of what isn't looked for.
+func (q *search) cutoff(of fp.FP, kind fp.Kind) ending {
+	if of == (fp.FP{}) {
+		return ending{}
+	}
+	word, extra, record, ok := q.set.scopes.FindExtra(of)
+	if !ok || q.begun > unpackAt(extra) {
+		return ending{}
+	}
+	// A session without an id is nobody's exception.
+	if record != nil && q.session != (fp.FP{}) {
+		if i := exception(record, q.session); i >= 0 {
+			c := spared(record, i)
+			if !c.exists() || q.begun > c.at {
+				return ending{}
+			}
+			return ending{kind, newMeta(c.cause, 0, c.pos)}
+		}
+	}
+	return ending{kind, meta(word)}
 }
 
 // touched reports whether any cutoff exists for the session's user, device, client or tenant.
 func (s *set) touched(of *Session) bool {
-	in := s.hash.Within(of.tenant())
-	return s.touches(&in, fp.User, of.User) || s.touches(&in, fp.Device, of.Device) || s.touches(&in, fp.Client, of.Client) ||
-		s.touches(&in, fp.Tenant, in.Tenant())
+	tenant := of.tenant()
+	return s.touches(fp.User, tenant, of.User) || s.touches(fp.Device, tenant, of.Device) || s.touches(fp.Client, tenant, of.Client) ||
+		s.touches(fp.Tenant, tenant, tenant)
 }
 
-func (s *set) touches(in *fp.Within, kind fp.Kind, id string) bool {
+func (s *set) touches(kind fp.Kind, tenant, id string) bool {
 	if id == "" {
 		return false
 	}
-	p := s.scopes.Probe(in.First(kind, id))
-	if p.Misses() {
-		return false
-	}
-	_, ok := p.Find(in.Second(kind, id))
+	_, ok := s.scopes.Find(s.fingerprint(kind, tenant, id))
 	return ok
 }

@@ -254,11 +254,10 @@ func (r *Replica) CheckWith(s Session, q Require) (d Decision) {
 func (r *Replica) check(s *Session, q *Require, d *Decision) (line uint64) {
 	for {
 		search := search{set: r.set.Load(), of: s}
-		search.begin()
 		r.decide(&search, s, q, d)
 		// A set that was replaced meanwhile has heard nothing since, and must not answer under the position of the other.
 		if r.set.Load() == search.set {
-			return search.session
+			return search.session.First
 		}
 		*d = Decision{}
 	}
@@ -266,22 +265,25 @@ func (r *Replica) check(s *Session, q *Require, d *Decision) (line uint64) {
 
 // decide fills in d, which is empty. What doesn't need the set is worked out first, while the memory that the search has asked for is on its way.
 func (r *Replica) decide(search *search, s *Session, q *Require, d *Decision) {
-	now := time.Now()
 	// The position is read before the set: what is applied in between makes the answer newer than it says, never older.
 	// So are the proof and whether there is one of this stream.
 	synced := r.synced.Load()
-	d.Position, d.Staleness = r.position.Load(), r.fresh.staleness(now)
+	d.Position = r.position.Load()
+	proof := r.fresh.proof.Load()
+	search.begin()
+	now := time.Now()
+	d.Staleness = staleness(proof, now)
 	swept := r.swept.Load()
 	tooOld := r.pastMaxAge(s.AuthTime, now)
 	cause := r.unknown(s, q, d, now, synced)
-	by, ok := search.ending()
+	by := search.ending()
 	if r.swept.Load() != swept {
 		// 1. it isn't too old; 2. a sweep by a later clock forgets its cutoff; 3. no cutoff is found.
 		tooOld = r.pastMaxAge(s.AuthTime, now)
 	}
 	switch {
-	case ok:
-		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope, by.reason, by.pos.position(d.Position)
+	case by.exists():
+		d.State, d.Scope, d.Reason, d.EventPosition = Revoked, by.scope(), reasonOf(by.why.cause()), by.why.pos().position(d.Position)
 	case tooOld:
 		d.State, d.Scope, d.Reason = Revoked, ScopeMaxAge, events.ReasonMaxAge
 	case cause != nil:

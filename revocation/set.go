@@ -111,15 +111,14 @@ func (s *set) expiry(t int64, of span) (x tick, live bool) {
 }
 
 func (s *set) fingerprint(kind fp.Kind, tenant, id string) fp.FP {
-	in := s.hash.Within(tenant)
-	return in.Sum(kind, id)
+	return s.hash.Sum(kind, tenant, id)
 }
 
 // fingerprints returns those of sessions, sorted and without repetition.
 func (s *set) fingerprints(tenant string, sids []string) []fp.FP {
-	fps, in := make([]fp.FP, len(sids)), s.hash.Within(tenant)
+	fps := make([]fp.FP, len(sids))
 	for i, sid := range sids {
-		fps[i] = in.Sum(fp.Session, sid)
+		fps[i] = s.fingerprint(fp.Session, tenant, sid)
 	}
 	slices.SortFunc(fps, fp.FP.Compare)
 	return slices.Compact(fps)

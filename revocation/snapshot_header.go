@@ -14,7 +14,7 @@ import (
 const (
 	snapshotMagic = "CURFEWRS"
 	// snapshotVersion is the form of a snapshot. It changes with anything that a reader must know of, the gravity of reasons included.
-	snapshotVersion = 1
+	snapshotVersion = 2
 	// catalogue is raised whenever a version reads messages of the stream as events that earlier ones skipped: what those have skipped, their
 	// snapshots lack.
 	catalogue = 1

@@ -143,6 +143,7 @@ tools() {
   has nginx || missing+=(nginx)
   has redis-server || missing+=(redis-server)
   [ -x /usr/bin/chromium ] || missing+=(chromium)
+  has qemu-aarch64-static || missing+=(qemu-user-static)
   if [ ${#missing[@]} -gt 0 ]; then
     echo "installing: ${missing[*]}"
     install_packages "${missing[@]}"
@@ -195,6 +196,13 @@ tests() {
   SOAK=${SOAK:-60s} go test -race -shuffle=on -count=1 -timeout 20m ./...
 }
 
+# The assembly for ARM, whatever processor this is.
+arm64() {
+  export GOARCH=arm64 CGO_ENABLED=0
+  go vet ./revocation/internal/...
+  go test -exec qemu-aarch64-static -count=1 ./revocation/internal/fingerprint ./revocation/internal/prefetch
+}
+
 # fuzz_targets prints "package name" for each fuzz target, sorted.
 fuzz_targets() {
   find . \( -name node_modules -o -name testdata -o -name '.?*' \) -prune -o -name '*_test.go' -print0 |
@@ -238,6 +246,7 @@ step vet go vet ./...
 step lint lint
 step build go build ./...
 step tests tests
+step arm64 arm64
 step stress env CURFEW_STRESS=1 go test -run '^(TestWatermillStress|TestSetWhileItChanges)$' -count=1 -timeout 10m ./internal/bus ./revocation
 
 targets=$(fuzz_targets)

@@ -26,6 +26,8 @@ const (
 	grpcGo     = "google.golang.org/grpc"
 	grpcTypes  = "google.golang.org/genproto/googleapis/rpc"
 	protobuf   = "google.golang.org/protobuf"
+	// cpuFeatures tells which instructions a processor has.
+	cpuFeatures = "golang.org/x/sys/cpu"
 )
 
 // redisClients are the modules that speak to Redis: the one in use and the one after it.
@@ -88,6 +90,7 @@ var table = []row{
 	{
 		folder:  "revocation/internal/...",
 		ours:    []string{"revocation/internal/..."},
+		theirs:  []string{cpuFeatures},
 		instead: "revocation/internal is what the set is made of and knows nothing of events; pass it words and functions",
 	},
 	{

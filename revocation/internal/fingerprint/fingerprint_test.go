@@ -1,107 +1,153 @@
 package fingerprint
 
 import (
+	"crypto/aes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
-	"math/bits"
 	"math/rand/v2"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"unsafe"
 
-	"github.com/dchest/siphash"
 	"pgregory.net/rapid"
 )
 
-// reference is SipHash-c-d with 128 bits of output as its authors' code has it, word by word and without any shortcut.
-func reference(c, d int, key [16]byte, message []byte) (uint64, uint64) {
-	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
-	v := [4]uint64{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}
-	v[1] ^= 0xee
-	rounds := func(n int) {
-		for range n {
-			v[0] += v[1]
-			v[1] = bits.RotateLeft64(v[1], 13)
-			v[1] ^= v[0]
-			v[0] = bits.RotateLeft64(v[0], 32)
-			v[2] += v[3]
-			v[3] = bits.RotateLeft64(v[3], 16)
-			v[3] ^= v[2]
-			v[0] += v[3]
-			v[3] = bits.RotateLeft64(v[3], 21)
-			v[3] ^= v[0]
-			v[2] += v[1]
-			v[1] = bits.RotateLeft64(v[1], 17)
-			v[1] ^= v[2]
-			v[2] = bits.RotateLeft64(v[2], 32)
+// reference is CMAC as RFC 4493 has it, step by step, on the standard library's AES.
+func reference(tb testing.TB, key [16]byte, message []byte) [16]byte {
+	tb.Helper()
+	c, err := aes.NewCipher(key[:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var k1, x [16]byte
+	c.Encrypt(k1[:], k1[:])
+	k1 = shifted(k1)
+	k2 := shifted(k1)
+	n := (len(message) + 15) / 16
+	last, whole := [16]byte{}, len(message) > 0 && len(message)%16 == 0
+	if n == 0 {
+		n = 1
+	}
+	rest := message[16*(n-1):]
+	copy(last[:], rest)
+	if !whole {
+		last[len(rest)] = 0x80
+	}
+	for i := range last {
+		if whole {
+			last[i] ^= k1[i]
+		} else {
+			last[i] ^= k2[i]
 		}
 	}
-	length := len(message)
-	message = append(append([]byte{}, message...), make([]byte, 7-length%8)...)
-	message = append(message, byte(length))
-	for ; len(message) > 0; message = message[8:] {
-		m := binary.LittleEndian.Uint64(message)
-		v[3] ^= m
-		rounds(c)
-		v[0] ^= m
+	for i := range n {
+		m := last[:]
+		if i < n-1 {
+			m = message[16*i : 16*i+16]
+		}
+		for k := range x {
+			x[k] ^= m[k]
+		}
+		c.Encrypt(x[:], x[:])
 	}
-	v[2] ^= 0xee
-	rounds(d)
-	first := v[0] ^ v[1] ^ v[2] ^ v[3]
-	v[1] ^= 0xdd
-	rounds(d)
-	return first, v[0] ^ v[1] ^ v[2] ^ v[3]
+	return x
 }
 
-func sum(h *Hasher, kind Kind, tenant, id string) FP {
-	in := h.Within(tenant)
-	return in.Sum(kind, id)
+// shifted is a shift by one bit to the left, and the constant 0x87 if a bit has fallen out.
+func shifted(b [16]byte) (s [16]byte) {
+	carry := byte(0)
+	for i := len(b) - 1; i >= 0; i-- {
+		s[i] = b[i]<<1 | carry
+		carry = b[i] >> 7
+	}
+	if carry == 1 {
+		s[15] ^= 0x87
+	}
+	return s
+}
+
+// RFC 4493, section 4.
+func TestReferenceIsRFC4493(t *testing.T) {
+	key := [16]byte(unhex(t, "2b7e151628aed2a6abf7158809cf4f3c"))
+	m := unhex(t, "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710")
+	for length, want := range map[int]string{
+		0: "bb1d6929e95937287fa37d129b756746", 16: "070a16b46b4d4144f79bdd9dd04a287c",
+		40: "dfa66747de9ae63030ca32611497c827", 64: "51f0bebf7e3b9d92fc49741779363cfe",
+	} {
+		if got := reference(t, key, m[:length]); hex.EncodeToString(got[:]) != want {
+			t.Errorf("%d bytes: %x, want %s", length, got, want)
+		}
+	}
+}
+
+func unhex(tb testing.TB, text string) []byte {
+	tb.Helper()
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func sum(h *Hasher, kind Kind, tenant, id string) FP { return h.Sum(kind, tenant, id) }
+
+// tagged is a fingerprint whose tag isn't 0.
+func tagged(f FP) FP {
+	if f.First&0xff == 0 {
+		f.First++
+	}
+	return f
 }
 
 // message is what is hashed, as doc.go says it.
 func message(kind Kind, tenant, id string) []byte {
 	m := append([]byte{byte(kind), byte(len(tenant)), byte(len(tenant) >> 8), byte(len(tenant) >> 16)}, tenant...)
-	for len(m)%8 != 0 {
+	for len(m)%16 != 0 {
 		m = append(m, 0)
 	}
 	return append(m, id...)
 }
 
-// The reference with the rounds of SipHash-2-4 is what another implementation says, so its rounds and padding are right.
-func TestReferenceIsSipHash(t *testing.T) {
-	rng := rand.NewChaCha8([32]byte{1})
-	for length := range 300 {
-		var key [16]byte
-		m := make([]byte, length)
-		_, _ = rng.Read(key[:])
-		_, _ = rng.Read(m)
-		first, second := reference(2, 4, key, m)
-		wantFirst, wantSecond := siphash.Hash128(binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:]), m)
-		if first != wantFirst || second != wantSecond {
-			t.Fatalf("%d bytes: %x %x, want %x %x", length, first, second, wantFirst, wantSecond)
-		}
+// ids calls fn with ids of all lengths, each with its last byte right before memory that nobody may read.
+func ids(tb testing.TB, fn func(id string)) {
+	tb.Helper()
+	const most = 257
+	page := os.Getpagesize()
+	mem, err := syscall.Mmap(-1, 0, 2*page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = syscall.Munmap(mem) }()
+	if err := syscall.Mprotect(mem[page:], syscall.PROT_NONE); err != nil {
+		tb.Fatal(err)
+	}
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(mem[:page])
+	for length := 1; length < most; length++ {
+		fn(unsafe.String(&mem[page-length], length))
+		fn(unsafe.String(&mem[0], length))
 	}
 }
 
-func TestSumIsSipHash13(t *testing.T) {
-	var key [16]byte
-	rng := rand.NewChaCha8([32]byte{2})
-	_, _ = rng.Read(key[:])
+func TestSumIsCMAC(t *testing.T) {
+	key := [16]byte(unhex(t, "2b7e151628aed2a6abf7158809cf4f3c"))
+	tenants := []string{"default", "", "a", "acme-1234567", "acme-12345678", "defaulu", strings.Repeat("t", 27), strings.Repeat("t", 28), strings.Repeat("t", 63), strings.Repeat("t", 300)}
 	h := New(key, "default")
-	tenants := []string{"default", "", "a", "abcdef", "abcdefg", "acme-1234567", "defaulu", strings.Repeat("t", 63), strings.Repeat("t", 300), "abc", "abcd", "abcde"}
-	for _, tenant := range tenants {
-		for length := range 257 {
-			raw := make([]byte, length)
-			_, _ = rng.Read(raw)
-			for _, kind := range []Kind{Session, User, Device, Client, Tenant} {
-				in := h.Within(tenant)
-				got := in.Sum(kind, string(raw))
-				first, second := reference(1, 3, key, message(kind, tenant, string(raw)))
-				if want := (FP{tagged(first), second}); got != want || in.First(kind, string(raw)) != want.First || in.Second(kind, string(raw)) != want.Second {
-					t.Fatalf("%d %q, id of %d bytes: %x, want %x", kind, tenant, length, got, want)
+	slow := *h
+	slow.mac.slow = newPortable(key, h.mac.keys)
+	ids(t, func(id string) {
+		for _, tenant := range tenants {
+			for kind := range kinds {
+				mac := reference(t, key, message(kind, tenant, id))
+				want := tagged(FP{binary.LittleEndian.Uint64(mac[:8]), binary.LittleEndian.Uint64(mac[8:])})
+				if got, portable := sum(h, kind, tenant, id), sum(&slow, kind, tenant, id); got != want || portable != want {
+					t.Fatalf("%d %q, id of %d bytes: %x, and portable %x, want %x", kind, tenant, len(id), got, portable, want)
 				}
 			}
 		}
-	}
+	})
 }
 
 // Which tenant is the usual one changes nothing.
@@ -143,7 +189,7 @@ func TestTrap28MessagesAreInjective(t *testing.T) {
 
 func TestPartsOfTheFirstHalf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		first := tagged(rapid.Uint64().Draw(t, "first"))
+		first := tagged(FP{First: rapid.Uint64().Draw(t, "first")}).First
 		if Tag(first) == 0 || Tag(first) > 255 {
 			t.Fatalf("tag %d", Tag(first))
 		}
@@ -168,8 +214,7 @@ func TestSumDoesNotAllocate(t *testing.T) {
 	h := New([16]byte{1}, "default")
 	var sink uint64
 	if n := testing.AllocsPerRun(100, func() {
-		in := h.Within("acme")
-		sink += in.Sum(Session, "01890a5d-ac96-774b-bcce-b302099a8057").Second
+		sink += h.Sum(Session, "acme", "01890a5d-ac96-774b-bcce-b302099a8057").Second
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -177,32 +222,24 @@ func TestSumDoesNotAllocate(t *testing.T) {
 
 func BenchmarkSum(b *testing.B) {
 	h := New([16]byte{1}, "default")
-	id := "0123456789abcdef0123456789abcdef"
 	for _, tenant := range []string{"default", "acme"} {
-		b.Run("first/"+tenant, func(b *testing.B) {
-			var x uint64
-			for b.Loop() {
-				in := h.Within(tenant)
-				x ^= in.First(Session, id)
-			}
-			_ = x
-		})
-		b.Run("whole/"+tenant, func(b *testing.B) {
-			var x uint64
-			for b.Loop() {
-				in := h.Within(tenant)
-				x ^= in.Sum(Session, id).Second
-			}
-			_ = x
-		})
+		for _, length := range []int{20, 32, 36, 43, 64} {
+			id := strings.Repeat("0", length)
+			b.Run(fmt.Sprintf("tenant=%s/bytes=%d", tenant, length), func(b *testing.B) {
+				var x uint64
+				for b.Loop() {
+					x ^= h.Sum(Session, tenant, id).Second
+				}
+				_ = x
+			})
+		}
 	}
 }
 
-func TestFirstOfTenant(t *testing.T) {
+func TestTenant(t *testing.T) {
 	h := New([16]byte{1}, "default")
 	for _, tenant := range []string{"default", "acme", "defaul", "default-2", ""} {
-		in := h.Within(tenant)
-		if got, want := in.FirstOfTenant(), in.First(Tenant, tenant); got != want {
+		if got, want := h.Tenant(tenant), h.Sum(Tenant, tenant, tenant); got != want {
 			t.Errorf("%q: %x, want %x", tenant, got, want)
 		}
 	}

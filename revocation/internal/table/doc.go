@@ -12,9 +12,12 @@
 //	slot, word 2  | extra, in tables that have it                            64 bits |
 //	half          | home, by which the group is chosen                       32 bits |
 //
-// Shard (10 bits), tag (8), home (32), rest (14) and second half (64) are the whole fingerprint: 128 bits are compared. A search begins at the
-// group that home names, goes on among the eight groups that share its cache line, and ends at the first that no entry of its kind had to pass over: each
-// belongs to one of eight kinds, by its rest, and leaves a bit behind in each full group that it passes. Most searches for what isn't there read one or two tag words of one line and nothing else.
+// Shard (10 bits), home (32), rest (14), tag (8) and second half (64) are the whole fingerprint: 128 bits are compared. An entry has two groups, which
+// share a cache line: the one that home names and one beside it, of four that rest chooses. It lies in the emptier one. If both are full, it has two groups in
+// the next line, and so on; and it leaves a mark in both groups of each pair that it passes. There are eight marks, of which its rest chooses one.
+//
+// So a search reads two tag words of one line. It ends there unless one of fourteen tags is the fingerprint's by chance, or both words have its mark: about
+// seven searches of a hundred go on for what isn't there.
 //
 // # Readers and the writer
 //

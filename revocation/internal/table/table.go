@@ -13,18 +13,26 @@ import (
 // Shards is how many shards a table has.
 const Shards = 1 << fp.ShardBits
 
-// Table is a table of fingerprints. Make one with New. Probe and what follows from it are for any goroutine; all else takes the lock of a
+// Table is a table of fingerprints. Make one with New. Prefetch, Find and FindExtra are for any goroutine; all else takes the lock of a
 // shard for as long as it works on it.
 type Table struct {
 	stride int
-	// blocks: shard → what readers search.
+	// first: shard → where nearly every search ends.
+	first [Shards]first
+	// blocks: shard → what the others search.
 	blocks [Shards]atomic.Pointer[block]
 	shards [Shards]shard
-	// hints: shard → where Prefetch should look. They may be of different blocks while one takes another's place, or of none any more.
-	hints [Shards]hint
 	// used has a bit for each shard that has held an entry.
 	used [Shards / 64]atomic.Uint64
 	n    atomic.Int64
+}
+
+// first is what the first look of a search needs, without a load of the block itself: its tag words and how many they are. tags is nil while they change, so
+// a reader that finds the same tags before and after it has read groups has what belongs together: by holding the tags it keeps
+// their block, and so no other can come to lie there.
+type first struct {
+	tags   atomic.Pointer[uint64]
+	groups atomic.Uint64
 }
 
 // shard is what only writers of a shard need.
@@ -35,21 +43,15 @@ type shard struct {
 	n, removed, used, live int
 }
 
-// hint is what Prefetch needs of a block, where it needn't wait for the block itself: an address, which keeps nothing alive and is never read.
-type hint struct {
-	tags   atomic.Uintptr
-	groups atomic.Uint64
-}
-
 // New returns an empty table. With extra each entry has a word of its own beside meta, and may have a record.
 func New(extra bool) *Table {
 	t := &Table{stride: 2}
 	if extra {
 		t.stride = 3
 	}
-	empty := &block{groups: 1, stride: uint8(t.stride)}
+	empty := unusedBlock(t.stride)
 	for i := range t.blocks {
-		t.blocks[i].Store(empty)
+		t.show(i, empty)
 	}
 	return t
 }
@@ -68,12 +70,17 @@ func (t *Table) inUse(yield func(int) bool) {
 	}
 }
 
-// publish lets readers of a shard find a block.
+// publish lets readers of a shard find a block that has entries.
 func (t *Table) publish(i int, b *block) {
-	t.blocks[i].Store(b)
+	t.show(i, b)
 	t.used[i/64].Or(1 << (i % 64))
-	t.hints[i].groups.Store(b.groups)
-	t.hints[i].tags.Store(uintptr(unsafe.Pointer(b.tags(0)))) //nolint:gosec // a hint for the cache, never dereferenced
+}
+
+func (t *Table) show(i int, b *block) {
+	t.first[i].tags.Store(nil)
+	t.blocks[i].Store(b)
+	t.first[i].groups.Store(b.groups)
+	t.first[i].tags.Store(b.tags(0))
 }
 
 // Words returns how many words the table has allocated. It reads shard after shard.
@@ -86,49 +93,67 @@ func (t *Table) Words() int {
 	return n
 }
 
-// Probe is a search under way: its first tag word has been asked for. Whoever looks for several things makes all probes before the first Misses,
-// so that the memory answers them side by side. The zero value misses.
-type Probe struct {
-	block       *block
-	first, word uint64
-	// more is 0 if the tag word alone tells that nothing is there.
-	more uint64
+// Prefetch asks the memory for what a search will read, and doesn't wait. Whoever looks for several things asks for all of them before the first search, so
+// that the memory answers them side by side.
+func (t *Table) Prefetch(f fp.FP) {
+	h := &t.first[fp.Shard(f.First)]
+	group := home(fp.Home(f.First), h.groups.Load())
+	prefetch.Line(uintptr(unsafe.Pointer(h.tags.Load())) + uintptr(group)*8) //nolint:gosec // a hint for the cache, never dereferenced
 }
 
-// Prefetch asks the memory for what Probe will read, and doesn't wait.
-func (t *Table) Prefetch(first uint64) {
-	i := fp.Shard(first)
-	h := &t.hints[i]
-	group := fp.Home(first) * h.groups.Load() >> fp.HomeBits
-	prefetch.Line(h.tags.Load() + uintptr(group)*8)
-	prefetch.Line(uintptr(unsafe.Pointer(t.blocks[i].Load()))) //nolint:gosec // as above
+// Find looks for a fingerprint in a table without extra words.
+func (t *Table) Find(f fp.FP) (meta uint64, ok bool) {
+	if t.first[fp.Shard(f.First)].misses(f.First) {
+		return 0, false
+	}
+	return t.find(f)
 }
 
-// Probe begins a search for what has that first half of its fingerprint.
-func (t *Table) Probe(first uint64) Probe {
-	b := t.blocks[fp.Shard(first)].Load()
-	group := b.home(fp.Home(first))
-	word := atomic.LoadUint64(b.tags(group))
-	return Probe{block: b, first: first, word: word, more: matches(word, fp.Tag(first)) | word&passed(fp.Rest(first))}
-}
-
-// Misses reports whether nothing is there, which the first half nearly always tells. If it returns false, Find decides by the second half.
-func (p *Probe) Misses() bool {
-	return p.more == 0 || !p.block.likely(p.first, p.word)
-}
-
-// Find ends a search in a table without extra words.
-func (p *Probe) Find(second uint64) (meta uint64, ok bool) {
-	_, meta, ok = p.block.find(fp.FP{First: p.first, Second: second})
+func (t *Table) find(f fp.FP) (meta uint64, ok bool) {
+	_, meta, ok = t.blocks[fp.Shard(f.First)].Load().find(f)
 	return meta, ok
 }
 
-// FindExtra ends a search in a table with extra words. The record is nil if the entry has none, and must not be changed.
+// misses reports whether a fingerprint isn't there, as two tag words of one cache line tell of nearly all that aren't.
+func (h *first) misses(f uint64) bool {
+	tags, groups := h.load()
+	if tags == nil {
+		return false
+	}
+	group := home(fp.Home(f), groups)
+	return !likely(tagWord(tags, group), tagWord(tags, other(group, step(f), lineMask(groups))), f)
+}
+
+// load returns no tags if they change.
+func (h *first) load() (tags *uint64, groups uint64) {
+	tags, groups = h.tags.Load(), h.groups.Load()
+	if tags != h.tags.Load() {
+		return nil, 0
+	}
+	return tags, groups
+}
+
+// tagWord reads one of the tag words that begin at tags.
+func tagWord(tags *uint64, group uint64) uint64 {
+	return atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(tags), group*8))) //nolint:gosec // home and other give groups that there are
+}
+
+// likely reports whether one of a pair of tag words has the tag of a fingerprint, or both say that it may lie further on. It takes fewer steps than
+// matches, and may err towards yes.
+func likely(word, other, first uint64) bool {
+	x, y := word^fp.Tag(first)*ones, other^fp.Tag(first)*ones
+	return ((x-ones)&^x|(y-ones)&^y)&high|(word&other)>>(8*perGroup|first>>fp.TagBits&7)&1 != 0
+}
+
+// FindExtra is Find for a table with extra words. The record is nil if the entry has none, and must not be changed.
 //
 // The extra word is read before meta's last reading, and written after it: a reader may hold the meta of a later event than the extra word's,
 // never of an earlier one.
-func (p *Probe) FindExtra(second uint64) (meta, extra uint64, record []uint64, ok bool) {
-	b, f := p.block, fp.FP{First: p.first, Second: second}
+func (t *Table) FindExtra(f fp.FP) (meta, extra uint64, record []uint64, ok bool) {
+	if t.first[fp.Shard(f.First)].misses(f.First) {
+		return 0, 0, nil, false
+	}
+	b := t.blocks[fp.Shard(f.First)].Load()
 	slot, _, ok := b.find(f)
 	for ok {
 		extra = atomic.LoadUint64(b.word(slot, 2))

@@ -16,17 +16,21 @@ func room(groups uint64) int { return int(groups) * perGroup * 29 / 32 }
 
 // groupsFor is the least number of groups with room for n.
 func groupsFor(n int) int {
-	groups := n*32/(perGroup*29) + 1
-	for groups > 1 && room(uint64(groups-1)) >= n {
-		groups--
+	groups := 1
+	if n > room(lineGroups) {
+		groups = n * 32 / (perGroup * 29) &^ (lineGroups - 1)
+	}
+	for room(uint64(groups)) < n {
+		groups = nextGroups(groups)
 	}
 	return groups
 }
 
-// grown is the next size of a full shard: a 32nd to a 17th more, another part in each shard, so that the shards aren't all full, or all
+// grown is the next size of a full shard: about a 32nd to a 17th more, another part in each shard, so that the shards aren't all full, or all
 // roomy, at the same number of entries.
 func grown(groups uint64, shard int) int {
-	return int(groups) + int(groups)*(8+shard&7)/256 + 1
+	more := int(groups) * (8 + shard&7) / 256 / lineGroups * lineGroups
+	return nextGroups(int(groups) + more)
 }
 
 // add inserts an entry that isn't there. The shard's lock is held.
@@ -117,7 +121,7 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 				extra = extra&^offsetMask | b.write(s, record)
 			}
 		}
-		b.fill(tag, old.half(slot), *old.word(slot, 0), w1, extra)
+		b.fill(fp.Join(0, tag, old.half(slot), w1>>MetaBits), *old.word(slot, 0), w1, extra)
 		s.n++
 	})
 	t.publish(i, b)
@@ -213,7 +217,7 @@ func (t *Table) Fill(i int, entries []Entry) bool {
 		if e.Record != nil {
 			e.Extra |= b.write(s, e.Record)
 		}
-		b.fill(fp.Tag(first), fp.Home(first), e.FP.Second, fp.Rest(first)<<MetaBits|e.Meta, e.Extra)
+		b.fill(first, e.FP.Second, fp.Rest(first)<<MetaBits|e.Meta, e.Extra)
 	}
 	t.publish(i, b)
 	t.n.Add(int64(len(entries)))

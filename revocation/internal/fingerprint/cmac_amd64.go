@@ -1,0 +1,6 @@
+package fingerprint
+
+import "golang.org/x/sys/cpu"
+
+// assembled reports whether chain and finish can be used.
+func assembled() bool { return cpu.X86.HasAES && cpu.X86.HasAVX }
