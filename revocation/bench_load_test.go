@@ -62,7 +62,7 @@ func newLoadedReplica() loaded {
 	e := events.SessionRevoked{Common: events.Common{Tenant: events.DefaultTenant, Time: now, Reason: events.ReasonUserLogout}}
 	set := r.set.Load()
 	return loaded{
-		func() { w.next(); r.Check(w.session) },
+		func() { r.Check(*w.next()) },
 		func(i uint64) {
 			e.Session = member(i)
 			set.apply(&e, i+1, now)
