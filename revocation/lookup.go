@@ -77,27 +77,24 @@ func (q *search) wants(kind fp.Kind, id string) bool {
 }
 
 // ending returns what ends the session, in the order session, user, device, client, tenant. It never locks, blocks or allocates.
-func (q *search) ending() ending {
-	if by := q.named(); by.exists() {
-		return by
+func (q *search) ending() (by ending) {
+	none := fp.FP{}
+	if q.session != none {
+		by = q.set.named(q.session)
 	}
-	if by := q.cutoff(q.user, fp.User); by.exists() {
-		return by
+	if q.user != none && !by.exists() {
+		by = q.cutoff(q.user, fp.User)
 	}
-	if by := q.cutoff(q.device, fp.Device); by.exists() {
-		return by
+	if q.device != none && !by.exists() {
+		by = q.cutoff(q.device, fp.Device)
 	}
-	if by := q.cutoff(q.client, fp.Client); by.exists() {
-		return by
+	if q.client != none && !by.exists() {
+		by = q.cutoff(q.client, fp.Client)
 	}
-	return q.cutoff(q.all, fp.Tenant)
-}
-
-func (q *search) named() ending {
-	if q.session == (fp.FP{}) {
-		return ending{}
+	if q.all != none && !by.exists() {
+		by = q.cutoff(q.all, fp.Tenant)
 	}
-	return q.set.named(q.session)
+	return by
 }
 
 // named returns what ends a session that was revoked by its name.
@@ -109,11 +106,8 @@ func (s *set) named(session fp.FP) ending {
 	return ending{fp.Session, meta(word)}
 }
 
-// cutoff returns what the cutoffs of a part of the session say of it; nothing of what isn't looked for.
+// cutoff returns what the cutoffs of a part of the session say of it.
 func (q *search) cutoff(of fp.FP, kind fp.Kind) ending {
-	if of == (fp.FP{}) {
-		return ending{}
-	}
 	word, extra, record, ok := q.set.scopes.FindExtra(of)
 	if !ok || q.begun > unpackAt(extra) {
 		return ending{}

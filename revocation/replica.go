@@ -238,7 +238,11 @@ func raise(to *atomic.Int64, x int64) {
 
 // Check answers whether s is over, by the replica's own budget and with every claim required. It does no I/O and doesn't
 // allocate.
-func (r *Replica) Check(s Session) Decision { return r.CheckWith(s, Require{}) }
+func (r *Replica) Check(s Session) (d Decision) {
+	line := r.check(&s, &Require{}, &d)
+	r.checks.add(line, d.State)
+	return d
+}
 
 // CheckWith is Check with a route's own requirements.
 //
