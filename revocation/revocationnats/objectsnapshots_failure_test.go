@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,17 +175,18 @@ func TestSnapshotsAreNeverTorn(t *testing.T) {
 	mustSave(t, st.snapshots(), contents[0])
 	var savers, readers sync.WaitGroup
 	done := make(chan struct{})
+	var whole atomic.Int64
 	for i, want := range contents {
 		s := st.snapshotsOver(st.connect(st.srv.URL()), "")
 		savers.Go(func() {
-			for range 20 {
+			// Until one was read whole meanwhile, however slow the machine is.
+			for n := 0; n < 20 || whole.Load() == 0 && n < 1000; n++ {
 				if err := s.Save(t.Context(), pieces(want, 700)); err != nil && !errors.Is(err, ErrSnapshotReplaced) {
 					t.Errorf("saver %d: %v", i, err)
 				}
 			}
 		})
 	}
-	whole := 0
 	readers.Go(func() {
 		s := st.snapshotsOver(st.connect(st.srv.URL()), "")
 		s.limits.stall = 100 * time.Millisecond
@@ -202,14 +204,14 @@ func TestSnapshotsAreNeverTorn(t *testing.T) {
 			case !slices.ContainsFunc(contents, func(c []byte) bool { return slices.Equal(b, c) }):
 				t.Errorf("read %d bytes that nobody saved", len(b))
 			default:
-				whole++
+				whole.Add(1)
 			}
 		}
 	})
 	savers.Wait()
 	close(done)
 	readers.Wait()
-	if whole == 0 {
+	if whole.Load() == 0 {
 		t.Error("nothing was read meanwhile")
 	}
 	s := st.snapshots()

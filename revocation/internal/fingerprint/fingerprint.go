@@ -93,7 +93,7 @@ func (f FP) Compare(g FP) int {
 
 // A table finds an entry by parts of First, from the top: its shard, its home in the shard, the rest, which it compares, and a tag.
 const (
-	ShardBits = 10
+	ShardBits = 11
 	TagBits   = 8
 	HomeBits  = 32
 	RestBits  = 64 - ShardBits - TagBits - HomeBits
