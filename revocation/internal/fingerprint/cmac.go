@@ -22,7 +22,7 @@ const (
 	rows      = 14
 )
 
-// schedule is what a key is stretched to. It lies where the processor may read a row at once.
+// schedule is what a key is stretched to.
 type schedule [rows]block
 
 // mac computes AES-CMAC (RFC 4493) under one key.
@@ -63,13 +63,7 @@ func (m *mac) finish(s *state, text string) FP {
 
 // newSchedule stretches a key.
 func newSchedule(key [KeySize]byte) *schedule {
-	const rowSize = uintptr(len(block{}) * 8)
-	room := make([]block, rows+1)
-	s := (*schedule)(room)
-	if uintptr(unsafe.Pointer(s))%rowSize != 0 {
-		words := unsafe.Slice(&room[0][0], 2*len(room))
-		s = (*schedule)(unsafe.Pointer(&words[1]))
-	}
+	s := new(schedule)
 	copy(s[:], roundKeys(key))
 	first, last := s[0], s[rowLast]
 	s[rowChained] = block{first[0] ^ last[0], first[1] ^ last[1]}
