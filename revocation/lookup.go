@@ -38,7 +38,7 @@ type search struct {
 	// begun is when the session began, in Unix milliseconds.
 	begun int64
 	// The fingerprints of the session's parts; zero if the part is absent, or no cutoff of its kind can end a session that began then.
-	session, user, device, client, all fp.FP
+	session, user, device, client, tenant fp.FP
 }
 
 // begin works out what is looked for, and asks the memory for what most probably isn't in any cache. What the caller does before it asks for the
@@ -66,8 +66,8 @@ func (q *search) begin() {
 		q.set.scopes.Prefetch(q.client)
 	}
 	if q.wants(fp.Tenant, tenant) {
-		q.all = hash.Tenant(tenant)
-		q.set.scopes.Prefetch(q.all)
+		q.tenant = hash.Tenant(tenant)
+		q.set.scopes.Prefetch(q.tenant)
 	}
 }
 
@@ -91,8 +91,8 @@ func (q *search) ending() (by ending) {
 	if q.client != none && !by.exists() {
 		by = q.cutoff(q.client, fp.Client)
 	}
-	if q.all != none && !by.exists() {
-		by = q.cutoff(q.all, fp.Tenant)
+	if q.tenant != none && !by.exists() {
+		by = q.cutoff(q.tenant, fp.Tenant)
 	}
 	return by
 }

@@ -1,19 +1,5 @@
 #include "textflag.h"
 
-// Bytes 16-n to 31-n are what TBL needs to move the last n bytes of a block to its beginning, and to make the others 0.
-DATA ·toFront+0(SB)/8, $0x0706050403020100
-DATA ·toFront+8(SB)/8, $0x0f0e0d0c0b0a0908
-DATA ·toFront+16(SB)/8, $0x8080808080808080
-DATA ·toFront+24(SB)/8, $0x8080808080808080
-GLOBL ·toFront(SB), RODATA|NOPTR, $32
-
-// Bytes 16-n to 31-n have the bit after the end of a text of n bytes.
-DATA ·padding+0(SB)/8, $0
-DATA ·padding+8(SB)/8, $0
-DATA ·padding+16(SB)/8, $0x80
-DATA ·padding+24(SB)/8, $0
-GLOBL ·padding(SB), RODATA|NOPTR, $32
-
 // The rows 1 to 13 of the schedule at R0 into V17 to V29, and 0 into V16, which is the first round's key: it is in the state already.
 #define LOAD \
 	VEOR V16.B16, V16.B16, V16.B16                          \
