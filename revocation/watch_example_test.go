@@ -86,7 +86,7 @@ func ExampleReplica_Watch_incorrectCheckFirst() {
 	phone := revocation.Session{ID: "phone", User: "ada", AuthTime: time.Now().Add(-time.Hour)}
 	d := replica.Check(phone) // INCORRECT: too early
 	_ = replica.WaitFor(context.Background(), logOut(feed, "phone"))
-	stop := replica.WatchFunc(phone, func(revocation.Decision) { fmt.Println("never called") })
+	stop := replica.WatchFunc(phone, func(revocation.Decision) {}) // the event has passed: this may never be called
 	defer stop()
 	fmt.Println("incorrect:", d.State)
 
