@@ -72,9 +72,11 @@ func (b *Bus) open(ctx context.Context) (err error) {
 }
 
 func (b *Bus) checkJetStream(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if _, err := b.js.AccountInfo(ctx); err != nil {
+	err := b.onceFormed(ctx, func(ctx context.Context) error {
+		_, err := b.js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
 		if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 			err = ErrNoJetStream
 		}

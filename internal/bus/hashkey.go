@@ -35,21 +35,24 @@ func validHashKey(key string) bool {
 }
 
 // firstHashKey returns the key that a new ledger is made with: the one that the deployment has agreed on, for running replicas and snapshots of a ledger
-// that was there before have it too. Where it can't be asked for, the key is a fresh one.
+// that was there before have it too. Where it can't be asked for, the key is a fresh one; the error is that of a cluster that hasn't formed yet.
 //
 //  1. the ledger is deleted; 2. a process makes it anew, with another key; 3. replicas that run keep theirs for life; 4. nobody can begin from a
 //     snapshot that one of them saves.
 //
 // agreed is when that key was agreed on; zero for a fresh one.
-func (b *Bus) firstHashKey(ctx context.Context) (key string, agreed time.Time) {
+func (b *Bus) firstHashKey(ctx context.Context) (key string, agreed time.Time, err error) {
 	ctx, cancel := b.boundedOutside(ctx)
 	defer cancel()
-	key, agreed, err := b.agreeOnHashKey(ctx)
+	key, agreed, err = b.agreeOnHashKey(ctx)
+	if forming(err) {
+		return "", time.Time{}, err
+	}
 	if err != nil {
 		b.cfg.Log.WithError(err).Info("the ledger is made with a key of fingerprints of its own: replicas of an earlier ledger can't share snapshots with others until they restart")
-		return newHashKey(), time.Time{}
+		return newHashKey(), time.Time{}, nil
 	}
-	return key, agreed
+	return key, agreed, nil
 }
 
 // boundedOutside bounds what is asked of an external server, which never answers a request that the user has no right to.

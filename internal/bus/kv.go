@@ -52,7 +52,15 @@ func buckets() []Bucket {
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
 // changed to what is asked for. Buckets are kept in files, with the replicas of Config.
-func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
+func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (kv jetstream.KeyValue, err error) {
+	err = b.onceFormed(ctx, func(ctx context.Context) error {
+		kv, err = b.keyValue(ctx, bucket)
+		return err
+	})
+	return kv, err
+}
+
+func (b *Bus) keyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
 	op := "open bucket " + bucket.Name
 	want := b.bucketConfig(bucket)
 	kv, err := b.js.KeyValue(ctx, bucket.Name)

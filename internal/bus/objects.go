@@ -29,6 +29,10 @@ func SnapshotsSpec(cfg Config) jetstream.ObjectStoreConfig {
 // EnsureSnapshots creates the object store for snapshots if it is missing. One that is there is left alone (see [Bus.Differences]). Safe to call from several
 // processes at once.
 func (b *Bus) EnsureSnapshots(ctx context.Context) error {
+	return b.onceFormed(ctx, b.ensureSnapshots)
+}
+
+func (b *Bus) ensureSnapshots(ctx context.Context) error {
 	_, err := b.js.ObjectStore(ctx, SnapshotsBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		_, err = b.js.CreateObjectStore(ctx, SnapshotsSpec(b.cfg))

@@ -14,6 +14,7 @@ import (
 const (
 	codeAccountResources  jetstream.ErrorCode = 10002
 	codeNoSuitablePeers   jetstream.ErrorCode = 10005
+	codeNoLeader          jetstream.ErrorCode = 10008
 	codeNoResources       jetstream.ErrorCode = 10023
 	codeMemoryExceeded    jetstream.ErrorCode = 10028
 	codeStorageExceeded   jetstream.ErrorCode = 10047

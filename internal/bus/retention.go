@@ -44,17 +44,20 @@ const leeway = 5 * time.Minute
 // firstLedger returns the settings of a ledger that is made. One that takes the place of another has lost all that the other held: sessions that began before
 // now may have been revoked. That there was another one is told by a key that was agreed on before. Whoever signs in from now on must not be
 // refused, so what replicas add is taken off.
-func (b *Bus) firstLedger(ctx context.Context, spec jetstream.StreamConfig) jetstream.StreamConfig {
-	key, agreed := b.firstHashKey(ctx)
+func (b *Bus) firstLedger(ctx context.Context, spec jetstream.StreamConfig) (jetstream.StreamConfig, error) {
+	key, agreed, err := b.firstHashKey(ctx)
+	if err != nil {
+		return spec, err
+	}
 	spec = withMetadata(spec, HashKeyMetadata, key)
 	spec = withMetadata(spec, RetentionMetadata, spec.MaxAge.String())
 	now := time.Now()
 	if agreed.IsZero() || now.Sub(agreed) < b.together {
-		return spec
+		return spec, nil
 	}
 	b.cfg.Log.WithField("since", now.UTC().Format(time.RFC3339)).
 		Warn("the ledger was gone and is made anew: what it held isn't known any more, so sessions that began before now must sign in again")
-	return withMetadata(spec, WholeSinceMetadata, now.Add(-leeway).UTC().Format(time.RFC3339))
+	return withMetadata(spec, WholeSinceMetadata, now.Add(-leeway).UTC().Format(time.RFC3339)), nil
 }
 
 // shorter reports whether a retention keeps less than another. Zero keeps everything.

@@ -89,7 +89,11 @@ func maxBytes(cfg Config, configured, def, share int64) int64 {
 func (b *Bus) EnsureStreams(ctx context.Context) error {
 	var broken []Difference
 	for _, spec := range b.specs() {
-		got, err := b.ensureStream(ctx, spec)
+		var got jetstream.StreamConfig
+		err := b.onceFormed(ctx, func(ctx context.Context) (err error) {
+			got, err = b.ensureStream(ctx, spec)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -118,15 +122,7 @@ func (b *Bus) specs() []jetstream.StreamConfig {
 func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (jetstream.StreamConfig, error) {
 	stream, err := b.js.Stream(ctx, spec.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		create := spec
-		if spec.Name == LedgerStream {
-			create = b.firstLedger(ctx, spec)
-		}
-		stream, err = b.js.CreateStream(ctx, create)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			// Another process was faster, with other settings.
-			stream, err = b.js.Stream(ctx, spec.Name)
-		}
+		stream, err = b.createStream(ctx, spec)
 	}
 	if err != nil {
 		return jetstream.StreamConfig{}, streamError("create stream "+spec.Name, err)
@@ -154,6 +150,21 @@ func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (je
 		return got, streamError("update stream "+spec.Name, err)
 	}
 	return stream.CachedInfo().Config, nil
+}
+
+func (b *Bus) createStream(ctx context.Context, spec jetstream.StreamConfig) (jetstream.Stream, error) {
+	if spec.Name == LedgerStream {
+		var err error
+		if spec, err = b.firstLedger(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
+	stream, err := b.js.CreateStream(ctx, spec)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		// Another process was faster, with other settings.
+		return b.js.Stream(ctx, spec.Name)
+	}
+	return stream, err
 }
 
 // configured puts what the operator configures into the real settings of an embedded stream, and nothing else: whatever

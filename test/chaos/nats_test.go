@@ -92,17 +92,9 @@ type cluster []*node
 
 func newCluster(t *testing.T) cluster {
 	t.Helper()
-	const size = 3
-	ports := freePorts(t, 2*size)
-	c := make(cluster, size)
-	for i := range c {
-		c[i] = &node{t: t, cfg: natsConfig{Name: fmt.Sprintf("node-%d", i+1), Dir: t.TempDir(), Port: ports[i], ClusterPort: ports[size+i]}}
-		for j := range size {
-			if j != i {
-				c[i].cfg.Routes = append(c[i].cfg.Routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[size+j]))
-			}
-		}
-		c[i].run()
+	c := planCluster(t)
+	for _, n := range c {
+		n.run()
 	}
 	for _, n := range c {
 		n.wait("ready")
@@ -114,6 +106,23 @@ func newCluster(t *testing.T) cluster {
 		_, err := js.AccountInfo(ctx)
 		return err == nil
 	})
+	return c
+}
+
+// planCluster decides where the servers are, and starts none.
+func planCluster(t *testing.T) cluster {
+	t.Helper()
+	const size = 3
+	ports := freePorts(t, 2*size)
+	c := make(cluster, size)
+	for i := range c {
+		c[i] = &node{t: t, cfg: natsConfig{Name: fmt.Sprintf("node-%d", i+1), Dir: t.TempDir(), Port: ports[i], ClusterPort: ports[size+i]}}
+		for j := range size {
+			if j != i {
+				c[i].cfg.Routes = append(c[i].cfg.Routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[size+j]))
+			}
+		}
+	}
 	return c
 }
 

@@ -95,6 +95,15 @@ func (p *process) read(from io.Reader, to chan<- string) {
 	}
 }
 
+// hasSaid reports whether a line so far had all of the words.
+func (p *process) hasSaid(words ...string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.said, func(line string) bool {
+		return !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) })
+	})
+}
+
 // wait returns what follows prefix in the next line that begins with it.
 func (p *process) wait(prefix string) string {
 	p.t.Helper()

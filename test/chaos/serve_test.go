@@ -36,11 +36,17 @@ type instance struct {
 // serve starts curfew serve over an external NATS, and waits until it is ready.
 func serve(t *testing.T, natsURL string, args ...string) *instance {
 	t.Helper()
+	i := newInstance(t, natsURL, args...)
+	i.run()
+	return i
+}
+
+func newInstance(t *testing.T, natsURL string, args ...string) *instance {
+	t.Helper()
 	i := &instance{t: t, dir: t.TempDir()}
 	i.args = append([]string{
 		"serve", "--nats-url", natsURL, "--listen", "127.0.0.1:0", "--admin-listen", "", "--drain-window", "10ms", "--data-dir", i.dir,
 	}, args...)
-	i.run()
 	return i
 }
 
@@ -54,7 +60,15 @@ func (i *instance) successor() *instance {
 
 func (i *instance) run() {
 	i.t.Helper()
-	i.process = start(i.t, nil, binary, i.args...)
+	i.begin()
+	i.ready()
+}
+
+// begin doesn't wait until it is ready.
+func (i *instance) begin() { i.t.Helper(); i.process = start(i.t, nil, binary, i.args...) }
+
+func (i *instance) ready() {
+	i.t.Helper()
 	i.api = i.wait("curfew serves ")
 	if key, err := os.ReadFile(filepath.Join(i.dir, "admin.key")); err == nil {
 		i.key = strings.TrimSpace(string(key))
