@@ -63,14 +63,10 @@ func (t instant) IsZero() bool { return time.Time(t).IsZero() }
 
 var errNotTime = errors.New("isn't an RFC 3339 time")
 
-// read takes a JSON string that holds an RFC 3339 time with any offset and any number of digits, floored to milliseconds.
+// read takes an RFC 3339 time with any offset and any number of digits, floored to milliseconds.
 // Leap seconds (23:59:60) are refused: time.Time has none.
-func (t *instant) read(value []byte) error {
-	text, err := text(value)
-	if err != nil {
-		return err
-	}
-	if bytes.ContainsAny(text, "tz") {
+func (t *instant) read(text []byte) error {
+	if len(text) > 0 && text[len(text)-1] == 'z' || len(text) > len("2006-01-02") && text[len("2006-01-02")] == 't' {
 		text = bytes.ToUpper(text) // as good (RFC 3339 section 5.6)
 	}
 	var parsed time.Time
@@ -258,17 +254,18 @@ func Decode(b []byte) (Event, error) {
 	if len(b) > MaxEncodedBytes {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxEncodedBytes)
 	}
-	if err := checkText(b); err != nil {
+	var text scanner
+	if err := text.scan(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	var env struct { // in one piece of memory
 		version, kind, content rawText
 		time                   instant
 		id, source, trace      string
-		data                   json.RawMessage
+		data                   place
 		replayed               bool
 	}
-	err := readObject(b,
+	err := text.readObject(0,
 		member{"specversion", &env.version}, member{"id", &env.id}, member{"type", &env.kind}, member{"source", &env.source}, member{"time", &env.time},
 		member{"datacontenttype", &env.content}, member{"traceparent", &env.trace}, member{"data", &env.data},
 	)
@@ -287,8 +284,11 @@ func Decode(b []byte) (Event, error) {
 	}
 	m := e.Meta()
 	m.ID, m.Time, m.Source, m.TraceParent = env.id, time.Time(env.time), env.source, env.trace
-	var all [mostMembers]member
-	if err := readObject(env.data, members(e, &env.replayed, all[:0])...); err != nil {
+	var list [mostMembers]member
+	if env.data == 0 {
+		return nil, fmt.Errorf("%w: data of %s: not an object", ErrMalformed, Name(e))
+	}
+	if err := text.readObject(int(env.data), members(e, &env.replayed, list[:0])...); err != nil {
 		return nil, fmt.Errorf("%w: data of %s: %w", ErrMalformed, Name(e), err)
 	}
 	if err := e.Validate(); err != nil {

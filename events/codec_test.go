@@ -227,6 +227,56 @@ func TestEmbeddedEventKeepsItsType(t *testing.T) {
 	}
 }
 
+// TestDecodeSkipsWhateverANewerWriterAdds puts any number of members of any depth before, between and behind those that there are, in the envelope
+// and in data. Some are called like ours, but stand elsewhere.
+func TestDecodeSkipsWhateverANewerWriterAdds(t *testing.T) {
+	const session = `"session":"s-1","tenant":"default","reason":"user_logout",%s"initiator":{%s"type":"user"}`
+	const envelope = `{%s"specversion":"1.0","id":"0195b0f0-4a2e-7c3d-9f01-23456789abcd","type":"io.github.curfewhq.SessionRevoked.v1",%s"source":"billing",` +
+		`"time":"2026-03-01T12:00:00.000Z","data":{%s` + session + `%s}%s}`
+	plain := fmt.Sprintf(envelope, "", "", "", "", "", "", "")
+	want, err := events.Decode([]byte(plain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		number := 0
+		added := rapid.Custom(func(t *rapid.T) string {
+			number++
+			value := rapid.SampledFrom([]string{
+				`1`, `"a\"b"`, `null`, `[]`, `{}`, `[{"session":"s-2","a":[{}]}, {"session":"s-2"}]`, `{"data":{"session":"s-3","b":{"c":{"type":"x"}}},"id":"y"}`,
+			}).Draw(t, "value")
+			return fmt.Sprintf(`"new-%d" : %s`, number, value)
+		})
+		some := func(what string) string {
+			return strings.Join(rapid.SliceOfN(added, 0, rapid.SampledFrom([]int{0, 1, 12, 60}).Draw(t, "most")).Draw(t, what), ",")
+		}
+		before := func(what string) string {
+			if members := some(what); members != "" {
+				return members + ","
+			}
+			return ""
+		}
+		behind := func(what string) string {
+			if members := some(what); members != "" {
+				return "," + members
+			}
+			return ""
+		}
+		body := fmt.Sprintf(envelope, before("first"), before("second"), before("third"), before("fourth"), before("fifth"), behind("sixth"), behind("seventh"))
+		got, err := events.Decode([]byte(body))
+		if err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s: %s", body, diff)
+		}
+		twice := fmt.Sprintf(envelope, "", "", before("eighth"), before("ninth"), "", behind("tenth")+`,"session":"s-1"`, "")
+		if _, err := events.Decode([]byte(twice)); !errors.Is(err, events.ErrMalformed) {
+			t.Fatalf("a member that stands there twice: %v: %s", err, twice)
+		}
+	})
+}
+
 // TestDecodeReadsWhatOthersRead compares the strict reader with encoding/json on objects where both must agree: member names of
 // one spelling, each once.
 func TestDecodeReadsWhatOthersRead(t *testing.T) {

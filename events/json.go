@@ -1,8 +1,6 @@
 package events
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"strconv"
 )
@@ -15,47 +13,26 @@ import (
 // each for the other when it decodes into a struct: the caller has to refuse names that it doesn't know. Errors say what is
 // wrong at which byte, and quote nothing of b.
 func CheckJSON(b []byte) error {
-	if err := checkText(b); err != nil {
+	var s scanner
+	if err := s.scan(b); err != nil {
 		return err
 	}
-	return checkNames(b)
-}
-
-// container is an object or an array that is open.
-type container struct {
-	names map[string]struct{} // nil for an array
-	named bool                // in an object, a name has come and its value hasn't
-}
-
-// checkNames refuses names that stand twice in one object. checkText has passed b.
-func checkNames(b []byte) error {
-	open := []container{{}} // the value itself, as in an array
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber() // a number is none of our business, however large
-	for {
-		token, err := dec.Token()
-		if err != nil {
-			return nil // io.EOF: b is valid
-		}
-		top := &open[len(open)-1]
-		if name, ok := token.(string); ok && top.names != nil && !top.named {
-			if _, twice := top.names[name]; twice {
-				return errors.New("a name stands twice in an object, at byte " + strconv.FormatInt(dec.InputOffset(), 10))
-			}
-			top.names[name], top.named = struct{}{}, true
-			continue
-		}
-		switch token {
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-			continue // the value was counted when it began
-		}
-		top.named = false
-		switch token {
-		case json.Delim('{'):
-			open = append(open, container{names: map[string]struct{}{}})
-		case json.Delim('['):
-			open = append(open, container{})
-		}
+	type name struct {
+		object int32
+		text   string
 	}
+	seen := make(map[name]struct{}, s.n)
+	for i := 1; i < s.n; i++ {
+		e := s.entry(i)
+		text, err := text(b, e.name)
+		if err != nil {
+			return errors.New("a name isn't a string, at byte " + strconv.Itoa(int(e.name.from)))
+		}
+		n := name{e.object, string(text)}
+		if _, twice := seen[n]; twice {
+			return errors.New("a name stands twice in an object, at byte " + strconv.Itoa(int(e.name.to)))
+		}
+		seen[n] = struct{}{}
+	}
+	return nil
 }

@@ -9,23 +9,80 @@ import (
 // maxDepth is how deep objects and arrays may stand in each other, as in encoding/json.
 const maxDepth = 10_000
 
-// scanner goes through one JSON text (RFC 8259), once. It takes exactly what json.Valid takes, in a quarter of the time: a replica that starts without
-// a snapshot reads every event there is, and most of that time was json.Valid's.
+// scanner goes through one JSON text (RFC 8259), once, and notes where the members of its objects stand. It takes exactly what json.Valid takes, in a quarter
+// of the time: a replica that starts without a snapshot reads every event there is.
 type scanner struct {
 	b []byte
 	i int
 	// half is where half a surrogate pair stands, plus one.
 	half int
+	// few and more are the entries: the value itself, and the members of all objects in the order in which they begin. An event has as many as few at most, if
+	// its writer isn't a newer one, and so needs no memory for them.
+	few     [32]entry
+	more    []entry
+	n       int
+	objects int32
+	// escaped is whether the last string has an escape.
+	escaped bool
+}
+
+// entry is a member of an object, or the whole value, which has no name.
+type entry struct {
+	name, value span
+	// object tells those of one object from those of others.
+	object int32
+	// within is how many entries follow that stand within the value.
+	within int32
+}
+
+// span is where a name or a value stands, with its quotes.
+type span struct {
+	from, to int32
+	// escaped is whether it is a string that has an escape. It means nothing for other values.
+	escaped bool
 }
 
 // text reports whether b is one value and nothing else.
 func (s *scanner) text() bool {
-	if !s.value(0) {
+	if !s.valueOf(s.add(entry{}), 0) {
 		return false
 	}
 	s.space()
 	return s.i == len(s.b)
 }
+
+// valueOf goes behind the value that comes next, which is that of entry n.
+func (s *scanner) valueOf(n, depth int) bool {
+	s.space()
+	from := s.i
+	if !s.value(depth) {
+		return false
+	}
+	e := s.entry(n)
+	e.value, e.within = s.span(from), int32(s.n-n-1)
+	return true
+}
+
+func (s *scanner) add(e entry) (n int) {
+	n = s.n
+	if n < len(s.few) {
+		s.few[n] = e
+	} else {
+		s.more = append(s.more, e)
+	}
+	s.n++
+	return n
+}
+
+// entry returns one of the entries, of which there are n.
+func (s *scanner) entry(n int) *entry {
+	if n < len(s.few) {
+		return &s.few[n]
+	}
+	return &s.more[n-len(s.few)]
+}
+
+func (s *scanner) span(from int) span { return span{int32(from), int32(s.i), s.escaped} }
 
 // value goes behind the value that comes next, within depth containers.
 func (s *scanner) value(depth int) bool {
@@ -56,11 +113,9 @@ func (s *scanner) container(closing byte, depth int) bool {
 	if s.next(closing) {
 		return true
 	}
-	for {
-		if closing == '}' && (!s.name() || !s.next(':')) {
-			return false
-		}
-		if !s.value(depth) {
+	s.objects++
+	for object := s.objects; ; {
+		if closing == '}' && !s.member(object, depth) || closing == ']' && !s.value(depth) {
 			return false
 		}
 		if s.next(closing) {
@@ -72,9 +127,15 @@ func (s *scanner) container(closing byte, depth int) bool {
 	}
 }
 
-func (s *scanner) name() bool {
+// member goes behind the member of an object that comes next.
+func (s *scanner) member(object int32, depth int) bool {
 	s.space()
-	return s.i < len(s.b) && s.b[s.i] == '"' && s.string()
+	from := s.i
+	if s.i == len(s.b) || s.b[s.i] != '"' || !s.string() {
+		return false
+	}
+	n := s.add(entry{name: s.span(from), object: object})
+	return s.next(':') && s.valueOf(n, depth)
 }
 
 // next goes behind c if that comes next.
@@ -103,11 +164,13 @@ func (s *scanner) word(w string) bool {
 
 // string goes behind a string, whose quote comes next.
 func (s *scanner) string() bool {
+	s.escaped = false
 	for i := plainEnd(s.b, s.i+1); i < len(s.b) && s.b[i] >= ' '; {
 		if s.b[i] == '"' {
 			s.i = i + 1
 			return true
 		}
+		s.escaped = true
 		n := s.escape(i + 1)
 		if n == 0 {
 			return false
