@@ -170,30 +170,21 @@ func (f *Feed) Follow(ctx context.Context, sink revocation.Sink) error {
 
 // deliver runs until the delivery breaks or ctx ends.
 func (f *Feed) deliver(ctx context.Context, cons jetstream.Consumer, d *delivery) error {
-	// nats.go takes idle heartbeats of 0.5 s to 30 s, and at most half of a pull's 30 s. They only hasten: beats decide.
-	heartbeat := min(max(f.cfg.BeatTimeout/2, 500*time.Millisecond), 15*time.Second)
-	messages, err := cons.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-	if err != nil {
-		return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
-	}
 	ctx, stop := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { f.watch(ctx, d, stop) })
-	unhook := context.AfterFunc(ctx, messages.Stop)
-	all := f.receive(ctx, messages)
-	defer func() {
-		stop(nil)
-		unhook()
-		messages.Stop()
-		watch.Wait()
-		for range all { //nolint:revive // until its goroutine has ended
-		}
-	}()
+	defer watch.Wait()
+	defer stop(nil)
+	all := make(chan received, readAhead)
+	receiving, err := f.receive(ctx, cons, all)
+	if err != nil {
+		return fmt.Errorf("follow stream %s: %w", f.cfg.Stream, err)
+	}
+	defer receiving.Stop()
 	quiet := time.NewTimer(f.cfg.BeatTimeout)
 	defer quiet.Stop()
 	for {
-		m := f.nextOf(all, quiet)
-		// A channel that was closed has nothing, and ctx has ended.
+		m := f.nextOf(ctx, all, quiet)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
