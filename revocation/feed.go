@@ -62,7 +62,7 @@ type Head struct {
 	Made string
 	// HashKey is the deployment's key of fingerprints, random and the same for all replicas of the stream. Zero: there is none, and the
 	// replica makes its own.
-	HashKey [16]byte
+	HashKey HashKey
 	// Holds reports whether the stream holds, at p.Position, a message that it stored at p.Stored. It asks the stream, and may block for some
 	// seconds; an error means that nobody knows. It is called from Begin only. A feed whose Holds is nil can't be begun from a snapshot.
 	Holds func(p Place) (bool, error)

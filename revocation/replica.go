@@ -404,6 +404,10 @@ type Status struct {
 	Active, Revoked, Undetermined uint64
 	// Skipped counts messages that held no event that this version knows.
 	Skipped uint64
+	// ExceptionsDropped counts cutoffs that were noted without the sessions that they except, or spare, so that these are refused as well: a replica holds
+	// some hundred million exceptions, and a two-thousandth of them for ids whose fingerprints begin alike. More than 0 means that somebody who knows the
+	// key of fingerprints has chosen ids.
+	ExceptionsDropped uint64
 	// RetentionShort is whether the stream keeps events for less than max age and leeway. See Hooks.
 	RetentionShort bool
 	// LastError is why the feed was last lost; nil if it never was.
@@ -412,7 +416,8 @@ type Status struct {
 
 // Status returns the replica's state. Its fields are read one after the other.
 func (r *Replica) Status() Status {
-	sessions, cutoffs := r.set.Load().size()
+	set := r.set.Load()
+	sessions, cutoffs := set.size()
 	// In the order of Check, so that the old stream's proof and the new one's sync don't make it look fresh.
 	synced := r.synced.Load()
 	staleness := r.fresh.staleness(time.Now())
@@ -421,7 +426,7 @@ func (r *Replica) Status() Status {
 	return Status{
 		Stream: r.stream, Made: r.made, Synced: synced, Position: r.position.Load(), Head: r.head.Load(), LastEvent: r.last.at.Position, Staleness: staleness,
 		Fresh:    synced && within(staleness, r.cfg.StalenessBudget) && !r.isClosed(),
-		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(),
+		Sessions: sessions, Cutoffs: cutoffs, Skipped: r.skipped.Load(), RetentionShort: r.retentionShort.Load(), ExceptionsDropped: set.scopes.Dropped(),
 		Active: r.checks.sum(Active), Revoked: r.checks.sum(Revoked), Undetermined: r.checks.sum(Undetermined), LastError: r.lastErr,
 	}
 }

@@ -179,11 +179,15 @@ func (s *set) farSince(stored time.Time) bool {
 	return true
 }
 
-// sweptTo notes that nothing is held that ended before ms, or that what did is still to be read.
+// sweptTo notes that nothing is held that ended before ms, or that what did is still to be read. What was noted before of an earlier time stays true: a
+// snapshot may be older than the first event that is read after it.
 func (s *set) sweptTo(ms int64) {
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
-	s.swept = s.clock.floor(ms)
+	n := s.clock.floor(ms)
+	if s.swept == 0 || n < s.swept {
+		s.swept = n
+	}
 }
 
 // sweepStep is how many ticks a sweep may lie after the one before it. Beyond, it goes in steps: by a clock that is far ahead, what has ended long ago

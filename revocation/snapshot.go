@@ -22,7 +22,7 @@ type SnapshotInfo struct {
 	Stream   string
 	Position uint64
 	// HashKey is the key of its fingerprints: a stream that has another ([Head].HashKey) can't be begun from it.
-	HashKey [16]byte
+	HashKey HashKey
 	// Entries counts sessions, and users, devices, clients and tenants with cutoffs.
 	Entries int
 	// Bytes is the snapshot's length.
@@ -30,8 +30,8 @@ type SnapshotInfo struct {
 }
 
 // Save puts a snapshot of what the replica holds into to. It holds up no reader, and the writer for less than a millisecond at a time. It holds
-// fingerprints and no ids; but also the key of the fingerprints, with which whoever can read it can tell whether an id that they know is
-// revoked. Before anything was applied it returns ErrNothingApplied.
+// fingerprints and no ids; but also the key of the fingerprints ([HashKey]), with which whoever can read it can tell whether an id that they know is
+// revoked, and choose ids that are taken for others. Before anything was applied it returns ErrNothingApplied.
 //
 // It is safe for concurrent use; several calls save one after the other. Nothing that has expired is forgotten meanwhile, so a place that never answers
 // costs memory until ctx ends. Hooks tell of it as of the replica's own saving.

@@ -199,6 +199,8 @@ func (s *set) fill(r *sectionReader, job readJob) error {
 			}
 		}
 	}
-	t.Fill(shard, entries)
+	if !t.Fill(shard, entries) {
+		return fmt.Errorf("%w: its entries lie where they can't be searched", ErrSnapshotCorrupt)
+	}
 	return nil
 }

@@ -30,6 +30,8 @@
 //	curfew_replica_applied_latency_seconds  histogram              time from when the stream stored an event to when it was applied, since Observe
 //	curfew_replica_skipped_total         counter    cause          messages left out, which may have been revocations: alert on any. Causes are
 //	                                                               unknown_type, unknown_version, foreign_topic, cutoff_in_future, invalid, malformed
+//	curfew_replica_exceptions_dropped_total  counter               cutoffs that were noted without the sessions that they except, which are refused as
+//	                                                               well: alert on any, for somebody knows the key of fingerprints
 //	curfew_replica_feed_lost_total       counter                   times that the feed was lost
 //	curfew_replica_syncs_total           counter                   times that the replica became synced: more than 1 means that the stream was replaced or
 //	                                                               put back, or that what came next after the replica's position was gone when it

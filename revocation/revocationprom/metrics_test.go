@@ -156,7 +156,7 @@ func TestMetricsOfAReplica(t *testing.T) {
 		{"curfew_replica_checks_total", []string{`state="undetermined"`}, 2},
 		{"curfew_replica_applied_total", []string{`type="UserLoggedOutEverywhere"`}, 1}, {"curfew_replica_applied_total", []string{`type="TenantLoggedOut"`}, 0},
 		{"curfew_replica_skipped_total", []string{`cause="malformed"`}, 1}, {"curfew_replica_skipped_total", []string{`cause="unknown_type"`}, 0},
-		{"curfew_replica_syncs_total", nil, 1}, {"curfew_replica_feed_lost_total", nil, 0}, {"curfew_replica_expired_total", nil, 0},
+		{"curfew_replica_syncs_total", nil, 1}, {"curfew_replica_feed_lost_total", nil, 0}, {"curfew_replica_exceptions_dropped_total", nil, 0}, {"curfew_replica_expired_total", nil, 0},
 	} {
 		if got := r.value(w.name, w.labels...); got != w.least {
 			t.Errorf("%s%q is %v, want %v", w.name, w.labels, got, w.least)

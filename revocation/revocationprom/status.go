@@ -37,6 +37,10 @@ func statusMetrics() []statusMetric {
 	gauge("retention_short", "1 if the stream keeps events for less than max age and leeway.", func(s revocation.Status) float64 {
 		return oneIf(s.RetentionShort)
 	})
+	all = append(all, statusMetric{
+		prometheus.NewDesc("curfew_replica_exceptions_dropped_total", "Cutoffs that were noted without the sessions that they except.", nil, nil),
+		prometheus.CounterValue, nil, func(s revocation.Status) float64 { return float64(s.ExceptionsDropped) },
+	})
 	checks := prometheus.NewDesc("curfew_replica_checks_total", "Checks by answer.", []string{"state"}, nil)
 	for state, value := range map[revocation.State]func(revocation.Status) uint64{
 		revocation.Active:       func(s revocation.Status) uint64 { return s.Active },

@@ -208,11 +208,11 @@ func (b *block) insert(e *Entry, extra uint64) {
 	atomic.StoreUint64(b.tags(group), *b.tags(group)|fp.Tag(first)<<(8*(uint(slot)-uint(group)*perGroup)))
 }
 
-// fill is insert into a block that no reader knows yet. Of first, the shard may be left out.
-func (b *block) fill(first, w0, w1, extra uint64) {
+// fill is insert into a block that no reader knows yet, and returns how many steps the entry lies from its home. Of first, the shard may be left out.
+func (b *block) fill(first, w0, w1, extra uint64) (steps int) {
 	w := b.walk(first)
 	group, free := w.emptier(b)
-	for free == 0 {
+	for ; free == 0; steps++ {
 		w.mark(b, fp.Rest(first))
 		w.next(b)
 		group, free = w.emptier(b)
@@ -227,6 +227,7 @@ func (b *block) fill(first, w0, w1, extra uint64) {
 	half := int(b.halves) + slot>>1
 	b.mem[half] = withHalf(b.mem[half], slot, fp.Home(first))
 	*b.tags(group) |= fp.Tag(first) << (8 * in)
+	return steps
 }
 
 func withHalf(word uint64, slot int, home uint64) uint64 {

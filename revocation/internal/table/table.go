@@ -25,6 +25,8 @@ type Table struct {
 	// used has a bit for each shard that has held an entry.
 	used [Shards / 64]atomic.Uint64
 	n    atomic.Int64
+	// dropped counts the records that there was no room for.
+	dropped atomic.Uint64
 }
 
 // first is what the first look of a search needs, without a load of the block itself: its tag words and how many they are. tags is nil while they change, so
@@ -58,6 +60,9 @@ func New(extra bool) *Table {
 
 // Len returns the number of entries.
 func (t *Table) Len() int { return int(t.n.Load()) }
+
+// Dropped returns how often an entry had to go without its record, for its shard had no room for more of them.
+func (t *Table) Dropped() uint64 { return t.dropped.Load() }
 
 // inUse yields the shards that have held an entry.
 func (t *Table) inUse(yield func(int) bool) {
@@ -148,7 +153,9 @@ func likely(word, other, first uint64) bool {
 // FindExtra is Find for a table with extra words. The record is nil if the entry has none, and must not be changed.
 //
 // The extra word is read before meta's last reading, and written after it: a reader may hold the meta of a later event than the extra word's,
-// never of an earlier one.
+// never of an earlier one. Nor does it hold another entry's extra word, as without its second reading:
+//
+//  1. f is found; 2. f expires, and g gets its slot; 3. g's extra word is read; 4. g expires, and f comes back to the slot; 5. f is found there again.
 func (t *Table) FindExtra(f fp.FP) (meta, extra uint64, record []uint64, ok bool) {
 	if t.first[fp.Shard(f.First)].misses(f.First) {
 		return 0, 0, nil, false
@@ -159,7 +166,7 @@ func (t *Table) FindExtra(f fp.FP) (meta, extra uint64, record []uint64, ok bool
 		extra = atomic.LoadUint64(b.word(slot, 2))
 		var again int
 		again, meta, ok = b.find(f)
-		if ok && again == slot {
+		if ok && again == slot && atomic.LoadUint64(b.word(slot, 2)) == extra {
 			return meta, extra &^ offsetMask, b.record(extra), true
 		}
 		// The entry has expired meanwhile, and the slot may have been given to another.

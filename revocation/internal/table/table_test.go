@@ -224,6 +224,79 @@ func TestManyOfOneHome(t *testing.T) {
 	}
 }
 
+// Fill refuses what would take it, and every search, ever longer.
+func TestFillRefusesManyOfOneHome(t *testing.T) {
+	table := New(false)
+	entries := make([]Entry, 200_000)
+	for i := range entries {
+		entries[i].FP = digest(i)
+		entries[i].FP.First = fp.Join(7, uint64(i%255)+1, 1<<31, uint64(i)>>8)
+	}
+	if table.Fill(7, entries) {
+		t.Error("filled")
+	}
+	if _, ok := find(table, entries[0].FP); ok || table.Len() != 0 {
+		t.Errorf("found %t, %d entries; want an empty table", ok, table.Len())
+	}
+	if !table.Fill(7, entries[:100]) || table.Len() != 100 {
+		t.Errorf("%d entries, want 100", table.Len())
+	}
+}
+
+// A shard has room for so many records. Beyond, entries go without, and nobody gets another's.
+func TestRecordsBeyondTheArena(t *testing.T) {
+	const n, length, shard = 70_000, 65, 5
+	at := func(i int) fp.FP {
+		d := digest(i)
+		d.First = fp.Join(shard, fp.Tag(d.First), fp.Home(d.First), fp.Rest(d.First))
+		return d
+	}
+	entry := func(i int) Entry {
+		record := make([]uint64, length)
+		record[0], record[length-1] = uint64(i), ^uint64(i)
+		return Entry{FP: at(i), Meta: uint64(i), Extra: uint64(i) << OffsetBits, Record: record}
+	}
+	check := func(t *testing.T, table *Table, from, to, least int) {
+		t.Helper()
+		without := 0
+		for i := from; i < to; i++ {
+			w, ok := find(table, at(i))
+			if !ok || w.meta != uint64(i) || w.extra != uint64(i)<<OffsetBits {
+				t.Fatalf("%d: found %t, meta %d, extra %x", i, ok, w.meta, w.extra)
+			}
+			if w.record == nil {
+				without++
+			} else if !slices.Equal(w.record, entry(i).Record) {
+				t.Fatalf("%d has another's record", i)
+			}
+		}
+		if uint64(without) != table.Dropped() || without < least || without > (to-from)/2 {
+			t.Errorf("%d of %d have no record, and %d were dropped; want at least %d", without, to-from, table.Dropped(), least)
+		}
+	}
+	one, all := New(true), New(true)
+	entries := make([]Entry, n)
+	for i := range entries {
+		entries[i] = entry(i)
+		one.Update(at(i), func(Entry, bool) Entry { return entries[i] })
+	}
+	if !all.Fill(shard, entries) {
+		t.Fatal("not filled")
+	}
+	least := n - mostArena/(length+1)
+	t.Run("by Update", func(t *testing.T) { check(t, one, 0, n, least) })
+	t.Run("by Fill", func(t *testing.T) { check(t, all, 0, n, least) })
+	// Once there is room again, it is used.
+	one.Expire(func(meta uint64) bool { return meta < n/2 })
+	before := one.Dropped()
+	for i := n; i < n+1000; i++ {
+		one.Update(at(i), func(Entry, bool) Entry { return entry(i) })
+	}
+	if one.Dropped() != before {
+		t.Errorf("%d records were dropped though there was room", one.Dropped()-before)
+	}
+}
+
 // likely never says no where there is something, however few steps it takes.
 func TestLikelyErrsTowardsYes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

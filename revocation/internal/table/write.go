@@ -77,13 +77,25 @@ func recordWords(record []uint64) int {
 	return 1 + len(record)
 }
 
-// withRecord writes an entry's record into the arena, for which the shard may have to be filled anew, and returns the block and the extra word.
+// mostArena is how many words an arena has at most, so that OffsetBits tell every record in it: 32 MiB of them. crowded is how many belong to entries when no
+// more are taken, for otherwise the shard would have to be filled anew for every one.
+const (
+	mostArena = offsetMask
+	crowded   = mostArena / 8 * 7
+)
+
+// withRecord writes an entry's record into the arena, for which the shard may have to be filled anew, and returns the block and the extra word. If there is
+// no room, the entry goes without.
 func (t *Table) withRecord(i int, s *shard, b *block, e *Entry) (*block, uint64) {
 	need := recordWords(e.Record)
 	if need == 0 {
 		return b, e.Extra
 	}
 	if s.used+need > len(b.arena) {
+		if s.live+need > crowded {
+			t.dropped.Add(1)
+			return b, e.Extra
+		}
 		b = t.rebuild(i, s, int(b.groups), need, nil)
 	}
 	extra := e.Extra | b.write(s, e.Record)
@@ -105,7 +117,7 @@ func (t *Table) rebuild(i int, s *shard, groups, record int, drop func(meta uint
 	old := t.blocks[i].Load()
 	arena := 0
 	if s.live+record > 0 {
-		arena = s.live + s.live/2 + record + 8
+		arena = min(s.live+s.live/2+record+8, mostArena)
 	}
 	b := newBlock(groups, t.stride, arena)
 	s.n, s.removed, s.used, s.live = 0, 0, 0, 0
@@ -195,7 +207,11 @@ func (t *Table) Rewrite(change func(meta uint64) uint64) {
 	}
 }
 
-// Fill puts entries of shard i into the shard, if it is empty: none twice, and all at once for readers. It reports whether it has.
+// mostSteps is how far an entry may lie from its home for Fill to take it. Of random fingerprints hardly any lies three steps away.
+const mostSteps = 64
+
+// Fill puts entries of shard i into the shard, if it is empty: none twice, and all at once for readers. It reports whether it has. It takes none if many
+// have the same home, which takes it, and every search later, ever longer: so they were chosen.
 func (t *Table) Fill(i int, entries []Entry) bool {
 	s := &t.shards[i]
 	s.mu.Lock()
@@ -210,16 +226,24 @@ func (t *Table) Fill(i int, entries []Entry) bool {
 	for _, e := range entries {
 		arena += recordWords(e.Record)
 	}
-	b := newBlock(groupsFor(len(entries)), t.stride, arena)
-	s.n, s.removed, s.used, s.live = len(entries), 0, 0, 0
+	b := newBlock(groupsFor(len(entries)), t.stride, min(arena, mostArena))
+	filled, dropped := shard{n: len(entries)}, 0
 	for _, e := range entries {
 		first := e.FP.First
-		if e.Record != nil {
-			e.Extra |= b.write(s, e.Record)
+		switch need := recordWords(e.Record); {
+		case need == 0:
+		case filled.live+need > crowded:
+			dropped++
+		default:
+			e.Extra |= b.write(&filled, e.Record)
 		}
-		b.fill(first, e.FP.Second, fp.Rest(first)<<MetaBits|e.Meta, e.Extra)
+		if b.fill(first, e.FP.Second, fp.Rest(first)<<MetaBits|e.Meta, e.Extra) > mostSteps {
+			return false
+		}
 	}
+	s.n, s.removed, s.used, s.live = filled.n, 0, filled.used, filled.live
 	t.publish(i, b)
 	t.n.Add(int64(len(entries)))
+	t.dropped.Add(uint64(dropped))
 	return true
 }
