@@ -7,5 +7,5 @@ func interruptions() int64 {
 	const thread = 1 // RUSAGE_THREAD
 	var u syscall.Rusage
 	_ = syscall.Getrusage(thread, &u) // fails for no thread that asks about itself
-	return u.Nivcsw
+	return int64(u.Nivcsw)
 }

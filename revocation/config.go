@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -24,7 +25,7 @@ type Config struct {
 	// disabled: without it no revocation could ever be forgotten. At most a hundred years. There is no lower bound but that curfew serve refuses
 	// less than a minute for its own. Sessions that are older are refused, so it is no shorter than they may live.
 	//
-	// Whatever an event says, nothing is kept for longer than 24 times MaxAge and Leeway.
+	// Whatever an event says, nothing is kept for longer than 48 times MaxAge and Leeway, or 24,576 s if that is more; and what it says of up to 24 times is.
 	//
 	// The revocation of a session by name is kept until the session's own end, if the event tells it and it is still ahead; otherwise for
 	// MaxAge from the event's time. That end must be the absolute one: whoever revokes and tells the moving end of a rolling session
@@ -56,7 +57,7 @@ type Config struct {
 
 // Hooks are called as things happen. Each may be nil. All but those of which it is said are called one at a time, as the feed is followed: one that blocks
 // stops the replica, which then goes stale. Expired is called by the sweeper, so possibly while another hook runs: what both touch needs
-// a lock. One that blocks stops only the forgetting.
+// a lock. There, one that blocks stops only the forgetting; but while an old stream is read it is called as the feed is followed, like the others.
 type Hooks struct {
 	// Skipped: a message held no event that this version knows. Count it, and tell somebody: it may have been a revocation.
 	Skipped func(position uint64, err error)
@@ -114,6 +115,12 @@ func (c Config) Validate() error {
 	// Beyond, dates and durations could overflow.
 	if most := 100 * 365 * 24 * time.Hour; c.MaxAge > most || c.Leeway > most {
 		errs = append(errs, errors.New("revocation config: MaxAge and Leeway can't exceed a hundred years"))
+	}
+	if most := 365 * 24 * time.Hour; c.SnapshotInterval > most || c.SweepInterval > most {
+		errs = append(errs, errors.New("revocation config: SnapshotInterval and SweepInterval can't exceed a year"))
+	}
+	if slices.Contains(c.Snapshots, nil) {
+		errs = append(errs, errors.New("revocation config: one of Snapshots is nil: leave it out"))
 	}
 	return errors.Join(errs...)
 }

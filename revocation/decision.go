@@ -47,8 +47,9 @@ const (
 // Decision is the answer to one Check. It holds no reference to the replica.
 type Decision struct {
 	State State
-	// Scope, Reason and EventPosition tell what ends a revoked session. They are empty in the other states. Of several events of one scope
-	// the one with the gravest reason is told; the replica holds no more of it, and the stream holds it whole.
+	// Scope, Reason and EventPosition tell what ends a revoked session. They are empty in the other states. Of several
+	// revocations of the session by name the one with the gravest reason is told, and of several cutoffs of one scope the latest; of equal ones again the
+	// gravest. The replica holds no more of them, and the stream holds them whole.
 	Scope  Scope
 	Reason events.Reason
 	// EventPosition is where that event lies in the stream; 0 for max age, and for what was known before the stream was made anew.
@@ -82,6 +83,7 @@ type Require struct {
 	// DangerouslyAllowMissingUser passes sessions without a user: no "log out everywhere" reaches them.
 	DangerouslyAllowMissingUser bool
 	// DangerouslyAllowMissingAuthTime passes sessions without an auth time as long as no cutoff exists for any part of them; max
-	// age isn't enforced for them.
+	// age isn't enforced for them. Then nothing refuses such a session once its revocation is forgotten: one that was revoked by name passes again max age
+	// and leeway later, and so does one that a cutoff was for. Where tokens without an auth time live longer than that, don't.
 	DangerouslyAllowMissingAuthTime bool
 }

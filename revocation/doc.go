@@ -56,7 +56,7 @@
 //
 // # What it costs
 //
-// Ten million revocations take about 240 MB, of which the garbage collector looks at nothing. Check doesn't lock, block or allocate, and takes as
+// Ten million revocations take about 245 MB, of which the garbage collector looks at nothing. Check doesn't lock, block or allocate, and takes as
 // long as one and a half waits for the memory: three where it must look for cutoffs of all parts. Writers never hold readers up. docs/benchmarks/replica.md has the figures.
 //
 // # Snapshots

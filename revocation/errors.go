@@ -1,6 +1,9 @@
 package revocation
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Causes of Undetermined.
 var (
@@ -49,8 +52,12 @@ var (
 	ErrRetention = errors.New("the stream forgets revocations before sessions reach max age")
 )
 
-// ErrCutoffInFuture is what Hooks.Skipped is told of an event whose cutoff lies further ahead of the time when the stream stored it than any clock
-// error explains. Feeds leave such events out, for they would keep everyone in their scope from signing in until then.
+// MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored ([Place].Stored): more than clocks of publishers are off. An event whose
+// cutoff lies further ahead is never applied, whatever feed it comes from, for it would refuse whoever signs in until then, and no later event takes
+// a cutoff back.
+const MaxCutoffAhead = 5 * time.Minute
+
+// ErrCutoffInFuture is what Hooks.Skipped is told of an event whose cutoff lies more than MaxCutoffAhead ahead.
 var ErrCutoffInFuture = errors.New("cutoff lies in the future")
 
 // Errors of snapshots. Hooks.SnapshotRefused is told the first three; the next source is used, or the stream is read whole.

@@ -62,6 +62,13 @@ func (m *model) scope(s Session) (Scope, []string) {
 	return "", nil
 }
 
+// key is a typed id within its tenant.
+type key struct {
+	tenant string
+	kind   events.Kind
+	id     string
+}
+
 // latest returns the later of two times.
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

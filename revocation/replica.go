@@ -205,26 +205,31 @@ func (r *Replica) sweep(ctx context.Context) {
 // replica forget; ours is one that doesn't jump (steadyClock), for both may be the same machine's. Without a message of the stream nothing is
 // forgotten; nor while a snapshot is written, whose header says up to when that was done.
 func (r *Replica) forget(wall time.Time) {
+	if n := r.forgotten(wall); n > 0 && r.cfg.Hooks.Expired != nil {
+		r.cfg.Hooks.Expired(n)
+	}
+}
+
+// forgotten forgets, and returns how many entries that was.
+func (r *Replica) forgotten(wall time.Time) int {
 	select {
 	case r.saving <- struct{}{}:
 		defer func() { <-r.saving }()
 	default:
-		return
+		return 0
 	}
 	r.mu.Lock()
 	now := r.newest
 	r.mu.Unlock()
 	if now.IsZero() {
-		return
+		return 0
 	}
 	if wall.Before(now) {
 		now = wall
 	}
 	// Before the entries go, so that a Check which doesn't find them finds this.
 	r.raiseSwept(millis(now))
-	if n := r.set.Load().expire(now); n > 0 && r.cfg.Hooks.Expired != nil {
-		r.cfg.Hooks.Expired(n)
-	}
+	return r.set.Load().expire(now)
 }
 
 // raiseSwept notes up to when entries are forgotten; never back, whoever notes at the same time.
@@ -373,6 +378,9 @@ func (r *Replica) WaitFor(ctx context.Context, position uint64) error {
 //
 // What watches and also checks does it in this order, so that nothing falls between: watch, then check.
 func (r *Replica) OnApplied(fn func(Applied)) (stop func()) {
+	if fn == nil {
+		panic("revocation: OnApplied: fn is nil")
+	}
 	w := &watcher{fn}
 	r.mu.Lock()
 	r.watchers = append(slices.Clone(r.watchers), w)

@@ -17,8 +17,19 @@ import (
 )
 
 func TestConfigTellsAllFaults(t *testing.T) {
-	_, err := revocation.Open(t.Context(), revocation.Config{MaxAge: -1, Leeway: -1, StalenessBudget: -1, SweepInterval: -1})
-	for _, want := range []string{"Feed", "MaxAge", "Leeway", "StalenessBudget", "SweepInterval"} {
+	_, err := revocation.Open(t.Context(), revocation.Config{
+		MaxAge: -1, Leeway: -1, StalenessBudget: -1, SweepInterval: -1, SnapshotInterval: -1, Snapshots: []revocation.Snapshots{nil},
+	})
+	for _, want := range []string{"Feed", "MaxAge", "Leeway", "StalenessBudget", "SweepInterval", "SnapshotInterval", "Snapshots"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open = %v, want it to name %s", err, want)
+		}
+	}
+	const century = 100 * 365 * 24 * time.Hour
+	_, err = revocation.Open(t.Context(), revocation.Config{
+		Feed: revocationtest.New(), MaxAge: century + 1, Leeway: century + 1, SweepInterval: century, SnapshotInterval: century,
+	})
+	for _, want := range []string{"MaxAge", "Leeway", "SweepInterval", "SnapshotInterval"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open = %v, want it to name %s", err, want)
 		}

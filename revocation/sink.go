@@ -2,6 +2,8 @@ package revocation
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -20,10 +22,16 @@ type sink struct {
 	caught int
 }
 
+// errNoName is a mistake of the feed's: without a name, a stream that was replaced couldn't be told from the one that it replaced.
+var errNoName = errors.New("the feed gives its stream no name: set Head.Stream")
+
 // Begin decides from where to follow. The set is never emptied: the state is a join, so what is already there stays true, and
 // an empty answer must not replace it (trap 9 of docs/traps.md).
 func (s *sink) Begin(h Head) (uint64, error) {
 	r := s.r
+	if h.Stream == "" {
+		return 0, errNoName
+	}
 	after := r.position.Load()
 	r.mu.Lock()
 	// A stream that was made anew, or put back to an earlier state, counts its positions anew: what we had applied says nothing about
@@ -91,6 +99,11 @@ func (r *Replica) adopt(key [fp.KeySize]byte) {
 
 func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
+	// Publishers check the cutoff too; but whoever may write to the stream can leave that out, and no later event takes a cutoff back.
+	if cutoff, ok := events.Cutoff(e); ok && !p.Stored.IsZero() && cutoff.After(p.Stored.Add(MaxCutoffAhead)) {
+		s.Skip(p, fmt.Errorf("%w: %v after the event was stored, more than %v", ErrCutoffInFuture, cutoff.Sub(p.Stored).Round(time.Second), MaxCutoffAhead))
+		return
+	}
 	// The event's own time is a publisher's clock and says nothing about the stream's, so only when it was stored is heard.
 	s.heard(p.Stored)
 	set := r.set.Load()

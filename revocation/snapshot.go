@@ -105,9 +105,6 @@ func (r *Replica) header(set *set) (header, error) {
 		skipped: r.leftOut.Load(),
 	}
 	h.sessions, h.scopes = set.size()
-	for i := range h.latest {
-		h.latest[i] = set.latest[fp.User+fp.Kind(i)].Load()
-	}
 	return h, nil
 }
 

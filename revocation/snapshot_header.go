@@ -14,16 +14,14 @@ import (
 const (
 	snapshotMagic = "CURFEWRS"
 	// snapshotVersion is the form of a snapshot. It changes with anything that a reader must know of, the gravity of reasons included.
-	snapshotVersion = 2
+	snapshotVersion = 3
 	// catalogue is raised whenever a version reads messages of the stream as events that earlier ones skipped: what those have skipped, their
 	// snapshots lack.
 	catalogue = 1
 	// maxStreamName bounds what a header makes its reader allocate.
 	maxStreamName = 1 << 10
-	headerNumbers = 10 + cutoffKinds
+	headerNumbers = 10
 	fixedHeader   = 8 + 4 + 4 + 2 + 2 + fp.KeySize + 8*headerNumbers
-	// cutoffKinds is how many kinds there are from fp.User on.
-	cutoffKinds = int(fp.Tenant-fp.User) + 1
 )
 
 // header begins a snapshot. Times are in Unix milliseconds unless they say something else.
@@ -40,8 +38,6 @@ type header struct {
 	maxAge, leeway, tick int64
 	// highest is the last tick at which an entry expires, and swept up to when entries had been forgotten.
 	highest, swept int64
-	// latest are the latest cutoffs of the kinds, from fp.User on.
-	latest [cutoffKinds]int64
 	// skipped is whether messages were left out that a version with another catalogue might have read.
 	skipped bool
 	// sessions and scopes are how many entries there were when it was written, which a sweep may have made fewer meanwhile.
@@ -54,13 +50,9 @@ func (h *header) place() Place {
 
 // numbers returns the fields that are written as 64 bits each, in their order.
 func (h *header) numbers() []uint64 {
-	n := []uint64{
+	return []uint64{
 		h.position, uint64(h.stored), h.upTo, uint64(h.maxAge), uint64(h.leeway), uint64(h.tick), uint64(h.highest), uint64(h.swept), uint64(h.sessions), uint64(h.scopes),
 	}
-	for _, at := range h.latest {
-		n = append(n, uint64(at))
-	}
-	return n
 }
 
 // setNumbers is the reverse of numbers.
@@ -68,9 +60,6 @@ func (h *header) setNumbers(n []uint64) {
 	h.position, h.stored, h.upTo = n[0], int64(n[1]), n[2]
 	h.maxAge, h.leeway, h.tick, h.highest, h.swept = int64(n[3]), int64(n[4]), int64(n[5]), int64(n[6]), int64(n[7])
 	h.sessions, h.scopes = int(n[8]), int(n[9])
-	for i := range h.latest {
-		h.latest[i] = int64(n[10+i])
-	}
 }
 
 // encode returns the header with its checksum.

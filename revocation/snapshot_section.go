@@ -18,7 +18,7 @@ import (
 // and holds the shard's entries ordered by the first bits of their home, as many bits as make the expected number of entries with the same ones
 // about one. Those bits aren't written: a number in unary says how many entries there are of each (Elias and Fano's way to write a sorted list).
 // Of the rest each entry takes the same number of bits, no more than the section's numbers need: positions are told as the distance from the
-// header's upTo, expiries and cutoffs as that from the section's least. So an entry takes its 128 bits less those that the order tells (ten for
+// header's upTo, expiries and cutoffs as that from the section's least. So an entry takes its 128 bits less those that the order tells (eleven for
 // the shard, a dozen more for the home) and what is held beside it, 18 bytes in all for ten million.
 
 // frame tells how a section's entries are written. All of it is in the section.

@@ -86,6 +86,9 @@ func (s *set) write(ctx context.Context, to io.Writer, h *header) error {
 		}
 		taken[k] <- struct{}{}
 	}
+	if _, err := out.Write(s.trailer()); err != nil {
+		return err
+	}
 	return out.Flush()
 }
 
@@ -97,9 +100,6 @@ type readJob struct {
 
 // read fills the set, which is empty and nobody else's, from a snapshot whose header has been read.
 func (s *set) read(ctx context.Context, from io.Reader, h *header) error {
-	for i, at := range h.latest {
-		s.raise(fp.User+fp.Kind(i), at)
-	}
 	s.reach(h.highest)
 	jobs, free, failed := make(chan readJob), make(chan []byte, snapshotWorkers+1), make(chan error, snapshotWorkers)
 	for range cap(free) {
@@ -118,7 +118,11 @@ func (s *set) read(ctx context.Context, from io.Reader, h *header) error {
 			}
 		})
 	}
-	err := readSections(ctx, bufio.NewReaderSize(from, 1<<20), jobs, free, failed)
+	in := bufio.NewReaderSize(from, 1<<20)
+	err := readSections(ctx, in, jobs, free, failed)
+	if err == nil {
+		err = s.readTrailer(in)
+	}
 	close(jobs)
 	decoding.Wait()
 	select {
@@ -151,12 +155,6 @@ func readSections(ctx context.Context, in *bufio.Reader, jobs chan<- readJob, fr
 			return err
 		}
 	}
-	if _, err := in.ReadByte(); err != io.EOF { //nolint:errorlint // a Reader's EOF isn't wrapped
-		if err == nil {
-			err = fmt.Errorf("%w: it goes on after its end", ErrSnapshotCorrupt)
-		}
-		return err
-	}
 	return nil
 }
 
@@ -166,10 +164,11 @@ func readSection(in io.Reader, buf []byte) ([]byte, error) {
 	if _, err := io.ReadFull(in, length[:]); err != nil {
 		return nil, cut(err)
 	}
-	n := int(binary.LittleEndian.Uint32(length[:]))
-	if n > maxSection {
+	told := binary.LittleEndian.Uint32(length[:])
+	if told > maxSection {
 		return nil, fmt.Errorf("%w: a section is too long", ErrSnapshotCorrupt)
 	}
+	n := int(told)
 	if cap(buf) < n+4 {
 		buf = make([]byte, n+4)
 	}
@@ -190,14 +189,6 @@ func (s *set) fill(r *sectionReader, job readJob) error {
 	entries, err := r.decode(section, shard, extra)
 	if err != nil {
 		return err
-	}
-	if extra {
-		// Some may be later than what the header says, for they were applied while the snapshot was written. Of which kind isn't told.
-		for i := range entries {
-			for kind := range s.latest {
-				s.raise(fp.Kind(kind), unpackAt(entries[i].Extra))
-			}
-		}
 	}
 	if !t.Fill(shard, entries) {
 		return fmt.Errorf("%w: its entries lie where they can't be searched", ErrSnapshotCorrupt)

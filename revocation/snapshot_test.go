@@ -25,9 +25,6 @@ func written(tb fataler, s *set, position uint64) []byte {
 		leeway: s.keep.leeway.Milliseconds(), tick: s.clock.ms, highest: s.highest.Load(),
 	}
 	h.sessions, h.scopes = s.size()
-	for i := range h.latest {
-		h.latest[i] = s.latest[2+i].Load()
-	}
 	if err := s.write(context.Background(), &b, &h); err != nil {
 		tb.Fatalf("write: %v", err)
 	}

@@ -66,7 +66,7 @@ func TestSnapshotOfExpiriesAllAroundTheCircle(t *testing.T) {
 	}
 }
 
-// Rule 9: what has expired is forgotten within a 64th of max age, also what a replica reads late.
+// Rule 9: what has expired is forgotten within a 64th of max age and leeway, also what a replica reads late.
 func TestLongAgoExpiredIsForgotten(t *testing.T) {
 	const maxAge = 15 * time.Minute
 	now := time.Now()

@@ -57,6 +57,9 @@ func (r *Replica) Watch(ctx context.Context, s Session, q Require) (watched cont
 // and mustn't close the replica. stop ends the watch and reports whether it was still there: if so, ended is never called; if not, it has been
 // called, is running or is about to. Without stop the watch lasts until the session is over.
 func (r *Replica) WatchFunc(s Session, ended func(Decision)) (stop func() bool) {
+	if ended == nil {
+		panic("revocation: WatchFunc: ended is nil")
+	}
 	e := r.watches.live.entry(s)
 	e.Value.ended = ended
 	r.watches.add(e, r.maxAgeOf(s))

@@ -67,11 +67,16 @@ func shorter(a, b time.Duration) bool { return a > 0 && (b == 0 || a < b) }
 // something else than it tells now. got is what the stream has; now is its clock.
 func withRetention(got, want jetstream.StreamConfig, now time.Time) (jetstream.StreamConfig, bool) {
 	kept := got.MaxAge
-	noted, err := time.ParseDuration(got.Metadata[RetentionMetadata])
+	text, there := got.Metadata[RetentionMetadata]
+	noted, err := time.ParseDuration(text)
 	if err == nil && shorter(noted, kept) {
 		kept = noted // it was lengthened since somebody looked
 	}
 	since, told := wholeSince(got.Metadata, now)
+	if there && (err != nil || noted < 0) {
+		// Somebody has written what can't be read, and nobody knows what it was.
+		since, told = now, false
+	}
 	if left := now.Add(-kept); shorter(kept, want.MaxAge) && left.After(since) {
 		since, told = left, false
 	}

@@ -179,3 +179,24 @@ func TestNoRightToNoteTheRetention(t *testing.T) {
 		t.Errorf("told %d times what to do, want once", told)
 	}
 }
+
+// A note of the retention that nobody can read may have told of a shorter one: what there is from before now may be incomplete.
+func TestUnreadableRetentionCountsAsLengthenedNow(t *testing.T) {
+	for _, note := range []string{"P31D", "-24h", ""} {
+		t.Run(note, func(t *testing.T) {
+			cfg := natstest.Config(t)
+			cfg.Retention = month
+			b := natstest.Open(t, cfg)
+			changed := ledgerConfig(t, b)
+			changed.Metadata[bus.RetentionMetadata] = note
+			if _, err := b.JetStream().UpdateStream(t.Context(), changed); err != nil {
+				t.Fatal(err)
+			}
+			since := time.Now().Truncate(time.Second)
+			if err := b.NoteRetention(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			noted(t, ledgerConfig(t, b), month, since)
+		})
+	}
+}

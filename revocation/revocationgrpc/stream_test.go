@@ -106,7 +106,7 @@ func TestStreamsEnd(t *testing.T) {
 func TestAThousandStreams(t *testing.T) {
 	const users, perUser = 200, 5
 	g := newRig(t, revocationgrpc.Config{}, usual())
-	ctx, cancel := context.WithCancel(within(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	streams := map[string][]grpc.ClientStream{}
 	for u := range users {

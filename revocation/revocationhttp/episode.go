@@ -32,13 +32,15 @@ type episodes struct {
 	replica  Checker
 	// tell is nil where nobody wants to know.
 	tell func(Episode)
-	// watches counts armed timers and running ones.
+	// watches counts armed timers, running ones, and beginnings that are being told.
 	watches sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	// now is the episode; it has no requests while there is none.
 	now Episode
+	// begun is closed once the episode's beginning has been told, so that its end isn't told before.
+	begun chan struct{}
 	// timer runs watch while there is an episode.
 	timer *time.Timer
 	// session and require are the last request's, to ask the replica whether it could tell by now.
@@ -60,6 +62,8 @@ func (e *episodes) count(s revocation.Session, q revocation.Require, cause error
 	begins := e.now.Requests == 0
 	if begins {
 		e.now = Episode{FailOpen: e.failOpen, Cause: cause, Began: now}
+		e.begun = make(chan struct{})
+		e.watches.Add(1)
 		e.arm(episodeQuiet)
 	}
 	e.now.Last = now
@@ -67,9 +71,11 @@ func (e *episodes) count(s revocation.Session, q revocation.Require, cause error
 	// The position is one request's own, and says nothing about the next.
 	q.Position = 0
 	e.session, e.require = s, q
-	told := e.now
+	told, begun := e.now, e.begun
 	e.mu.Unlock()
 	if begins {
+		defer e.watches.Done()
+		defer close(begun)
 		e.tell(told)
 	}
 }
@@ -104,8 +110,9 @@ func (e *episodes) watch() {
 		e.mu.Unlock()
 		return
 	}
-	over := e.end()
+	over, begun := e.end(), e.begun
 	e.mu.Unlock()
+	<-begun
 	e.tell(over)
 }
 
@@ -126,12 +133,13 @@ func (e *episodes) close() {
 	}
 	e.closed = true
 	open := e.now.Requests > 0
-	over := e.end()
+	over, begun := e.end(), e.begun
 	if open && e.timer.Stop() {
 		e.watches.Done()
 	}
 	e.mu.Unlock()
 	if open {
+		<-begun
 		e.tell(over)
 	}
 	e.watches.Wait()

@@ -29,10 +29,6 @@ var (
 	ErrRetentionChanged = errors.New("the stream's retention was changed")
 )
 
-// MaxCutoffAhead is how far a cutoff may lie after the time when its event was stored: more than clocks of publishers are off. An event whose cutoff
-// lies further ahead is never applied, and told to the Skipped hook with [revocation.ErrCutoffInFuture].
-const MaxCutoffAhead = 5 * time.Minute
-
 // Config of a feed. The zero value is ready to use.
 type Config struct {
 	// Stream is the ledger's name. Empty means CURFEW.

@@ -111,11 +111,12 @@ func (s *store) abandon() {
 	s.t.Helper()
 	js := s.connect(s.srv.URL())
 	dead := s.snapshotsOver(js, "")
-	dead.limits.question, dead.limits.stall = 50*time.Millisecond, 50*time.Millisecond
 	err := dead.Save(s.t.Context(), func(w io.Writer) error {
 		if err := pieces(content(9, 10_000), 900)(w); err != nil {
 			return err
 		}
+		// Not before: a slow machine needs its time to write.
+		dead.limits.question, dead.limits.stall = 50*time.Millisecond, 50*time.Millisecond
 		js.Conn().Close()
 		return nil
 	})

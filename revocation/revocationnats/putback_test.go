@@ -157,7 +157,7 @@ func TestCutoffInTheFutureIsSkipped(t *testing.T) {
 	skipped := make(chan error, 10)
 	replica := r.open(revocation.Config{Hooks: revocation.Hooks{Skipped: func(_ uint64, err error) { skipped <- err }}})
 	far := func(n int) time.Time {
-		return time.Now().Add(revocationnats.MaxCutoffAhead + time.Duration(n)*time.Minute)
+		return time.Now().Add(revocation.MaxCutoffAhead + time.Duration(n)*time.Minute)
 	}
 	for i, e := range []events.Event{
 		&events.TenantLoggedOut{Common: logout(1).Common, Cutoff: far(1)},

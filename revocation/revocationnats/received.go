@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
-	"github.com/curfewhq/curfew/revocation"
 )
 
 // received is a message of the ledger.
@@ -87,20 +86,6 @@ func receivedOf(msg jetstream.Msg) received {
 // decode fills in what a message says.
 func (m *received) decode(topic string, data []byte) {
 	if m.beat = topic == events.TopicBeat; !m.beat {
-		m.event, m.err = decode(topic, data, m.at.stored)
+		m.event, m.err = events.DecodeMessage(topic, data)
 	}
-}
-
-// decode returns the message's event, if it is one to apply. Publishers check the cutoff too; but whoever may write to the stream can leave
-// that out, and no later event takes a cutoff back.
-func decode(topic string, data []byte, stored time.Time) (events.Event, error) {
-	e, err := events.DecodeMessage(topic, data)
-	if err != nil {
-		return nil, err
-	}
-	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(stored.Add(MaxCutoffAhead)) {
-		return nil, fmt.Errorf("%w: %v after the event was stored, more than %v",
-			revocation.ErrCutoffInFuture, cutoff.Sub(stored).Round(time.Second), MaxCutoffAhead)
-	}
-	return e, nil
 }

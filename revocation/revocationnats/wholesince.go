@@ -31,8 +31,14 @@ func wholeSince(c jetstream.StreamConfig, now time.Time) time.Time {
 		}
 	}
 	kept := c.MaxAge
-	if noted, err := time.ParseDuration(c.Metadata[RetentionMetadata]); err == nil && noted > 0 && (kept == 0 || noted < kept) {
-		kept = noted
+	if text, ok := c.Metadata[RetentionMetadata]; ok {
+		noted, err := time.ParseDuration(text)
+		if err != nil || noted < 0 {
+			return now
+		}
+		if noted > 0 && (kept == 0 || noted < kept) {
+			kept = noted
+		}
 	}
 	if left := now.Add(-kept); kept > 0 && left.After(since) {
 		since = left

@@ -32,6 +32,8 @@ func TestHeadTellsSinceWhenTheStreamIsWhole(t *testing.T) {
 		{"shortened, and not noted yet", 30 * day, metadata{revocationnats.RetentionMetadata: "1440h0m0s"}, 30 * day},
 		{"shortened from for ever", 30 * day, metadata{revocationnats.RetentionMetadata: "0s"}, 30 * day},
 		{"noted by a clock that was ahead", 0, metadata{revocationnats.WholeSinceMetadata: at(-365 * day)}, time.Nanosecond},
+		{"a retention that nobody can read", 30 * day, metadata{revocationnats.RetentionMetadata: "P31D"}, time.Nanosecond},
+		{"a retention that is none", 30 * day, metadata{revocationnats.RetentionMetadata: "-24h"}, time.Nanosecond},
 		{"noted by nobody of ours", 0, metadata{revocationnats.WholeSinceMetadata: "lately", revocationnats.RetentionMetadata: "long"}, time.Nanosecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
