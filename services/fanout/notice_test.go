@@ -254,7 +254,7 @@ func TestTrapNoticeLeaksNothing(t *testing.T) {
 // session has the name of a user.
 func TestTrap22OneSessionOrTheWholeUser(t *testing.T) {
 	one := sessionRevoked(revocation.Session{ID: "ann"}, "")
-	all := &events.UserLoggedOutEverywhere{Common: common(""), User: "ann", Cutoff: time.Now()}
+	all := &events.UserLoggedOutEverywhere{Common: common(""), User: "ann"}
 	changed := []string{"sessions_changed"}
 	for _, c := range []struct {
 		name string
@@ -267,6 +267,7 @@ func TestTrap22OneSessionOrTheWholeUser(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newRig(t, nil)
+				all.Cutoff = time.Now() // by the bubble's clock
 				tabs := map[string][]*seen{}
 				for _, name := range []string{"ann s1", "ann s2", "ann bob", "bob ann", "bob s3"} {
 					user, sid, _ := strings.Cut(name, " ")
