@@ -195,7 +195,13 @@ func (l *Live[T]) Affected(e events.Event) []*LiveEntry[T] {
 	return found
 }
 
-// affected is Affected, but for that it looks no further once it has found more than limit, and tells so. A negative limit is none.
+// AffectedUpTo is Affected for who has time for limit entries: more is whether there are others, at which it looks no further and returns one too many. A
+// negative limit is none.
+func (l *Live[T]) AffectedUpTo(e events.Event, limit int) (found []*LiveEntry[T], more bool) {
+	return l.affected(e, limit)
+}
+
+// affected is AffectedUpTo.
 func (l *Live[T]) affected(e events.Event, limit int) (found []*LiveEntry[T], more bool) {
 	f := finding[T]{limit: limit}
 	l.look(&f, e)

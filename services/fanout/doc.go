@@ -7,6 +7,8 @@
 //   - Exactly the conns of ended sessions are told. The tab is who its ticket says; a client names no user and no topic.
 //   - A slow conn is closed alone. Nothing blocks on a conn: its queue holds at most 8 frames, and a conn whose queue is full, or that hasn't
 //     taken a write within 2 s, is closed with 1013. One that sends more than 50 frames in a second is closed with 4029.
+//   - A logout of a client or tenant that ends many tabs is told by a goroutine of its own, in slices: events behind it don't wait, so their tabs may be told
+//     first.
 //   - Who shows no ticket takes no tab's place: conns before hello have places of their own, and one address may take half of those.
 //   - Sessions_changed says that something changed, not how often: while one waits to be written, more of them add nothing. Which users an event
 //     touches is known from the event, and from the tabs that it ends at this gateway.

@@ -76,6 +76,7 @@ type Service struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	unwatch func()
+	masses  masses
 	// work counts places; it grows only while draining is false.
 	work sync.WaitGroup
 
@@ -131,7 +132,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, changed: text(changed), began: time.Now(),
-		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{},
+		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
@@ -142,6 +143,9 @@ func New(cfg Config) (*Service, error) {
 // Run keeps conns alive until ctx ends; then it closes what is still open and waits for it. It is called once.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.unwatch()
+	var telling sync.WaitGroup
+	telling.Go(func() { s.tellMasses(ctx) })
+	defer telling.Wait()
 	s.heartbeat(ctx)
 	for _, c := range s.seal() {
 		c.drain(s.comeBack())
@@ -149,41 +153,6 @@ func (s *Service) Run(ctx context.Context) error {
 	s.stop()
 	s.work.Wait()
 	return nil
-}
-
-// applied tells the conns that an event ends, and other tabs of the same users that something changed. It runs in the replica's goroutine, after
-// the event has been applied, and only queues.
-func (s *Service) applied(a revocation.Applied) {
-	meta := a.Event.Meta()
-	if meta.Replay != "" {
-		// Browsers aren't told of replays: the person was told when it happened.
-		return
-	}
-	users := map[string]struct{}{a.Event.UserID(): {}}
-	told := newNotice(a.Event)
-	for _, e := range s.hub.Affected(a.Event) {
-		d := s.cfg.Replica.Check(e.Session)
-		if d.State != revocation.Revoked {
-			continue
-		}
-		n := told
-		if !revocation.Ends(a.Event, e.Session) {
-			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
-			n = s.noticeOf(e.Session, d)
-		}
-		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
-		if s.show(e.Value, n) {
-			users[e.Session.User] = struct{}{}
-		}
-	}
-	for user := range users {
-		// Conns that are closing take no more frames. Every ticket names a user, so an event that names none finds nobody here.
-		for _, e := range s.hub.User(meta.Tenant, user) {
-			if e.Value.sendChanged() {
-				s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
-			}
-		}
-	}
 }
 
 // notice is an encoded logout notice and its id, which the tab acknowledges.

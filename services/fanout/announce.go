@@ -1,0 +1,161 @@
+package fanout
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+const (
+	// atOnce is how many conns an event may end for them to be told in the replica's goroutine, before it goes on: some tenths of a millisecond.
+	atOnce = 64
+	// maxMasses is how many events that end more wait. When there are more yet, every conn is looked at instead.
+	maxMasses = 1024
+	// breath is after how many conns of a mass others may run first.
+	breath = 64
+)
+
+// connEntry is a conn in the hub.
+type connEntry = revocation.LiveEntry[*conn]
+
+// applied tells the conns that an event ends, and other tabs of the same users that something changed. It runs in the replica's goroutine, after
+// the event has been applied. A logout of a whole client or tenant is left to another goroutine, so that one of a single session which comes
+// right behind it doesn't wait.
+func (s *Service) applied(a revocation.Applied) {
+	if a.Event.Meta().Replay != "" {
+		// Browsers aren't told of replays: the person was told when it happened.
+		return
+	}
+	found, more := s.hub.AffectedUpTo(a.Event, atOnce)
+	if more {
+		s.masses.add(a.Event)
+		return
+	}
+	s.announce(a.Event, found)
+}
+
+// announce tells the conns among found that are over, and the other tabs of their users.
+func (s *Service) announce(e events.Event, found []*connEntry) {
+	users := map[string]struct{}{e.UserID(): {}}
+	told := newNotice(e)
+	for some := range slices.Chunk(found, breath) {
+		s.signOut(e, told, some, users)
+		if len(found) > atOnce {
+			runtime.Gosched()
+		}
+	}
+	n := 0
+	for user := range users {
+		s.tellChanged(e.Meta().Tenant, user)
+		if n++; n%breath == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// signOut tells the conns that are over, and adds their users.
+func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users map[string]struct{}) {
+	for _, entry := range found {
+		d := s.cfg.Replica.Check(entry.Session)
+		if d.State != revocation.Revoked {
+			continue
+		}
+		n := told
+		if !revocation.Ends(e, entry.Session) {
+			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
+			n = s.noticeOf(entry.Session, d)
+		}
+		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
+		if s.show(entry.Value, n) {
+			users[entry.Session.User] = struct{}{}
+		}
+	}
+}
+
+// tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, so an event that names
+// none finds nobody here.
+func (s *Service) tellChanged(tenant, user string) {
+	for _, e := range s.hub.User(tenant, user) {
+		if e.Value.sendChanged() {
+			s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
+		}
+	}
+}
+
+// masses are the events that end many conns and wait to be told. It holds events and not conns: who is in the hub by the time that it is an event's turn is
+// found, and who comes later is checked after the event was applied. Its methods are safe for concurrent use.
+type masses struct {
+	// wake has a token when there is something to tell.
+	wake chan struct{}
+
+	mu     sync.Mutex
+	events []events.Event
+	// all is whether there were too many, and every conn is to be looked at.
+	all bool
+}
+
+func newMasses() masses { return masses{wake: make(chan struct{}, 1)} }
+
+func (m *masses) add(e events.Event) {
+	m.mu.Lock()
+	if len(m.events) < maxMasses && !m.all {
+		m.events = append(m.events, e)
+	} else {
+		m.events, m.all = nil, true
+	}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// take returns what waits, and leaves nothing.
+func (m *masses) take() (waiting []events.Event, all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	waiting, all = m.events, m.all
+	m.events, m.all = nil, false
+	return waiting, all
+}
+
+// tellMasses tells of what waits until ctx ends.
+func (s *Service) tellMasses(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.masses.wake:
+		}
+		waiting, all := s.masses.take()
+		for _, e := range waiting {
+			if ctx.Err() != nil {
+				return
+			}
+			s.announce(e, s.hub.Affected(e))
+		}
+		if all {
+			s.tellAll(ctx)
+		}
+	}
+}
+
+// tellAll tells every conn that is over, by whatever event.
+func (s *Service) tellAll(ctx context.Context) {
+	for some := range slices.Chunk(s.hub.All(), breath) {
+		if ctx.Err() != nil {
+			return
+		}
+		for _, entry := range some {
+			if d := s.cfg.Replica.Check(entry.Session); d.State == revocation.Revoked && s.show(entry.Value, s.noticeOf(entry.Session, d)) {
+				s.tellChanged(entry.Session.Tenant, entry.Session.User)
+			}
+		}
+		runtime.Gosched()
+	}
+}

@@ -1,0 +1,106 @@
+package fanout
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/tabclient"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// heldReplica is a replica whose checks of one client's sessions wait, once held is set, until it is closed.
+type heldReplica struct {
+	*revocation.Replica
+	client  string
+	reached func()
+	mu      sync.Mutex
+	held    chan struct{}
+}
+
+func (r *heldReplica) Check(s revocation.Session) revocation.Decision {
+	r.mu.Lock()
+	held := r.held
+	r.mu.Unlock()
+	if held != nil && s.Client == r.client {
+		r.reached()
+		<-held
+	}
+	return r.Replica.Check(s)
+}
+
+func (r *heldReplica) hold(held chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = held
+}
+
+const mass = atOnce + 10
+
+// openMass opens the conns of a client, and another's.
+func (g *rig) openMass(client string) (many []*tabclient.Conn, other *tabclient.Conn, of revocation.Session) {
+	g.t.Helper()
+	for i := range mass {
+		s := who(fmt.Sprint("user-", i), fmt.Sprint("session-", i))
+		s.Client = client
+		many = append(many, g.open(s))
+	}
+	of = who("another", "another's")
+	return many, g.open(of), of
+}
+
+// A logout of a client with many tabs is under way, for as long as it likes: a single logout behind it is told at once.
+func TestMassLogoutHoldsNobodyUp(t *testing.T) {
+	const client = "app"
+	reached := make(chan struct{})
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	replica := &heldReplica{client: client, reached: sync.OnceFunc(func() { close(reached) })}
+	g := newRig(t, func(c *Config) {
+		replica.Replica = c.Replica.(*revocation.Replica)
+		c.Replica = replica
+		c.Heartbeat = time.Hour
+	})
+	many, other, of := g.openMass(client)
+	replica.hold(held)
+	g.publish(&events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: time.Now()})
+	within(t, reached, "the mass logout's beginning")
+	single := sessionRevoked(of, "bye")
+	g.publish(single)
+	if f := next(t, other); f.Type != tab.TypeLogout || f.ID != single.ID {
+		t.Errorf("the other tab got %+v, want its logout", f)
+	}
+	release()
+	for i, c := range many {
+		if f := next(t, c); f.Type != tab.TypeLogout || f.Scope != "client" {
+			t.Fatalf("tab %d got %+v, want the client's logout", i, f)
+		}
+	}
+}
+
+// More mass logouts come than can wait. None is lost: everybody is looked at.
+func TestTooManyMassLogouts(t *testing.T) {
+	const client = "app"
+	g := idleRig(t, func(c *Config) { c.Heartbeat = time.Hour })
+	many, other, of := g.openMass(client)
+	// All but the last end nobody, for they have a cutoff before everybody's auth time.
+	for range maxMasses {
+		g.publish(&events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: time.Now().Add(-2 * time.Hour)})
+	}
+	g.publish(&events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: time.Now()})
+	g.start()
+	for i, c := range many {
+		if f := next(t, c); f.Type != tab.TypeLogout || f.Scope != "client" {
+			t.Fatalf("tab %d got %+v, want the client's logout", i, f)
+		}
+	}
+	single := sessionRevoked(of, "")
+	g.publish(single)
+	if f := next(t, other); f.Type != tab.TypeLogout || f.ID != single.ID {
+		t.Errorf("the other tab got %+v, want only its own logout", f)
+	}
+}
