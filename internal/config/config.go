@@ -134,7 +134,7 @@ func Default() Config {
 		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
 		Ledger: Ledger{BeatInterval: time.Second},
 		JWT:    JWT{Tenant: "default"},
-		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 25 * time.Second,
+		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
 }

@@ -31,10 +31,12 @@ type conn struct {
 	// seated is whether the conn has the place of a tab; the service's mutex guards it.
 	seated bool
 	opened time.Time
-	// heard is when the last frame came; pinged is when the last ping was sent. Both are on the service's clock.
-	heard, pinged atomic.Int64
+	// heard is when the last frame came, on the service's clock.
+	heard atomic.Int64
 	// seenOver is whether the session was found to be over when the conn was last looked after.
 	seenOver atomic.Bool
+	// spoke is the conn's place in the wheel, whose mutex guards it.
+	spoke spoke
 	// entry is the conn's place in the hub; nil before hello. Only the read goroutine uses it.
 	entry *revocation.LiveEntry[*conn]
 	// writer is the goroutine of write, when there is one.
@@ -114,6 +116,7 @@ func (c *conn) leave() {
 	if c.entry != nil {
 		c.svc.hub.Remove(c.entry)
 	}
+	c.svc.wheel.leave(c)
 	c.writer.Wait()
 	_ = c.nc.Close()
 	c.mu.Lock()
@@ -152,6 +155,7 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 	c.admit(ctx, t.session())
 	// From here on heartbeats find out whether the peer is there.
 	c.readUntil(time.Time{})
+	c.svc.begin(c)
 }
 
 // admit does register, check, ready, in this order. The other way round:

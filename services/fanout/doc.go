@@ -17,4 +17,5 @@
 // What it doesn't promise: that a tab obeys. Services refuse the session themselves; the notice is for the screen.
 //
 // One goroutine per conn waits in a small read; a second one writes and exists only while there is something to write.
+// None has a timer: one goroutine looks after those that are due, which a wheel of 10 ms slots tells.
 package fanout

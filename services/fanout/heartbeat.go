@@ -2,48 +2,86 @@ package fanout
 
 import (
 	"context"
+	"math/rand/v2"
+	"runtime"
+	"slices"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// heartbeat looks after the conns until ctx ends. One goroutine walks all of them ten times per interval, so no conn needs a timer.
+// mostHalves is after how many half intervals a conn is given up from which nothing has come.
+const mostHalves = 5
+
+// heartbeat looks after each conn when it is due, until ctx ends.
 func (s *Service) heartbeat(ctx context.Context) {
-	tick := time.NewTicker(max(s.cfg.Heartbeat/10, time.Millisecond))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.wheel.sooner:
+		}
+		for _, c := range s.wheel.due(s.clock()) {
+			s.lookAfter(c)
+		}
+		timer.Reset(time.Duration(s.wheel.next(s.clock())) * time.Millisecond)
+	}
+}
+
+// begin has a new conn looked after: the first time after half an interval to a whole one, so that conns that have come together don't stay together.
+func (s *Service) begin(c *conn) {
+	half := s.cfg.Heartbeat.Milliseconds() / 2
+	s.wheel.put(c, s.clock()+half+rand.N(half+1))
+}
+
+// lookAfter pings a conn, unless something has come from it in the last half interval, and has it looked after again an interval later, or a tenth sooner or
+// later than that. It gives up one that has been silent for two and a half. Whatever comes from the peer counts as a sign of life.
+func (s *Service) lookAfter(c *conn) {
+	now, interval, heard := s.clock(), s.cfg.Heartbeat.Milliseconds(), c.heard.Load()
+	end := heard + interval*mostHalves/2
+	if now >= end {
+		c.fail(tab.CloseOverloaded)
+		return
+	}
+	from := heard
+	if now-heard >= interval/2 {
+		from = now
+		c.send(s.ping)
+	}
+	s.wheel.put(c, min(from+interval-interval/10+rand.N(interval/5+1), end))
+}
+
+// auditEvery is how often all conns are checked.
+const auditEvery = 2500 * time.Millisecond
+
+// audit signs out conns whose sessions are over without an event that told so, as at max age (trap 23), until ctx ends.
+func (s *Service) audit(ctx context.Context) {
+	tick := time.NewTicker(auditEvery)
 	defer tick.Stop()
-	ping := ws.MustCompileFrame(ws.NewPingFrame(nil))
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		for _, e := range s.hub.All() {
-			s.lookAfter(e, ping)
+		for some := range slices.Chunk(s.hub.All(), breath) {
+			for _, e := range some {
+				s.checkAgain(e)
+			}
+			runtime.Gosched()
 		}
 	}
 }
 
-// lookAfter pings a conn that has been idle, gives up one that has been silent, and signs out one whose session is over without an event that told
-// so, as at max age (trap 23).
-func (s *Service) lookAfter(e *revocation.LiveEntry[*conn], ping []byte) {
-	c, now, interval := e.Value, s.clock(), s.cfg.Heartbeat.Milliseconds()
-	heard := c.heard.Load()
-	switch {
-	case now-heard > interval*5/2:
-		c.fail(tab.CloseOverloaded)
-		return
-	case now-max(heard, c.pinged.Load()) >= interval:
-		c.pinged.Store(now)
-		c.send(ping)
-	}
-	// A revocation is left to applied, which knows its event, as long as there is one: a replica that had to begin anew from a snapshot has applied what
-	// was in it without any. So what is over for the second time that we look was over before.
-	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && (d.Scope == revocation.ScopeMaxAge || c.seenOver.Swap(true)) {
-		s.show(c, s.noticeOf(e.Session, d))
+// checkAgain signs out a conn whose session is over. A revocation is left to applied, which knows its event, as long as there is one: a replica that had to begin
+// anew from a snapshot has applied what was in it without any. So what is over for the second time that we look was over before.
+func (s *Service) checkAgain(e *connEntry) {
+	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && (d.Scope == revocation.ScopeMaxAge || e.Value.seenOver.Swap(true)) {
+		s.show(e.Value, s.noticeOf(e.Session, d))
 	}
 }
 

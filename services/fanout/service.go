@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 
@@ -32,7 +33,8 @@ type Config struct {
 	// EventAt reads the event at a position of the ledger, to tell a session that comes back what ended it; nil leaves the notice without its
 	// message and its id.
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)
-	// Heartbeat is how often an idle conn is pinged; after 2.5 times as long without a frame it is given up. Zero means 25 s.
+	// Heartbeat is how often an idle conn is pinged, a tenth sooner or later; after 2.5 times as long without a frame it is given up. Zero means 45 s: proxies
+	// usually cut what has been idle for a minute.
 	Heartbeat time.Duration
 	// HelloTimeout is tab.HelloTimeout if zero.
 	HelloTimeout time.Duration
@@ -77,6 +79,9 @@ type Service struct {
 	stop    context.CancelFunc
 	unwatch func()
 	masses  masses
+	wheel   *wheel
+	// ping is the frame that asks for a sign of life.
+	ping []byte
 	// work counts places; it grows only while draining is false.
 	work sync.WaitGroup
 
@@ -107,7 +112,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	if cfg.Heartbeat <= 0 {
-		cfg.Heartbeat = 25 * time.Second
+		cfg.Heartbeat = 45 * time.Second
 	}
 	if cfg.HelloTimeout <= 0 {
 		cfg.HelloTimeout = tab.HelloTimeout
@@ -133,6 +138,7 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, changed: text(changed), began: time.Now(),
 		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(),
+		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10), ping: ws.MustCompileFrame(ws.NewPingFrame(nil)),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
@@ -145,6 +151,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer s.unwatch()
 	var telling sync.WaitGroup
 	telling.Go(func() { s.tellMasses(ctx) })
+	telling.Go(func() { s.audit(ctx) })
 	defer telling.Wait()
 	s.heartbeat(ctx)
 	for _, c := range s.seal() {

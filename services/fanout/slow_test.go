@@ -190,9 +190,10 @@ func TestHeartbeat(t *testing.T) {
 			return time.Since(began)
 		}
 		for i := range 5 {
-			at, want := ping(), time.Duration(i+1)*interval
-			if at < want-interval/2 || at > want+time.Duration(i+1)*interval/10 {
-				t.Errorf("ping %d after %v, want about %v", i, at, want)
+			// The first after half an interval to a whole one, and each other after one that is a tenth longer or shorter.
+			at, others := ping(), time.Duration(i)*interval
+			if earliest, latest := interval/2+others*9/10, interval+others*11/10; at < earliest || at > latest+time.Duration(i+1)*slotMS*time.Millisecond {
+				t.Errorf("ping %d after %v, want it between %v and %v", i, at, earliest, latest)
 			}
 			if _, err := nc.Write(frame(fin|pongOp, nil)); err != nil {
 				t.Fatal(err)
@@ -205,7 +206,7 @@ func TestHeartbeat(t *testing.T) {
 		if _, err := nc.Read(make([]byte, 1)); err == nil {
 			t.Fatal("a third ping to a silent conn")
 		}
-		if silent := time.Since(heard); silent < interval*5/2 || silent > interval*27/10 {
+		if silent := time.Since(heard); silent < interval*5/2 || silent > interval*5/2+slotMS*time.Millisecond {
 			t.Errorf("given up after %v of silence", silent)
 		}
 		synctest.Wait()
@@ -231,7 +232,7 @@ func TestSlowlorisIsGivenUp(t *testing.T) {
 			}
 			pass(time.Second)
 		}
-		if took := time.Since(began); took > 70*time.Second {
+		if took := time.Since(began); took > 120*time.Second {
 			t.Errorf("it held out for %v", took)
 		}
 	})
