@@ -55,6 +55,9 @@ type Config struct {
 	Heartbeat time.Duration `koanf:"heartbeat"`
 	// MaxConns bounds the tabs of this process; a tenth as many again, at most 1,000, may be on their way to becoming one.
 	MaxConns int `koanf:"max_conns"`
+	// MaxConnAge is how long a conn stays open at most, and a tenth less at least, before its tab is asked to come back with a new ticket: so that tabs spread over
+	// gateways that came later.
+	MaxConnAge time.Duration `koanf:"max_conn_age"`
 	// DrainWindow is over how long conns are closed at shutdown. At least 1 ms, which closes them all at once.
 	DrainWindow time.Duration `koanf:"drain_window"`
 
@@ -135,7 +138,7 @@ func Default() Config {
 		Ledger: Ledger{BeatInterval: time.Second},
 		JWT:    JWT{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
-		MaxConns: 19_000, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
+		MaxConns: 19_000, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -203,6 +206,7 @@ func (c Config) Validate() error {
 	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
+	fault(c.MaxConnAge < time.Minute, "max_conn_age: must be at least 1m, or tabs do nothing but come back")
 	fault(c.DrainWindow < time.Millisecond, "drain_window: must be at least 1ms, which closes all conns at once")
 	for _, o := range c.AllowedOrigins {
 		fault(!isOrigin(o), "allowed_origins: %q isn't an origin as browsers send it: write scheme://host or scheme://host:port in lower case, no path, no wildcard, no default port", o)

@@ -110,6 +110,7 @@ func TestValidate(t *testing.T) {
 		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
 		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
 		// The fan-out takes zero for its default.
+		{name: "conns that hardly live", change: func(c *config.Config) { c.MaxConnAge = time.Second }, want: "max_conn_age: must be at least 1m"},
 		{name: "no drain", change: func(c *config.Config) { c.DrainWindow = 0 }, want: "drain_window: must be at least 1ms"},
 		{name: "the shortest drain", change: func(c *config.Config) { c.DrainWindow = time.Millisecond }},
 		{name: "negative drain", change: func(c *config.Config) { c.DrainWindow = -1 }, want: "drain_window"},

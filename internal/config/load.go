@@ -78,6 +78,7 @@ func Flags(set *pflag.FlagSet) {
 	set.StringSlice("allowed-origins", nil, "origins from which browsers may open conns")
 	set.Duration("heartbeat", d.Heartbeat, "how often an idle conn is pinged")
 	set.Int("max-conns", d.MaxConns, "most open conns")
+	set.Duration("max-conn-age", d.MaxConnAge, "how long a conn stays open at most before its tab comes back with a new ticket; at least 1m")
 	set.Duration("drain-window", d.DrainWindow, "over how long conns are closed at shutdown; at least 1ms")
 	set.String("log-format", d.LogFormat, "auto, json or text")
 	set.String("log-level", d.LogLevel, "error, warning, info or debug")

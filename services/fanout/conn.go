@@ -35,6 +35,9 @@ type conn struct {
 	heard atomic.Int64
 	// seenOver is whether the session was found to be over when the conn was last looked after.
 	seenOver atomic.Bool
+	// ends is when the session reaches max age or its absolute end, in Unix milliseconds. leaves is when the conn has reached its own age, on the service's clock; 0
+	// means never. Neither changes once the conn is in the wheel.
+	ends, leaves int64
 	// spoke is the conn's place in the wheel, whose mutex guards it.
 	spoke spoke
 	// entry is the conn's place in the hub; nil before hello. Only the read goroutine uses it.
@@ -155,7 +158,7 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 	c.admit(ctx, t.session())
 	// From here on heartbeats find out whether the peer is there.
 	c.readUntil(time.Time{})
-	c.svc.begin(c)
+	c.svc.begin(c, t)
 }
 
 // admit does register, check, ready, in this order. The other way round:

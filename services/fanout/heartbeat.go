@@ -33,18 +33,43 @@ func (s *Service) heartbeat(ctx context.Context) {
 }
 
 // begin has a new conn looked after: the first time after half an interval to a whole one, so that conns that have come together don't stay together.
-func (s *Service) begin(c *conn) {
-	half := s.cfg.Heartbeat.Milliseconds() / 2
-	s.wheel.put(c, s.clock()+half+rand.N(half+1))
+func (s *Service) begin(c *conn, t ticket) {
+	now, half := s.clock(), s.cfg.Heartbeat.Milliseconds()/2
+	c.ends = t.session().AuthTime.Add(s.cfg.Replica.MaxAge()).UnixMilli()
+	if t.SessionExpires > 0 {
+		c.ends = min(c.ends, t.SessionExpires)
+	}
+	if age := s.cfg.MaxConnAge.Milliseconds(); age > 0 {
+		c.leaves = now + age - rand.N(age/10+1)
+	}
+	s.later(c, now, now+half+rand.N(half+1))
+}
+
+// later has a conn looked after at due, or earlier if it ends or leaves before.
+func (s *Service) later(c *conn, now, due int64) {
+	// The end is a time of the wall clock, which may be set meanwhile: so it is reckoned anew each time.
+	due = min(due, now+max(c.ends-time.Now().UnixMilli(), 0))
+	if c.leaves > 0 {
+		due = min(due, c.leaves)
+	}
+	s.wheel.put(c, due)
 }
 
 // lookAfter pings a conn, unless something has come from it in the last half interval, and has it looked after again an interval later, or a tenth sooner or
-// later than that. It gives up one that has been silent for two and a half. Whatever comes from the peer counts as a sign of life.
+// later than that. It gives up one that has been silent for two and a half. Whatever comes from the peer counts as a sign of life. One whose session has come to
+// its end is signed out, and one that has been open for long enough is asked to come back.
 func (s *Service) lookAfter(c *conn) {
 	now, interval, heard := s.clock(), s.cfg.Heartbeat.Milliseconds(), c.heard.Load()
 	end := heard + interval*mostHalves/2
-	if now >= end {
+	switch {
+	case now >= end:
 		c.fail(tab.CloseOverloaded)
+		return
+	case time.Now().UnixMilli() >= c.ends:
+		s.show(c, noticeOfAge(time.UnixMilli(c.ends)))
+		return
+	case c.leaves > 0 && now >= c.leaves:
+		c.drain(s.comeBack())
 		return
 	}
 	from := heard
@@ -52,7 +77,7 @@ func (s *Service) lookAfter(c *conn) {
 		from = now
 		c.send(s.ping)
 	}
-	s.wheel.put(c, min(from+interval-interval/10+rand.N(interval/5+1), end))
+	s.later(c, now, min(from+interval-interval/10+rand.N(interval/5+1), end))
 }
 
 // auditEvery is how often all conns are checked.

@@ -35,6 +35,8 @@ type TicketRequest struct {
 	Client  string `json:"client,omitempty"`
 	// AuthTime is the session's auth time, with milliseconds if they are known.
 	AuthTime *time.Time `json:"auth_time"`
+	// SessionExpiresAt, if given, is the session's absolute end, at which its tabs are signed out. Not that of a rolling session, which moves.
+	SessionExpiresAt *time.Time `json:"session_expires_at,omitempty"`
 	// Origin, if given, is the only origin from which the ticket can be used.
 	Origin string `json:"origin,omitempty"`
 }
@@ -67,6 +69,9 @@ func (q TicketRequest) faults(now time.Time) []problem.Fault {
 		// No replica would vouch for it, and the tab would come back again and again.
 		faults = append(faults, problem.Fault{Field: "auth_time", Detail: "lies in the future: compare the clocks"})
 	}
+	if q.SessionExpiresAt != nil && !q.SessionExpiresAt.After(now) {
+		faults = append(faults, problem.Fault{Field: "session_expires_at", Detail: "has passed: such a session gets no ticket; leave it out if the session's end moves"})
+	}
 	return faults
 }
 
@@ -86,9 +91,13 @@ func (s *Service) handleTicket(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Invalid(faults...))
 		return
 	}
-	text, end, err := s.tickets.issue(ticket{
+	t := ticket{
 		Tenant: key.Tenant, User: q.User, Session: q.Session, Device: q.Device, Client: q.Client, AuthTime: q.AuthTime.UnixMilli(), Origin: q.Origin,
-	}, time.Now())
+	}
+	if q.SessionExpiresAt != nil {
+		t.SessionExpires = q.SessionExpiresAt.UnixMilli()
+	}
+	text, end, err := s.tickets.issue(t, time.Now())
 	if err != nil {
 		s.refuse(w, problem.New(http.StatusInternalServerError, "ticket_failed", "The ticket couldn't be made."))
 		return

@@ -48,6 +48,8 @@ type Config struct {
 	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
 	// this is what bounds them all. Set it negative there, and let the proxy bound conns per address.
 	MaxHandshakesPerIP int
+	// MaxConnAge is how long a conn stays open at most, and a tenth less at least. Then its tab is asked to come back, with 1012. Zero means a day, negative no end.
+	MaxConnAge time.Duration
 	// DrainWindow is over how long Drain spreads the closing, and tabs their coming back. Zero means 2 s, negative at once.
 	DrainWindow time.Duration
 	Metrics     *telemetry.Metrics
@@ -126,6 +128,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.MaxHandshakesPerIP == 0 {
 		cfg.MaxHandshakesPerIP = max(cfg.MaxHandshakes/2, 1)
 	}
+	if cfg.MaxConnAge == 0 {
+		cfg.MaxConnAge = 24 * time.Hour
+	}
 	if cfg.DrainWindow == 0 {
 		cfg.DrainWindow = 2 * time.Second
 	}
@@ -169,7 +174,7 @@ type notice struct {
 }
 
 const (
-	// noticeMaxAge is the id of the notice that a session has reached max age, which no event tells.
+	// noticeMaxAge is the id of the notice that a session has reached max age, or the absolute end that its ticket tells, which no event does.
 	noticeMaxAge = "max_age"
 	// noticeNoEvent is the id of a notice whose event isn't at hand.
 	noticeNoEvent = "unknown"
@@ -184,11 +189,14 @@ func newNotice(e events.Event) notice {
 // noticeOf returns the notice of a decision alone: of max age, or of an event that isn't at hand, about which it tells no more than the decision.
 func (s *Service) noticeOf(session revocation.Session, d revocation.Decision) notice {
 	if d.Scope == revocation.ScopeMaxAge {
-		// To the tab it is its own session that is over.
-		l := tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(d.Reason)}
-		return encode(l, session.AuthTime.Add(s.cfg.Replica.MaxAge()))
+		return noticeOfAge(session.AuthTime.Add(s.cfg.Replica.MaxAge()))
 	}
 	return encode(tab.Logout{ID: noticeNoEvent, Scope: string(d.Scope), Reason: string(d.Reason)}, time.Now())
+}
+
+// noticeOfAge returns the notice that a session has reached max age, or its absolute end. To the tab it is its own session that is over.
+func noticeOfAge(at time.Time) notice {
+	return encode(tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(events.ReasonMaxAge)}, at)
 }
 
 // encode returns a notice without a frame if it can't be encoded.

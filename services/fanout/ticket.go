@@ -45,9 +45,10 @@ type ticket struct {
 	Session string `json:"s"`
 	Device  string `json:"d,omitempty"`
 	Client  string `json:"c,omitempty"`
-	// AuthTime and Expires are Unix milliseconds.
-	AuthTime int64 `json:"a"`
-	Expires  int64 `json:"e"`
+	// AuthTime, Expires and SessionExpires are Unix milliseconds; the last is the session's absolute end, and 0 if none was told.
+	AuthTime       int64 `json:"a"`
+	Expires        int64 `json:"e"`
+	SessionExpires int64 `json:"x,omitempty"`
 	// Origin is the only origin from which it can be used; empty means any that is allowed.
 	Origin string `json:"o,omitempty"`
 }

@@ -280,6 +280,8 @@ func TestIssueTicket(t *testing.T) {
 		{"nothing", "{}", key, 422, `"user"`},
 		{"no auth time", `{"user":"ann","session":"s1"}`, key, 422, `"auth_time"`},
 		{"auth time in the future", `{"user":"ann","session":"s1","auth_time":"` + stamp(time.Hour) + `"}`, key, 422, "future"},
+		{"an end that has passed", `{"user":"ann","session":"s1","auth_time":"` + stamp(-time.Hour) + `","session_expires_at":"` + stamp(-time.Second) + `"}`, key, 422, `"session_expires_at"`},
+		{"an end ahead", `{"user":"ann","session":"s1","auth_time":"` + stamp(-time.Hour) + `","session_expires_at":"` + stamp(time.Hour) + `"}`, key, 200, "ticket"},
 		{"a control character", `{"user":"a\u0007","session":"s1","auth_time":"` + stamp(0) + `"}`, key, 422, `"user"`},
 		{"good", good, key, 200, `"ticket"`},
 	} {

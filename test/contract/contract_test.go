@@ -161,6 +161,7 @@ func (r *rig) others() []exchange {
 	ticket, key := `{"user":"eve","session":"alive","auth_time":`+now+`}`, `{"name":"ci","tenant":"globex","scopes":["read"]}`
 	return append(slices.Concat(r.refusals(tickets, ticket), r.refusals(keys, key)), []exchange{
 		{name: "ticket", method: "POST", path: tickets, body: strings.Replace(ticket, "}", `,"device":"d","client":"c","origin":"`+origin+`"}`, 1), auth: r.full, status: 200},
+		{name: "ticket of a session that ends", method: "POST", path: tickets, body: strings.Replace(ticket, "}", `,"session_expires_at":"2100-01-01T00:00:00Z"}`, 1), auth: r.full, status: 200},
 		{name: "ticket without an auth time", method: "POST", path: tickets, body: `{"user":"eve","session":"alive"}`, auth: r.full, status: 422, code: "invalid_request"},
 		{name: "ticket for nobody", method: "POST", path: tickets, body: `{"user":"","session":"alive","auth_time":` + now + `}`, auth: r.full, status: 422, code: "invalid_request"},
 

@@ -111,7 +111,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	}
 	s.fanout, err = fanout.New(fanout.Config{
 		Replica: s.replica, Keys: s.keys, UsedTickets: used, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
-		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
+		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnAge: s.cfg.MaxConnAge, MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
 	})
 	if err != nil {
