@@ -190,13 +190,18 @@ func offers(r *http.Request, protocol string) bool {
 	return false
 }
 
-// bound keeps the kernel from hiding a slow conn: with its default buffers one that never reads swallows megabytes before anything is noticed.
+// bound keeps the kernel from hiding a slow conn, or one whose peer is gone: with its default buffers one that never reads swallows megabytes before anything is
+// noticed, and what was sent is tried again for a quarter of an hour.
 func bound(nc net.Conn) {
 	if t, ok := socket(nc).(*net.TCPConn); ok {
 		_ = t.SetWriteBuffer(16 << 10)
 		_ = t.SetReadBuffer(8 << 10)
+		giveUpAfter(t, unackedTimeout)
 	}
 }
+
+// unackedTimeout is for how long what was sent may go without the peer's acknowledgement.
+const unackedTimeout = 15 * time.Second
 
 // socket returns what lies beneath TLS, or nc.
 func socket(nc net.Conn) net.Conn {

@@ -104,6 +104,9 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 				if n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF); err != nil || n > 32<<10 {
 					t.Errorf("%d bytes, %v", n, err)
 				}
+				if ms, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout); err != nil || ms != int(unackedTimeout.Milliseconds()) {
+					t.Errorf("given up after %d ms, %v", ms, err)
+				}
 			}); err != nil {
 				t.Fatal(err)
 			}
