@@ -37,6 +37,9 @@ func TestDecodeHello(t *testing.T) {
 	}{
 		{name: "ticket", frame: `{"type":"hello","ticket":"t"}`, want: tab.Hello{Type: "hello", Ticket: "t"}},
 		{name: "after", frame: `{"after":"n-1","ticket":"t","type":"hello"}`, want: tab.Hello{Type: "hello", Ticket: "t", After: "n-1"}},
+		{name: "position", frame: `{"type":"hello","ticket":"t","position":42}`, want: tab.Hello{Type: "hello", Ticket: "t", Position: 42}},
+		{name: "negative position", frame: `{"type":"hello","ticket":"` + secret + `","position":-1}`},
+		{name: "position of a wrong type", frame: `{"type":"hello","ticket":"` + secret + `","position":"1"}`},
 		{name: "empty after", frame: `{"type":"hello","ticket":"t","after":""}`, want: tab.Hello{Type: "hello", Ticket: "t"}},
 		{name: "unknown members", frame: ` {"type":"hello","ticket":"t","user":"u","topics":[">"]} `, want: tab.Hello{Type: "hello", Ticket: "t"}},
 		{

@@ -67,7 +67,7 @@ func logout(l tab.Logout) goldenFrame {
 func golden() map[string]goldenFrame {
 	return map[string]goldenFrame{
 		"hello.minimal.json":    hello(tab.Hello{Ticket: ticket}),
-		"hello.full.json":       hello(tab.Hello{Ticket: ticket, After: noticeID}),
+		"hello.full.json":       hello(tab.Hello{Ticket: ticket, After: noticeID, Position: 1<<53 - 1}),
 		"ack.signed_out.json":   ack(tab.OutcomeSignedOut),
 		"ack.already.json":      ack(tab.OutcomeAlready),
 		"ack.ignored.json":      ack(tab.OutcomeIgnored),

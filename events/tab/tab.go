@@ -70,6 +70,9 @@ type Hello struct {
 	// After is the id of the last notice that the tab has seen, or empty. The server checks its form and does nothing else with
 	// it: the check on connect decides.
 	After string `json:"after,omitempty"`
+	// Position is the greatest position that the tab knows of, from a ready frame or its own application; 0 if it knows none. A server whose replica is behind
+	// it waits up to a second before it checks, so that a tab which comes to another server isn't told less than it has heard.
+	Position uint64 `json:"position,omitempty"`
 }
 
 // Ready says that the session was alive at Position and that every later end of it will be told on this conn.

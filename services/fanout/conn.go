@@ -20,6 +20,9 @@ import (
 // maxDiscarded is how much of what a peer still sends is read away while it is being told why it is closed.
 const maxDiscarded = 1 << 20
 
+// behindTimeout is for how long a tab waits for a replica that is behind what it knows.
+const behindTimeout = time.Second
+
 // conn is one tab's WebSocket. It is owned by its read goroutine, which is the last to leave.
 type conn struct {
 	svc *Service
@@ -155,7 +158,7 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 		c.end(tab.CloseOverloaded, "no room")
 		return
 	}
-	c.admit(ctx, t.session())
+	c.admit(ctx, t.session(), h.Position)
 	// From here on heartbeats find out whether the peer is there.
 	c.readUntil(time.Time{})
 	c.svc.begin(c, t)
@@ -166,8 +169,16 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 //  1. the check says active;
 //  2. the session is revoked, and the hub doesn't know the conn;
 //  3. the conn is registered, and shows the page for ever.
-func (c *conn) admit(ctx context.Context, s revocation.Session) {
+//
+// A replica that is behind what the tab has heard elsewhere gets a moment. Then it answers all the same, for after a ledger was made anew it may never get there,
+// and ready tells how far it is.
+func (c *conn) admit(ctx context.Context, s revocation.Session, known uint64) {
 	c.entry = c.svc.hub.Add(s, c)
+	if known > 0 {
+		behind, cancel := context.WithTimeout(ctx, behindTimeout)
+		_ = c.svc.cfg.Replica.WaitFor(behind, known)
+		cancel()
+	}
 	d := c.svc.cfg.Replica.Check(s)
 	switch d.State {
 	case revocation.Revoked:

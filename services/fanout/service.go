@@ -61,6 +61,7 @@ type Config struct {
 // Replica is what the gateway asks; a [*revocation.Replica] is one.
 type Replica interface {
 	Check(revocation.Session) revocation.Decision
+	WaitFor(ctx context.Context, position uint64) error
 	OnApplied(func(revocation.Applied)) (stop func())
 	MaxAge() time.Duration
 }
