@@ -36,7 +36,7 @@ func hello(h tab.Hello) goldenFrame {
 	return goldenFrame{
 		encode: func() ([]byte, error) { return tab.EncodeHello(h) },
 		decode: func(b []byte) (any, error) { return tab.DecodeHello(b) },
-		want:   tab.Hello{Type: tab.TypeHello, Ticket: h.Ticket, After: h.After},
+		want:   tab.Hello{Type: tab.TypeHello, Ticket: h.Ticket, After: h.After, Position: h.Position},
 	}
 }
 
