@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -101,11 +102,13 @@ func TestLongestTicketFitsHello(t *testing.T) {
 	ts := tickets{key: bytes.Repeat([]byte{1}, 32)}
 	for _, fill := range []string{"<", "&", `"`, `\`, "\u2028", "ä", "x"} {
 		id := strings.Repeat(fill, 256/len(fill))
-		text, _, err := ts.issue(ticket{Tenant: strings.Repeat("t", 63), User: id, Session: id, Device: id, Client: id, Origin: id, AuthTime: 1e15}, time.Now())
+		text, _, err := ts.issue(ticket{
+			Tenant: strings.Repeat("t", 63), User: id, Session: id, Device: id, Client: id, Origin: id, AuthTime: 1e15, SessionExpires: 253_402_300_799_999,
+		}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := tab.EncodeHello(tab.Hello{Ticket: text, After: strings.Repeat("a", tab.MaxNoticeIDBytes)})
+		b, err := tab.EncodeHello(tab.Hello{Ticket: text, After: strings.Repeat("a", tab.MaxNoticeIDBytes), Position: math.MaxUint64})
 		if err != nil || len(b) > tab.MaxClientFrameBytes {
 			t.Errorf("%q: hello of %d bytes, %v", fill, len(b), err)
 		}
