@@ -411,7 +411,6 @@ func TestSnapshotsOverALinkThatIsBlackHoled(t *testing.T) {
 	proxy := natstest.NewProxy(t, st.srv.Addr())
 	// The connection itself would notice too, after six seconds.
 	s := st.snapshotsOver(st.connect(proxy.URL()), "")
-	s.limits.question, s.limits.stall = 300*time.Millisecond, 300*time.Millisecond
 	r, err := s.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -421,6 +420,8 @@ func TestSnapshotsOverALinkThatIsBlackHoled(t *testing.T) {
 		if err := pieces(content(2, 30_000), 900)(w); err != nil {
 			return err
 		}
+		// Not before: a slow machine needs its time to write.
+		s.limits.question, s.limits.stall = 300*time.Millisecond, 300*time.Millisecond
 		proxy.Stall()
 		return pieces(content(2, 30_000), 900)(w)
 	})
