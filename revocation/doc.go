@@ -10,7 +10,7 @@
 //	switch d := replica.Check(session); d.State {
 //	case revocation.Active: // fresh, and nothing ends it
 //	case revocation.Revoked: // some revocation ends it, or it is past max age: 401
-//	case revocation.Undetermined: // we can't know: 503, unless the route's policy says otherwise
+//	case revocation.Undetermined: // we can't know: 503 if d.MayMend(), and 401 if the token lacks something
 //	}
 //
 // # Promises

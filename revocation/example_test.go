@@ -43,13 +43,17 @@ func ExampleOpen() {
 		case revocation.Revoked:
 			fmt.Println(s.ID, "is over: 401,", d.Scope, d.Reason)
 		case revocation.Undetermined:
-			fmt.Println(s.ID, "can't be vouched for: 503,", d.Cause)
+			status := 401 // the token lacks something
+			if d.MayMend() {
+				status = 503
+			}
+			fmt.Printf("%s can't be vouched for: %d, %v\n", s.ID, status, d.Cause)
 		}
 	}
 	// Output:
 	// laptop passes
 	// phone is over: 401, user password_changed
-	// tablet can't be vouched for: 503, auth time is missing
+	// tablet can't be vouched for: 401, auth time is missing
 }
 
 // Whoever has just logged out presents the position of it, and meets no service that doesn't know.
