@@ -269,7 +269,7 @@ func TestAsyncAPIChannels(t *testing.T) {
 	}
 	for name, c := range doc.Channels {
 		want := "#/servers/ledger"
-		if name == "conn" {
+		if name == "conn" || name == "notices" {
 			want = "#/servers/tabs"
 		}
 		if len(c.Servers) != 1 || c.Servers[0].Ref != want {
@@ -292,6 +292,7 @@ func TestAsyncAPIOperations(t *testing.T) {
 		{"sendBeat", "send", "beat", []string{"Beat"}},
 		{"hearBeat", "receive", "beat", []string{"Beat"}},
 		{"tellTab", "send", "conn", []string{"Drain", "Logout", "Ready", "SessionsChanged"}},
+		{"tellStream", "send", "notices", []string{"Close", "Drain", "Logout", "Ready", "SessionsChanged"}},
 		{"hearTab", "receive", "conn", []string{"Ack", "Hello"}},
 	} {
 		op, ok := doc.Operations[want.name]
@@ -308,7 +309,7 @@ func TestAsyncAPIOperations(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", want.name, diff)
 		}
 	}
-	if len(doc.Operations) != 6 {
+	if len(doc.Operations) != 7 {
 		t.Errorf("operations %q", sortedKeys(doc.Operations))
 	}
 }

@@ -168,7 +168,8 @@ func TestEncodeSetsTheType(t *testing.T) {
 		tab.TypeReady:           func() ([]byte, error) { return tab.EncodeReady(tab.Ready{Type: wrong}) },
 		tab.TypeLogout:          func() ([]byte, error) { return tab.EncodeLogout(tab.Logout{Type: wrong}) },
 		tab.TypeDrain:           func() ([]byte, error) { return tab.EncodeDrain(tab.Drain{Type: wrong}) },
-		tab.TypeSessionsChanged: tab.EncodeSessionsChanged,
+		tab.TypeSessionsChanged: func() ([]byte, error) { return tab.EncodeSessionsChanged(tab.SessionsChanged{Type: wrong}) },
+		tab.TypeClose:           func() ([]byte, error) { return tab.EncodeClose(tab.Close{Type: wrong}) },
 	} {
 		b, err := encode()
 		if err != nil {
@@ -260,4 +261,45 @@ func FuzzClientFrame(f *testing.F) {
 		_, err = tab.DecodeFrame(b)
 		checkError(err)
 	})
+}
+
+// TestOffers reads what a tab offers as subprotocols.
+func TestOffers(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		offered []string
+		want    tab.Offers
+		refused bool
+	}{
+		{name: "nothing"},
+		{name: "the protocol alone", offered: []string{tab.Subprotocol}, want: tab.Offers{Speaks: true}},
+		{name: "another version", offered: []string{"curfew.v2"}},
+		{name: "all", offered: []string{tab.Subprotocol, "ticket.a-_9.b", "after." + noticeID, "position.18446744073709551615"},
+			want: tab.Offers{Speaks: true, Ticket: "a-_9.b", After: noticeID, Position: 1<<64 - 1}},
+		{name: "unknown ones", offered: []string{"chat", "later.1", tab.Subprotocol}, want: tab.Offers{Speaks: true}},
+		{name: "two tickets", offered: []string{tab.Subprotocol, "ticket.a", "ticket.b"}, refused: true},
+		{name: "an empty ticket", offered: []string{"ticket."}, refused: true},
+		{name: "an empty id", offered: []string{"after."}, refused: true},
+		{name: "a negative position", offered: []string{"position.-1"}, refused: true},
+		{name: "a position that is too large", offered: []string{"position.18446744073709551616"}, refused: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got tab.Offers
+			var err error
+			for _, o := range c.offered {
+				if err = got.Add(o); err != nil {
+					break
+				}
+			}
+			if c.refused {
+				if !errors.Is(err, tab.ErrFrame) {
+					t.Errorf("got %v, want ErrFrame", err)
+				}
+				return
+			}
+			if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
@@ -73,7 +74,26 @@ func golden() map[string]goldenFrame {
 		"ack.ignored.json":      ack(tab.OutcomeIgnored),
 		"logout.minimal.json":   logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z"}),
 		"logout.full.json":      logout(tab.Logout{ID: noticeID, Scope: "user", Reason: "password_changed", Message: "Dein Passwort wurde geändert 🔒 <b>&\n\u2028", At: "2026-03-01T09:30:00.123Z"}),
-		"sessions_changed.json": server(tab.EncodeSessionsChanged, tab.Frame{Type: tab.TypeSessionsChanged}),
+		"sessions_changed.json": server(
+			func() ([]byte, error) { return tab.EncodeSessionsChanged(tab.SessionsChanged{Position: 1<<53 - 1}) },
+			tab.Frame{Type: tab.TypeSessionsChanged, Position: 1<<53 - 1},
+		),
+		"ready.stream.json": server(
+			func() ([]byte, error) {
+				return tab.EncodeReady(tab.Ready{Session: "s1", Position: 7, HeartbeatMS: 45000, Stream: "Zm9v.YmFy"})
+			},
+			tab.Frame{Type: tab.TypeReady, Session: "s1", Position: 7, HeartbeatMS: 45000, Stream: "Zm9v.YmFy"},
+		),
+		"close.minimal.json": server(
+			func() ([]byte, error) { return tab.EncodeClose(tab.Close{Code: tab.CloseNormal}) },
+			tab.Frame{Type: tab.TypeClose, Code: tab.CloseNormal},
+		),
+		"close.full.json": server(
+			func() ([]byte, error) {
+				return tab.EncodeClose(tab.Close{Code: tab.CloseDrain, Reason: tab.DrainReason(1500 * time.Millisecond)})
+			},
+			tab.Frame{Type: tab.TypeClose, Code: tab.CloseDrain, Reason: `{"retry_ms":1500}`},
+		),
 		"ready.json": server(
 			func() ([]byte, error) {
 				return tab.EncodeReady(tab.Ready{Session: "sid/\"ü\"/<1>", Position: 1<<53 - 1, HeartbeatMS: 25000})

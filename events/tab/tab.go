@@ -4,11 +4,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
 // Subprotocol is the WebSocket subprotocol (RFC 6455 section 1.9) that a tab must offer.
 const Subprotocol = "curfew.v1"
+
+// What a tab may offer beside Subprotocol, each as a subprotocol of its own, so that its first request says all that hello would: the server answers with
+// Subprotocol alone. A ticket never stands in a URL, which others log.
+const (
+	// OfferTicket comes before a ticket. The server looks at it before it upgrades, and then waits for no hello.
+	OfferTicket = "ticket."
+	// OfferAfter and OfferPosition come before what Hello.After and Hello.Position say.
+	OfferAfter    = "after."
+	OfferPosition = "position."
+)
 
 // Limits of the protocol.
 const (
@@ -60,6 +72,7 @@ const (
 	TypeLogout          FrameType = "logout"
 	TypeSessionsChanged FrameType = "sessions_changed"
 	TypeDrain           FrameType = "drain"
+	TypeClose           FrameType = "close"
 	TypeAck             FrameType = "ack"
 )
 
@@ -67,11 +80,11 @@ const (
 type Hello struct {
 	Type   FrameType `json:"type"`
 	Ticket string    `json:"ticket"`
-	// After is the id of the last notice that the tab has seen, or empty. The server checks its form and does nothing else with
-	// it: the check on connect decides.
+	// After is the id of the last notice that the tab has seen, or empty. If the server remembers that event, it tells the tab whether something changed since;
+	// else the check on connect decides alone.
 	After string `json:"after,omitempty"`
-	// Position is the greatest position that the tab knows of, from a ready frame or its own application; 0 if it knows none. A server whose replica is behind
-	// it waits up to a second before it checks, so that a tab which comes to another server isn't told less than it has heard.
+	// Position is the greatest position that the tab knows of, from a frame or its own application; 0 if it knows none. It says the same as After, and a server
+	// whose replica is behind it waits up to a second before it checks, so that a tab which comes to another server isn't told less than it has heard.
 	Position uint64 `json:"position,omitempty"`
 }
 
@@ -84,6 +97,8 @@ type Ready struct {
 	Position uint64 `json:"position"`
 	// HeartbeatMS is how often the server pings, in milliseconds. A tab that hears nothing for 2.5 times as long reconnects.
 	HeartbeatMS int64 `json:"heartbeat_ms"`
+	// Stream names a stream of notices, on which the tab can't answer, in the acknowledgements that it sends beside it. Empty on a WebSocket.
+	Stream string `json:"stream,omitempty"`
 }
 
 // Logout is the notice that the tab's session is over.
@@ -104,12 +119,21 @@ type Logout struct {
 // SessionsChanged says that other sessions of the same user ended. One stands for all that waited with it.
 type SessionsChanged struct {
 	Type FrameType `json:"type"`
+	// Position is up to where the server's replica had applied the stream.
+	Position uint64 `json:"position"`
 }
 
 // Drain announces that the server is about to close the conn with CloseDrain.
 type Drain struct {
 	Type             FrameType `json:"type"`
 	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
+}
+
+// Close is the last frame of a stream of notices: what a WebSocket's close frame says.
+type Close struct {
+	Type   FrameType `json:"type"`
+	Code   CloseCode `json:"code"`
+	Reason string    `json:"reason,omitempty"`
 }
 
 // Outcome is what a tab did with a notice.
@@ -139,12 +163,16 @@ func EncodeReady(r Ready) ([]byte, error) { r.Type = TypeReady; return encode(r)
 func EncodeLogout(l Logout) ([]byte, error) { l.Type = TypeLogout; return encode(l) }
 
 // EncodeSessionsChanged returns the frame of a SessionsChanged.
-func EncodeSessionsChanged() ([]byte, error) {
-	return encode(SessionsChanged{Type: TypeSessionsChanged})
+func EncodeSessionsChanged(s SessionsChanged) ([]byte, error) {
+	s.Type = TypeSessionsChanged
+	return encode(s)
 }
 
 // EncodeDrain returns the frame of a Drain.
 func EncodeDrain(d Drain) ([]byte, error) { d.Type = TypeDrain; return encode(d) }
+
+// EncodeClose returns the frame of a Close.
+func EncodeClose(c Close) ([]byte, error) { c.Type = TypeClose; return encode(c) }
 
 // EncodeHello returns the frame of a Hello, for clients.
 func EncodeHello(h Hello) ([]byte, error) { h.Type = TypeHello; return encode(h) }
@@ -207,6 +235,42 @@ func typeOf(b []byte) (FrameType, error) {
 	return f.Type, nil
 }
 
+// Offers are what a tab offers as subprotocols. Members that it doesn't offer are zero.
+type Offers struct {
+	// Speaks is whether it offers Subprotocol.
+	Speaks   bool
+	Ticket   string
+	After    string
+	Position uint64
+}
+
+// Add reads one of the subprotocols that a tab offers, and ignores those that it doesn't know. The error wraps ErrFrame and never quotes.
+func (o *Offers) Add(protocol string) error {
+	if protocol == Subprotocol {
+		o.Speaks = true
+		return nil
+	}
+	if ticket, ok := strings.CutPrefix(protocol, OfferTicket); ok {
+		if o.Ticket != "" || ticket == "" {
+			return fmt.Errorf("%w: want one ticket", ErrFrame)
+		}
+		o.Ticket = ticket
+	}
+	if after, ok := strings.CutPrefix(protocol, OfferAfter); ok {
+		if !noticeID(after) {
+			return fmt.Errorf("%w: %s isn't followed by the id of a notice", ErrFrame, OfferAfter)
+		}
+		o.After = after
+	}
+	if position, ok := strings.CutPrefix(protocol, OfferPosition); ok {
+		var err error
+		if o.Position, err = strconv.ParseUint(position, 10, 64); err != nil {
+			return fmt.Errorf("%w: %s isn't followed by a position", ErrFrame, OfferPosition)
+		}
+	}
+	return nil
+}
+
 // noticeID says whether s can be the id of a notice: 1 to MaxNoticeIDBytes of printable ASCII without spaces.
 func noticeID(s string) bool {
 	for i := range len(s) {
@@ -234,6 +298,8 @@ type Frame struct {
 	Message          string    `json:"message"`
 	At               string    `json:"at"`
 	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
+	Stream           string    `json:"stream"`
+	Code             CloseCode `json:"code"`
 }
 
 // DecodeFrame reads a frame of the server, for clients. Of a frame of an unknown type it returns the type alone.
@@ -243,7 +309,7 @@ func DecodeFrame(b []byte) (Frame, error) {
 		return Frame{}, err
 	}
 	switch typ {
-	case TypeReady, TypeLogout, TypeSessionsChanged, TypeDrain:
+	case TypeReady, TypeLogout, TypeSessionsChanged, TypeDrain, TypeClose:
 	default:
 		return Frame{Type: typ}, nil
 	}
