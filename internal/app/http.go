@@ -24,7 +24,9 @@ type HTTPConfig struct {
 	Listener net.Listener
 	// CertFile and KeyFile are PEM and make it speak TLS 1.2 or later. Both or neither. They are read once.
 	CertFile, KeyFile string
-	Handler           http.Handler
+	// Front, if it isn't nil, takes connections of a listener for itself and returns one for the others. With a certificate, those that it gets are [*tls.Conn]s.
+	Front   func(net.Listener) net.Listener
+	Handler http.Handler
 	Log               logrus.FieldLogger
 }
 
@@ -44,7 +46,7 @@ const finishWithin = time.Second
 
 // ListenHTTP binds the address and serves in a goroutine until Stop. It returns when the address is bound and the certificate is read.
 func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if cfg.CertFile != "" || cfg.KeyFile != "" {
 		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
 		if err != nil {
@@ -68,13 +70,15 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(logWriter{w}, "", 0),
 		TLSConfig: tlsConfig,
 	}}
+	if len(tlsConfig.Certificates) > 0 {
+		l = tls.NewListener(l, tlsConfig)
+	}
+	if cfg.Front != nil {
+		l = cfg.Front(l)
+	}
 	go func() {
 		defer close(h.served)
-		serve := h.server.Serve
-		if len(tlsConfig.Certificates) > 0 {
-			serve = func(l net.Listener) error { return h.server.ServeTLS(l, "", "") }
-		}
-		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := h.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			h.failed <- err
 		}
 	}()

@@ -19,8 +19,8 @@ type Metrics struct {
 	FailOpen prometheus.Counter
 	// Refused counts refused API calls by code.
 	Refused *prometheus.CounterVec
-	// Conns is the number of open conns.
-	Conns prometheus.Gauge
+	// Conns is the number of open conns by transport: websocket, sse.
+	Conns *prometheus.GaugeVec
 	// ConnsClosed counts closed conns by close code.
 	ConnsClosed *prometheus.CounterVec
 	// Notices counts notices sent, by type.
@@ -62,7 +62,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Checks:      vec("checks_total", "Decisions by state.", "state"),
 		FailOpen:    counter("fail_open_total", "Requests passed although undetermined."),
 		Refused:     vec("refused_total", "Refused API calls by code.", "code"),
-		Conns:       prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns."}),
+		Conns:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns by transport."}, []string{"transport"}),
 		ConnsClosed: vec("conns_closed_total", "Closed conns by close code.", "code"),
 		Notices:     vec("notices_total", "Notices sent by type.", "type"),
 		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),

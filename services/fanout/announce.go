@@ -31,16 +31,19 @@ func (s *Service) applied(a revocation.Applied) {
 		// Browsers aren't told of replays: the person was told when it happened.
 		return
 	}
+	// Before any conn is told: who isn't in the hub yet looks here afterwards.
+	s.recent.add(a)
 	found, more := s.hub.AffectedUpTo(a.Event, atOnce)
 	if more {
-		s.masses.add(a.Event)
+		s.masses.add(a)
 		return
 	}
-	s.announce(a.Event, found)
+	s.announce(a, found)
 }
 
 // announce tells the conns among found that are over, and the other tabs of their users.
-func (s *Service) announce(e events.Event, found []*connEntry) {
+func (s *Service) announce(a revocation.Applied, found []*connEntry) {
+	e := a.Event
 	users := map[string]struct{}{e.UserID(): {}}
 	told := newNotice(e)
 	for some := range slices.Chunk(found, breath) {
@@ -49,9 +52,9 @@ func (s *Service) announce(e events.Event, found []*connEntry) {
 			runtime.Gosched()
 		}
 	}
-	n := 0
+	n, changed := 0, newChanged(a.Position)
 	for user := range users {
-		s.tellChanged(e.Meta().Tenant, user)
+		s.tellChanged(e.Meta().Tenant, user, changed)
 		if n++; n%breath == 0 {
 			runtime.Gosched()
 		}
@@ -79,9 +82,9 @@ func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users
 
 // tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, so an event that names
 // none finds nobody here.
-func (s *Service) tellChanged(tenant, user string) {
+func (s *Service) tellChanged(tenant, user string, changed *message) {
 	for _, e := range s.hub.User(tenant, user) {
-		if e.Value.sendChanged() {
+		if e.Value.sendChanged(changed) {
 			s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
 		}
 	}
@@ -94,17 +97,17 @@ type masses struct {
 	wake chan struct{}
 
 	mu     sync.Mutex
-	events []events.Event
+	events []revocation.Applied
 	// all is whether there were too many, and every conn is to be looked at.
 	all bool
 }
 
 func newMasses() masses { return masses{wake: make(chan struct{}, 1)} }
 
-func (m *masses) add(e events.Event) {
+func (m *masses) add(a revocation.Applied) {
 	m.mu.Lock()
 	if len(m.events) < maxMasses && !m.all {
-		m.events = append(m.events, e)
+		m.events = append(m.events, a)
 	} else {
 		m.events, m.all = nil, true
 	}
@@ -116,7 +119,7 @@ func (m *masses) add(e events.Event) {
 }
 
 // take returns what waits, and leaves nothing.
-func (m *masses) take() (waiting []events.Event, all bool) {
+func (m *masses) take() (waiting []revocation.Applied, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	waiting, all = m.events, m.all
@@ -133,11 +136,11 @@ func (s *Service) tellMasses(ctx context.Context) {
 		case <-s.masses.wake:
 		}
 		waiting, all := s.masses.take()
-		for _, e := range waiting {
+		for _, a := range waiting {
 			if ctx.Err() != nil {
 				return
 			}
-			s.announce(e, s.hub.Affected(e))
+			s.announce(a, s.hub.Affected(a.Event))
 		}
 		if all {
 			s.tellAll(ctx)
@@ -153,7 +156,7 @@ func (s *Service) tellAll(ctx context.Context) {
 		}
 		for _, entry := range some {
 			if d := s.cfg.Replica.Check(entry.Session); d.State == revocation.Revoked && s.show(entry.Value, s.noticeOf(entry.Session, d)) {
-				s.tellChanged(entry.Session.Tenant, entry.Session.User)
+				s.tellChanged(entry.Session.Tenant, entry.Session.User, newChanged(d.Position))
 			}
 		}
 		runtime.Gosched()

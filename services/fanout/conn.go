@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -23,62 +21,143 @@ const maxDiscarded = 1 << 20
 // behindTimeout is for how long a tab waits for a replica that is behind what it knows.
 const behindTimeout = time.Second
 
-// conn is one tab's WebSocket. It is owned by its read goroutine, which is the last to leave.
+// conn is one tab's conn. It is owned by the goroutine that waits for what the peer says, which is the last to leave.
 type conn struct {
-	svc *Service
-	nc  net.Conn
-	// from is nc, behind what the HTTP server had already read.
-	from   io.Reader
-	origin string
-	peer   netip.Prefix
-	// seated is whether the conn has the place of a tab; the service's mutex guards it.
-	seated bool
-	opened time.Time
+	svc  *Service
+	link link
+	wire wire
+	peer netip.Prefix
+	// opened is in Unix milliseconds.
+	opened int64
+	// stream is the number by which a stream's acknowledgements find it; 0 on a WebSocket.
+	stream uint64
 	// heard is when the last frame came, on the service's clock.
 	heard atomic.Int64
 	// seenOver is whether the session was found to be over when the conn was last looked after.
 	seenOver atomic.Bool
+	// seated is whether the conn has the place of a tab; the service's mutex guards it.
+	seated bool
 	// ends is when the session reaches max age or its absolute end, in Unix milliseconds. leaves is when the conn has reached its own age, on the service's clock; 0
 	// means never. Neither changes once the conn is in the wheel.
 	ends, leaves int64
 	// spoke is the conn's place in the wheel, whose mutex guards it.
 	spoke spoke
-	// entry is the conn's place in the hub; nil before hello. Only the read goroutine uses it.
+	// entry is the conn's place in the hub; nil before hello. Only the conn's owner uses it.
 	entry *revocation.LiveEntry[*conn]
 	// writer is the goroutine of write, when there is one.
 	writer sync.WaitGroup
 
 	mu sync.Mutex
-	// queue holds encoded frames that wait for the writer, and pong the answer to the latest ping (RFC 6455 section 5.5.3: earlier ones need
+	// queue holds what waits for the writer, and pong the answer to the latest ping (RFC 6455 section 5.5.3: earlier ones need
 	// none any more).
 	queue [][]byte
 	pong  []byte
 	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is.
 	writing, closing bool
-	code             tab.CloseCode
 	// ready is whether the ready frame has been queued; changed is whether a sessions_changed waits, in the queue or for ready.
 	ready, changed bool
 	// over is the id of the logout notice that was queued, after which only the close frame is; shown is whether the tab has acknowledged it, and
 	// grace ends the wait for that.
-	over  string
 	shown bool
+	code  tab.CloseCode
+	over  string
 	grace *time.Timer
 }
 
-// serve runs the conn from hello to its end.
-func (c *conn) serve(ctx context.Context) {
-	defer c.leave()
-	r := &reader{from: c.from, heard: c.touch, pong: c.answer}
+// caller is who opens a conn, as far as its request tells.
+type caller struct {
+	origin string
+	// who is nil if hello is to tell it.
+	who   *identity
+	known cursor
+}
+
+// identity is who a conn is for, by a ticket, a cookie or a token.
+type identity struct {
+	session revocation.Session
+	// ends is the session's absolute end in Unix milliseconds, and 0 if none was told.
+	ends int64
+}
+
+// cursor is what a tab that comes back has heard of.
+type cursor struct {
+	after    string
+	position uint64
+}
+
+// open serves a conn that has a place, from its greeting on. That takes a deep stack, and the wait for the next heartbeat takes a small one for as long as the
+// tab is open: so the second gets a goroutine of its own.
+func (s *Service) open(c *conn, call caller) {
+	if s.greet(c, call) {
+		go c.listen()
+		return
+	}
+	c.leave()
+}
+
+// greet admits a conn, and reports whether there is still something to hear from it.
+func (s *Service) greet(c *conn, call caller) bool {
+	s.register(c)
+	if call.who == nil && !c.hello(&call) {
+		return false
+	}
+	if call.who == nil || c.isClosing() {
+		return true
+	}
+	if !s.seat(c) {
+		c.end(tab.CloseOverloaded, "no room")
+		return true
+	}
+	if s.tooMany(call.who.session) {
+		c.end(tab.CloseSlowDown, "too many tabs")
+		return true
+	}
+	c.admit(call.who.session, call.known)
+	// From here on heartbeats find out whether the peer is there.
+	c.readUntil(time.Time{})
+	s.begin(c, *call.who)
+	return true
+}
+
+// hello has the tab's first message tell who it is, and reports whether one has come. It tells nobody if that message, or its ticket, is no good.
+func (c *conn) hello(call *caller) bool {
 	c.readUntil(time.Now().Add(c.svc.cfg.HelloTimeout))
-	take := c.hello
+	msg, err := c.wire.next()
+	if err != nil {
+		c.broken(err)
+		return false
+	}
+	if c.isClosing() {
+		// The ticket must not be used up for nothing.
+		return true
+	}
+	h, err := tab.DecodeHello(msg)
+	if err != nil {
+		c.end(tab.CloseInvalidData, "want hello first")
+		return true
+	}
+	t, err := c.svc.redeem(h.Ticket, call.origin)
+	switch {
+	case errors.Is(err, errTicketUnknown):
+		c.end(tab.CloseOverloaded, "try again later")
+	case err != nil:
+		c.end(tab.CloseTicketRefused, "ticket refused")
+	default:
+		call.who, call.known = t.identity(), cursor{position: h.Position, after: h.After}
+	}
+	return true
+}
+
+// listen takes what the peer says until it says no more.
+func (c *conn) listen() {
+	defer c.leave()
 	for {
-		msg, err := r.message()
+		msg, err := c.wire.next()
 		if err != nil {
 			c.broken(err)
 			return
 		}
-		take(ctx, msg)
-		take = c.later
+		c.later(msg)
 	}
 }
 
@@ -101,7 +180,7 @@ func (c *conn) broken(err error) {
 		return
 	}
 	// What else comes is no longer read frame by frame: where the next one begins isn't known.
-	_, _ = io.CopyN(io.Discard, c.from, maxDiscarded)
+	_, _ = io.CopyN(io.Discard, c.link, maxDiscarded)
 }
 
 // readUntil sets the read deadline of a conn that isn't closing. That of one that is must stay: cleared by
@@ -113,7 +192,7 @@ func (c *conn) readUntil(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closing {
-		_ = c.nc.SetReadDeadline(t)
+		_ = c.link.SetReadDeadline(t)
 	}
 }
 
@@ -124,7 +203,7 @@ func (c *conn) leave() {
 	}
 	c.svc.wheel.leave(c)
 	c.writer.Wait()
-	_ = c.nc.Close()
+	_ = c.link.Close()
 	c.mu.Lock()
 	code := c.code
 	if c.grace != nil {
@@ -132,36 +211,6 @@ func (c *conn) leave() {
 	}
 	c.mu.Unlock()
 	c.svc.left(c, code)
-}
-
-// hello authenticates the conn and admits it.
-func (c *conn) hello(ctx context.Context, msg []byte) {
-	if c.isClosing() {
-		// The ticket must not be used up for nothing.
-		return
-	}
-	h, err := tab.DecodeHello(msg)
-	if err != nil {
-		c.end(tab.CloseInvalidData, "want hello first")
-		return
-	}
-	t, err := c.svc.redeem(ctx, h.Ticket, c.origin)
-	switch {
-	case errors.Is(err, errTicketUnknown):
-		c.end(tab.CloseOverloaded, "try again later")
-		return
-	case err != nil:
-		c.end(tab.CloseTicketRefused, "ticket refused")
-		return
-	}
-	if !c.svc.seat(c) {
-		c.end(tab.CloseOverloaded, "no room")
-		return
-	}
-	c.admit(ctx, t.session(), h.Position)
-	// From here on heartbeats find out whether the peer is there.
-	c.readUntil(time.Time{})
-	c.svc.begin(c, t)
 }
 
 // admit does register, check, ready, in this order. The other way round:
@@ -172,11 +221,12 @@ func (c *conn) hello(ctx context.Context, msg []byte) {
 //
 // A replica that is behind what the tab has heard elsewhere gets a moment. Then it answers all the same, for after a ledger was made anew it may never get there,
 // and ready tells how far it is.
-func (c *conn) admit(ctx context.Context, s revocation.Session, known uint64) {
+func (c *conn) admit(s revocation.Session, known cursor) {
+	ctx := c.svc.ctx
 	c.entry = c.svc.hub.Add(s, c)
-	if known > 0 {
+	if known.position > 0 {
 		behind, cancel := context.WithTimeout(ctx, behindTimeout)
-		_ = c.svc.cfg.Replica.WaitFor(behind, known)
+		_ = c.svc.cfg.Replica.WaitFor(behind, known.position)
 		cancel()
 	}
 	d := c.svc.cfg.Replica.Check(s)
@@ -185,27 +235,43 @@ func (c *conn) admit(ctx context.Context, s revocation.Session, known uint64) {
 		c.svc.show(c, c.svc.noticeAt(ctx, s, d))
 		return
 	case revocation.Undetermined:
+		if !d.MayMend() {
+			// A cookie or a token that says too little will say no more the next time.
+			c.end(tab.CloseTicketRefused, "session without auth time")
+			return
+		}
 		c.end(tab.CloseOverloaded, "can't tell now")
 		return
 	}
-	frame, err := tab.EncodeReady(tab.Ready{Session: s.ID, Position: d.Position, HeartbeatMS: c.svc.cfg.Heartbeat.Milliseconds()})
+	frame, err := tab.EncodeReady(tab.Ready{
+		Session: s.ID, Position: d.Position, HeartbeatMS: c.svc.cfg.Heartbeat.Milliseconds(), Stream: c.svc.streamName(c),
+	})
 	if err != nil {
 		c.end(tab.CloseOverloaded, "can't tell now")
 		return
 	}
-	c.sendReady(text(frame))
+	c.sendReady(newMessage(frame, d.Position), d.Position, c.svc.recent.touched(s, known))
 }
 
 // later takes a frame that comes after hello. A conn that is closing still takes an acknowledgement that has crossed the close frame.
-func (c *conn) later(_ context.Context, msg []byte) {
+func (c *conn) later(msg []byte) {
 	ack, known, err := tab.DecodeAck(msg)
 	switch {
 	case err != nil:
 		c.end(tab.CloseInvalidData, "not a frame of "+tab.Subprotocol)
-	case known && c.acknowledge(ack.ID):
-		c.svc.acked(ack)
-		c.end(tab.CloseSignedOut, "signed out")
+	case known:
+		c.acked(ack)
 	}
+}
+
+// acked takes an acknowledgement, and reports whether it was waited for.
+func (c *conn) acked(ack tab.Ack) bool {
+	if !c.acknowledge(ack.ID) {
+		return false
+	}
+	c.svc.acked(ack)
+	c.end(tab.CloseSignedOut, "signed out")
+	return true
 }
 
 // acknowledge reports whether id is the notice that the tab was sent, for the first time. A tab can't acknowledge what it wasn't shown: receipts
@@ -227,8 +293,5 @@ func (c *conn) isClosing() bool {
 }
 
 func (c *conn) touch() { c.heard.Store(c.svc.clock()) }
-
-// text wraps an encoded frame into a WebSocket text frame, to be shared by all conns that get it.
-func text(payload []byte) []byte { return ws.MustCompileFrame(ws.NewTextFrame(payload)) }
 
 func codeLabel(code tab.CloseCode) string { return strconv.Itoa(int(code)) }

@@ -97,7 +97,7 @@ func TestHelloTwice(t *testing.T) {
 		if f := next(t, c); f.Type != tab.TypeLogout {
 			t.Errorf("got %+v, want Ann's notice", f)
 		}
-		if _, err := g.svc.redeem(t.Context(), second, site); err != nil {
+		if _, err := g.svc.redeem(second, site); err != nil {
 			t.Errorf("the second ticket is used up: %v", err)
 		}
 	})

@@ -92,7 +92,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 		default:
 		}
 		late := tabclient.On(here)
-		g.svc.run(g.svc.newConn(there, nil, site, netip.Prefix{}))
+		go g.svc.open(g.svc.newWebSocket(there, nil, netip.Prefix{}), caller{origin: site})
 		text := g.ticket(who("ann", "s1"))
 		go func() { _ = late.Hello(text) }()
 		got := watch(late)
@@ -105,7 +105,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 		if diff := cmp.Diff(want, got.take()); diff != "" {
 			t.Errorf("upgraded meanwhile (-want +got):\n%s", diff)
 		}
-		if _, err := g.svc.redeem(t.Context(), text, site); err != nil {
+		if _, err := g.svc.redeem(text, site); err != nil {
 			t.Errorf("its ticket was used up for nothing: %v", err)
 		}
 	})

@@ -33,11 +33,11 @@ func (s *Service) heartbeat(ctx context.Context) {
 }
 
 // begin has a new conn looked after: the first time after half an interval to a whole one, so that conns that have come together don't stay together.
-func (s *Service) begin(c *conn, t ticket) {
+func (s *Service) begin(c *conn, who identity) {
 	now, half := s.clock(), s.cfg.Heartbeat.Milliseconds()/2
-	c.ends = t.session().AuthTime.Add(s.cfg.Replica.MaxAge()).UnixMilli()
-	if t.SessionExpires > 0 {
-		c.ends = min(c.ends, t.SessionExpires)
+	c.ends = who.session.AuthTime.Add(s.cfg.Replica.MaxAge()).UnixMilli()
+	if who.ends > 0 {
+		c.ends = min(c.ends, who.ends)
 	}
 	if age := s.cfg.MaxConnAge.Milliseconds(); age > 0 {
 		c.leaves = now + age - rand.N(age/10+1)
@@ -75,7 +75,7 @@ func (s *Service) lookAfter(c *conn) {
 	from := heard
 	if now-heard >= interval/2 {
 		from = now
-		c.send(s.ping)
+		c.send(c.wire.ping())
 	}
 	s.later(c, now, min(from+interval-interval/10+rand.N(interval/5+1), end))
 }

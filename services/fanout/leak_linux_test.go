@@ -91,7 +91,7 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 			if f := next(t, conn); f.Type != tab.TypeReady {
 				t.Fatalf("got %+v", f)
 			}
-			tcp, ok := socket(g.onlyConn().nc).(*net.TCPConn)
+			tcp, ok := socket(g.onlyConn().link).(*net.TCPConn)
 			if !ok {
 				t.Fatal("no TCP beneath")
 			}

@@ -123,6 +123,7 @@ func TestReadyComesFirst(t *testing.T) {
 		g := newRig(t, nil)
 		conn := g.pipe()
 		got := watch(conn)
+		synctest.Wait()
 		c := g.onlyConn()
 		c.entry = g.svc.hub.Add(who("ann", "s1"), c)
 		for range 3 {
@@ -134,7 +135,7 @@ func TestReadyComesFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.sendReady(text(frame))
+		c.sendReady(newMessage(frame, 0), 0, false)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"ready", "sessions_changed"}, got.take()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -147,12 +148,13 @@ func TestNoReadyAfterNotice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		got := watch(g.pipe())
+		synctest.Wait()
 		c := g.onlyConn()
 		s := who("ann", "s1")
 		c.entry = g.svc.hub.Add(s, c)
 		e := sessionRevoked(s, "bye")
 		g.publish(e)
-		c.sendReady(text([]byte(`{"type":"ready"}`)))
+		c.sendReady(newMessage([]byte(`{"type":"ready"}`), 0), 0, false)
 		synctest.Wait()
 		// The acknowledgement is no hello, which is what this conn waits for.
 		if diff := cmp.Diff([]string{logoutOf(e)[0], "closed 1007"}, got.take()); diff != "" {

@@ -4,8 +4,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/curfewhq/curfew/events/tab"
 )
 
@@ -20,7 +18,7 @@ const (
 	closeTimeout = 2 * time.Second
 )
 
-// send queues an encoded frame and starts a writer unless one is at work. It never blocks. A conn whose queue is full is closed with 1013: it
+// send queues what is to be written as it is, and starts a writer unless one is at work. It never blocks. A conn whose queue is full is closed with 1013: it
 // learns the truth when it comes back.
 func (c *conn) send(frame []byte) {
 	c.mu.Lock()
@@ -41,23 +39,24 @@ func (c *conn) sendLocked(frame []byte) {
 	c.startWriterLocked()
 }
 
-// sendReady queues the ready frame, and behind it the sessions_changed that has come since the conn was registered.
-func (c *conn) sendReady(frame []byte) {
+// sendReady queues the ready frame, and behind it a sessions_changed if one has come since the conn was registered, or while the tab was away.
+func (c *conn) sendReady(ready *message, position uint64, missed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.over != "" {
 		return
 	}
 	c.ready = true
-	c.sendLocked(frame)
-	if c.changed && !c.closing {
-		c.sendLocked(c.svc.changed)
+	c.sendLocked(c.wire.form(ready))
+	if (c.changed || missed) && !c.closing {
+		c.changed = true
+		c.sendLocked(c.wire.form(newChanged(position)))
 	}
 }
 
 // sendChanged queues a sessions_changed, unless one is waiting already: one says as much as many, and a burst of them must not fill the queue of
 // a conn that keeps up. It reports whether this one will be written.
-func (c *conn) sendChanged() bool {
+func (c *conn) sendChanged(m *message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.over != "" || c.changed {
@@ -65,7 +64,7 @@ func (c *conn) sendChanged() bool {
 	}
 	c.changed = true
 	if c.ready {
-		c.sendLocked(c.svc.changed)
+		c.sendLocked(c.wire.form(m))
 	}
 	return !c.closing
 }
@@ -77,20 +76,21 @@ func (c *conn) answer(payload []byte) {
 	if c.closing {
 		return
 	}
-	c.pong = ws.MustCompileFrame(ws.NewPongFrame(payload))
-	c.startWriterLocked()
+	if c.pong = c.wire.pong(payload); c.pong != nil {
+		c.startWriterLocked()
+	}
 }
 
 // signOut queues the logout notice with its id. The conn is closed with 4501 once the tab has acknowledged it, or hasn't for ackTimeout. It
 // reports whether this was the conn's first notice of the kind; later ones have no effect.
-func (c *conn) signOut(id string, frame []byte) bool {
+func (c *conn) signOut(id string, m *message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || c.over != "" {
 		return false
 	}
 	c.over = id
-	c.queue = append(c.queue, frame)
+	c.queue = append(c.queue, c.wire.form(m))
 	c.grace = time.AfterFunc(ackTimeout, func() { c.end(tab.CloseSignedOut, "signed out") })
 	c.startWriterLocked()
 	return true
@@ -106,7 +106,10 @@ func (c *conn) drain(after time.Duration) {
 		c.closeLocked(tab.CloseSignedOut, "signed out")
 	default:
 		if frame, err := tab.EncodeDrain(tab.Drain{ReconnectAfterMS: after.Milliseconds()}); err == nil {
-			c.queue = append(c.queue, text(frame))
+			c.queue = append(c.queue, c.wire.form(newMessage(frame, 0)))
+		}
+		if !c.wire.answers() {
+			c.queue = append(c.queue, reconnectAfter(after))
 		}
 		c.closeLocked(tab.CloseDrain, tab.DrainReason(after))
 	}
@@ -125,9 +128,9 @@ func (c *conn) end(code tab.CloseCode, reason string) bool {
 
 func (c *conn) closeLocked(code tab.CloseCode, reason string) {
 	c.closing, c.code = true, code
-	c.queue = append(c.queue, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))))
+	c.queue = append(c.queue, c.wire.closing(code, reason))
 	// Until the close frame is written, when the peer's time begins.
-	_ = c.nc.SetReadDeadline(time.Now().Add(writeTimeout + closeTimeout))
+	_ = c.link.SetReadDeadline(time.Now().Add(writeTimeout + closeTimeout))
 	c.startWriterLocked()
 }
 
@@ -147,13 +150,17 @@ func (c *conn) write() {
 		if batch == nil {
 			return
 		}
-		err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		err := c.link.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err == nil {
-			_, err = batch.WriteTo(c.nc)
+			_, err = batch.WriteTo(c.link)
 		}
 		if err != nil {
 			c.fail(tab.CloseOverloaded)
 			return
+		}
+		if !c.wire.answers() {
+			// The kernel holds what a dead peer doesn't take, and ends the conn for it.
+			c.touch()
 		}
 	}
 }
@@ -174,9 +181,13 @@ func (c *conn) nextBatch() net.Buffers {
 		return batch
 	}
 	c.writing = false
-	if c.closing {
+	switch {
+	case c.closing && c.wire.answers():
 		// The reader takes the peer's close frame, or gives up.
-		_ = c.nc.SetReadDeadline(time.Now().Add(closeTimeout))
+		_ = c.link.SetReadDeadline(time.Now().Add(closeTimeout))
+	case c.closing:
+		// There is nothing to wait for, and so the reader comes to its end.
+		_ = c.link.SetReadDeadline(time.Now())
 	}
 	return nil
 }
@@ -189,5 +200,5 @@ func (c *conn) fail(code tab.CloseCode) {
 	}
 	c.queue, c.pong = nil, nil
 	c.mu.Unlock()
-	_ = socket(c.nc).Close()
+	_ = socket(c.link).Close()
 }

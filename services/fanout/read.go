@@ -33,19 +33,25 @@ var (
 // errPeerClosed is returned when the peer has closed the conn in an orderly way.
 var errPeerClosed = errors.New("closed by the peer")
 
+// listener is told of the frames that are no message.
+type listener interface {
+	// touch is called for every frame.
+	touch()
+	// answer sends the answer to a ping.
+	answer(payload []byte)
+}
+
 // reader reads messages from a peer by the rules of RFC 6455, and all of them.
 type reader struct {
 	from io.Reader
-	// heard is called for every frame; pong sends the answer to a ping.
-	heard func()
-	pong  func(payload []byte)
+	on   listener
 
+	// second is when the current second of counting began, in Unix milliseconds, and frames is how many have come in it.
+	second int64
+	frames uint16
 	// header is where a frame's header is read, and taken is how many bytes of it have been.
+	taken  uint8
 	header [ws.MaxHeaderSize]byte
-	taken  int
-	// second is when the current second of counting began, and frames is how many have come in it.
-	second time.Time
-	frames int
 }
 
 // message returns the next text message. Control frames are answered in between. No call follows one that returned an error.
@@ -65,10 +71,10 @@ func (r *reader) message() ([]byte, error) {
 			return nil, err
 		}
 		ws.Cipher(payload, h.Mask, 0)
-		r.heard()
+		r.on.touch()
 		switch h.OpCode {
 		case ws.OpPing:
-			r.pong(payload)
+			r.on.answer(payload)
 			continue
 		case ws.OpPong:
 			continue
@@ -98,18 +104,18 @@ func (r *reader) next(state ws.State) (ws.Header, error) {
 		return h, errFraming
 	case err != nil:
 		return h, err
-	case ws.CheckHeader(h, state) != nil, r.taken != ws.HeaderSize(h):
+	case ws.CheckHeader(h, state) != nil, int(r.taken) != ws.HeaderSize(h):
 		// Section 5.2: the length is written in as few bytes as it takes.
 		return h, errFraming
-	case r.flooded(time.Now()):
+	case r.flooded(time.Now().UnixMilli()):
 		return h, errFlood
 	}
 	return h, nil
 }
 
 // flooded counts a frame, and reports whether it is one too many.
-func (r *reader) flooded(now time.Time) bool {
-	if now.Sub(r.second) >= time.Second {
+func (r *reader) flooded(now int64) bool {
+	if since := now - r.second; since < 0 || since >= 1000 {
 		r.second, r.frames = now, 0
 	}
 	r.frames++
@@ -121,7 +127,7 @@ type counted reader
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
-	c.taken += n
+	c.taken += uint8(n) // at most a header's length
 	return n, err
 }
 

@@ -193,7 +193,7 @@ func (g *rig) pipeFrom(peer netip.Prefix, early []byte) (net.Conn, problem.Probl
 		return nil, p
 	}
 	here, there := newPipe(g.t)
-	g.svc.run(g.svc.newConn(there, early, site, peer))
+	go g.svc.open(g.svc.newWebSocket(there, early, peer), caller{origin: site})
 	return here, problem.Problem{}
 }
 

@@ -3,18 +3,21 @@ package fanout
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // enter takes a place before hello for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status
 // 0 when there is one.
 func (s *Service) enter(peer netip.Prefix) problem.Problem {
 	full := func(detail string) problem.Problem {
-		return problem.Unavailable("too_many_conns", detail, 5*time.Second)
+		// Spread, so that those who are refused together don't come back together.
+		return problem.Unavailable("too_many_conns", detail, 2*time.Second+rand.N(8*time.Second))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,7 +29,9 @@ func (s *Service) enter(peer netip.Prefix) problem.Problem {
 	case s.waiting >= s.cfg.MaxHandshakes:
 		return full("This gateway has as many conns that haven't said hello as it may: try again.")
 	case s.cfg.MaxHandshakesPerIP > 0 && s.waitingFrom[peer] >= s.cfg.MaxHandshakesPerIP:
-		return full("This gateway has as many conns from this address that haven't said hello as it may: try again.")
+		p := full("This gateway has as many conns from this address that haven't said hello as it may: try again.")
+		p.Status, p.Title, p.Code = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), "too_many_conns_from_address"
+		return p
 	}
 	s.waiting++
 	s.waitingFrom[peer]++
@@ -56,6 +61,11 @@ func (s *Service) seat(c *conn) bool {
 	return true
 }
 
+// tooMany reports whether a user has as many tabs here as one may.
+func (s *Service) tooMany(who revocation.Session) bool {
+	return s.cfg.MaxConnsPerUser > 0 && len(s.hub.User(who.Tenant, who.User)) >= s.cfg.MaxConnsPerUser
+}
+
 func (s *Service) waitedLocked(peer netip.Prefix) {
 	s.waiting--
 	if s.waitingFrom[peer]--; s.waitingFrom[peer] == 0 {
@@ -63,26 +73,28 @@ func (s *Service) waitedLocked(peer netip.Prefix) {
 	}
 }
 
-// run serves a conn that has a place, in a goroutine of its own. One that was being upgraded when the service began to drain wasn't seen by it.
-func (s *Service) run(c *conn) {
-	s.cfg.Metrics.Conns.Inc()
+// register has Drain know a conn that has a place. One that was being upgraded when the service began to drain wasn't seen by it.
+func (s *Service) register(c *conn) {
+	s.cfg.Metrics.Conns.WithLabelValues(c.wire.transport()).Inc()
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
+	if c.stream != 0 {
+		s.streams[c.stream] = c
+	}
 	late := s.draining
 	s.mu.Unlock()
 	if late {
 		c.drain(s.comeBack())
 	}
-	// A fresh goroutine has a small stack; the handler's would be kept for as long as the tab is open.
-	go c.serve(s.ctx)
 }
 
-// left ends what enter and run began.
+// left ends what enter and register began.
 func (s *Service) left(c *conn, code tab.CloseCode) {
-	s.cfg.Metrics.Conns.Dec()
+	s.cfg.Metrics.Conns.WithLabelValues(c.wire.transport()).Dec()
 	s.cfg.Metrics.ConnsClosed.WithLabelValues(codeLabel(code)).Inc()
 	s.mu.Lock()
 	delete(s.conns, c)
+	delete(s.streams, c.stream)
 	if c.seated {
 		s.tabs--
 	} else {

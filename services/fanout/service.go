@@ -3,12 +3,13 @@ package fanout
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 
@@ -48,6 +49,11 @@ type Config struct {
 	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
 	// this is what bounds them all. Set it negative there, and let the proxy bound conns per address.
 	MaxHandshakesPerIP int
+	// MaxConnsPerUser bounds the tabs of one user, who could take all places with one account. Zero means 256, negative no such bound.
+	MaxConnsPerUser int
+	// Session tells who a tab is by its request alone, by a session cookie or a token, for deployments where browsers send those to the gateway; nil takes tickets
+	// only. Its errors are those of package revocationhttp.
+	Session func(*http.Request) (revocation.Session, error)
 	// MaxConnAge is how long a conn stays open at most, and a tenth less at least. Then its tab is asked to come back, with 1012. Zero means a day, negative no end.
 	MaxConnAge time.Duration
 	// DrainWindow is over how long Drain spreads the closing, and tabs their coming back. Zero means 2 s, negative at once.
@@ -73,8 +79,8 @@ type Service struct {
 	cfg     Config
 	tickets tickets
 	hub     revocation.Live[*conn]
-	// changed is the frame of sessions_changed, the same for all.
-	changed []byte
+	// recent is what has happened lately, for tabs that were away meanwhile.
+	recent *recent
 	// began is where clock begins.
 	began time.Time
 	// ctx ends when Run does, and so does watching the replica.
@@ -83,8 +89,10 @@ type Service struct {
 	unwatch func()
 	masses  masses
 	wheel   *wheel
-	// ping is the frame that asks for a sign of life.
-	ping []byte
+	// handshakes holds buffers that a handshake needs for a moment.
+	handshakes *sync.Pool
+	// process is a number that no other process has, probably; it makes the names of streams unique.
+	process uint64
 	// work counts places; it grows only while draining is false.
 	work sync.WaitGroup
 
@@ -95,6 +103,9 @@ type Service struct {
 	tabs, waiting int
 	waitingFrom   map[netip.Prefix]int
 	draining      bool
+	// streams: number → the conn of server-sent events that bears it. latest is the latest number given.
+	streams map[uint64]*conn
+	latest  uint64
 }
 
 // New returns a service, which takes conns and tells them of events from now on. It reports every missing part at once.
@@ -129,6 +140,9 @@ func New(cfg Config) (*Service, error) {
 	if cfg.MaxHandshakesPerIP == 0 {
 		cfg.MaxHandshakesPerIP = max(cfg.MaxHandshakes/2, 1)
 	}
+	if cfg.MaxConnsPerUser == 0 {
+		cfg.MaxConnsPerUser = 256
+	}
 	if cfg.MaxConnAge == 0 {
 		cfg.MaxConnAge = 24 * time.Hour
 	}
@@ -137,14 +151,10 @@ func New(cfg Config) (*Service, error) {
 	}
 	cfg.DrainWindow = max(cfg.DrainWindow, 0)
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
-	changed, err := tab.EncodeSessionsChanged()
-	if err != nil {
-		return nil, err
-	}
 	s := &Service{
-		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, changed: text(changed), began: time.Now(),
-		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(),
-		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10), ping: ws.MustCompileFrame(ws.NewPingFrame(nil)),
+		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, recent: newRecent(maxRecent), began: time.Now(),
+		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), handshakes: newHandshakes(),
+		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
@@ -170,8 +180,8 @@ func (s *Service) Run(ctx context.Context) error {
 
 // notice is an encoded logout notice and its id, which the tab acknowledges.
 type notice struct {
-	id    string
-	frame []byte
+	id      string
+	message *message
 }
 
 const (
@@ -200,23 +210,29 @@ func noticeOfAge(at time.Time) notice {
 	return encode(tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(events.ReasonMaxAge)}, at)
 }
 
-// encode returns a notice without a frame if it can't be encoded.
+// encode returns a notice without a message if it can't be encoded.
 func encode(l tab.Logout, at time.Time) notice {
 	l.At = at.UTC().Format("2006-01-02T15:04:05.000Z")
 	frame, err := tab.EncodeLogout(l)
 	if err != nil {
 		return notice{id: l.ID}
 	}
-	return notice{id: l.ID, frame: text(frame)}
+	return notice{id: l.ID, message: newMessage(frame, 0)}
+}
+
+// newChanged returns a sessions_changed, which holds nothing that couldn't be encoded.
+func newChanged(position uint64) *message {
+	frame, _ := tab.EncodeSessionsChanged(tab.SessionsChanged{Position: position})
+	return newMessage(frame, position)
 }
 
 // show queues the notice, and reports whether it is the conn's first.
 func (s *Service) show(c *conn, n notice) bool {
-	if n.frame == nil {
+	if n.message == nil {
 		c.end(tab.CloseSignedOut, "signed out")
 		return true
 	}
-	if !c.signOut(n.id, n.frame) {
+	if !c.signOut(n.id, n.message) {
 		return false
 	}
 	s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
@@ -238,8 +254,9 @@ func (s *Service) noticeAt(ctx context.Context, session revocation.Session, d re
 	return newNotice(e)
 }
 
-func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+// redeem returns a ticket, and uses it up.
+func (s *Service) redeem(text, origin string) (ticket, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, 2*time.Second)
 	defer cancel()
 	t, err := s.tickets.redeem(ctx, text, origin)
 	if err != nil {
@@ -247,10 +264,10 @@ func (s *Service) redeem(ctx context.Context, text, origin string) (ticket, erro
 		log := s.cfg.Log.WithError(err)
 		if errors.Is(err, errTicketUnknown) {
 			log.Warn("used tickets can't be looked up: is NATS up?")
-			return t, err
+			return ticket{}, err
 		}
 		log.Info("ticket refused")
-		return t, err
+		return ticket{}, err
 	}
 	s.cfg.Metrics.Tickets.WithLabelValues("used").Inc()
 	return t, nil
@@ -268,13 +285,17 @@ type Tab struct {
 	Session string    `json:"session"`
 	Device  string    `json:"device,omitempty"`
 	Since   time.Time `json:"since"`
+	// Transport is websocket or sse.
+	Transport string `json:"transport"`
 }
 
 // Tabs returns the open tabs of a user at this gateway, oldest first.
 func (s *Service) Tabs(tenant, user string) []Tab {
 	tabs := []Tab{}
 	for _, e := range s.hub.User(tenant, user) {
-		tabs = append(tabs, Tab{Session: e.Session.ID, Device: e.Session.Device, Since: e.Value.opened.UTC()})
+		tabs = append(tabs, Tab{
+			Session: e.Session.ID, Device: e.Session.Device, Since: time.UnixMilli(e.Value.opened).UTC(), Transport: e.Value.wire.transport(),
+		})
 	}
 	slices.SortFunc(tabs, func(a, b Tab) int { return a.Since.Compare(b.Since) })
 	return tabs

@@ -128,7 +128,7 @@ func TestQueueFull(t *testing.T) {
 		conn := g.open(s)
 		c := g.onlyConn()
 		for range 3 * maxQueued {
-			c.send(text([]byte(`{"type":"later"}`)))
+			c.send(newMessage([]byte(`{"type":"later"}`), 0).framed)
 			c.mu.Lock()
 			if len(c.queue) > maxQueued+1 {
 				t.Errorf("%d frames wait", len(c.queue))
@@ -161,7 +161,7 @@ func TestNoticeInFullQueue(t *testing.T) {
 		conn := g.open(s)
 		c := g.onlyConn()
 		for range maxQueued + 1 {
-			c.send(text([]byte(`{"type":"later"}`)))
+			c.send(newMessage([]byte(`{"type":"later"}`), 0).framed)
 			synctest.Wait()
 		}
 		e := sessionRevoked(s, "bye")

@@ -22,6 +22,10 @@ import (
 // TicketLifetime is how long a ticket can be used, once.
 const TicketLifetime = 60 * time.Second
 
+// passLifetime is how long a browser may open streams of notices by itself with what it was given for a ticket. It is good for nothing else, and a session that
+// is over ends it.
+const passLifetime = time.Hour
+
 // ticketSkew is how far the clock of the gateway that issued a ticket may be ahead of ours. A ticket that lived for longer than the bucket keeps
 // its id could be used again.
 const ticketSkew = TicketLifetime / 2
@@ -53,10 +57,10 @@ type ticket struct {
 	Origin string `json:"o,omitempty"`
 }
 
-func (t ticket) session() revocation.Session {
-	return revocation.Session{
+func (t ticket) identity() *identity {
+	return &identity{ends: t.SessionExpires, session: revocation.Session{
 		Tenant: t.Tenant, ID: t.Session, User: t.User, Device: t.Device, Client: t.Client, AuthTime: time.UnixMilli(t.AuthTime),
-	}
+	}}
 }
 
 // tickets issues and redeems tickets. Gateways that share the key and the bucket accept each other's, each once.
@@ -72,35 +76,81 @@ func (ts *tickets) issue(t ticket, now time.Time) (string, time.Time, error) {
 	_, _ = rand.Read(id)
 	end := now.Add(TicketLifetime)
 	t.ID, t.Expires = hex.EncodeToString(id), end.UnixMilli()
+	text, err := ts.sign(t, forConn)
+	return text, end, err
+}
+
+// issuePass signs what a browser keeps as a cookie once it has exchanged a ticket for it: with it, it may open a stream of notices again and again, because it
+// does that by itself.
+func (ts *tickets) issuePass(t ticket, origin string, now time.Time) (string, error) {
+	t.ID, t.Origin, t.Expires = "", origin, now.Add(passLifetime).UnixMilli()
+	return ts.sign(t, forStream)
+}
+
+// purpose is what a signed text is good for, and no other.
+type purpose string
+
+const (
+	forConn   purpose = ""
+	forStream purpose = "pass\x00"
+	// forName is for what names a stream in an acknowledgement.
+	forName purpose = "name\x00"
+)
+
+func (ts *tickets) sign(t ticket, what purpose) (string, error) {
 	// With its ids as they are, the longest ticket fits into a hello: escaped for HTML, as json.Marshal does, it wouldn't.
 	var buf bytes.Buffer
 	js := json.NewEncoder(&buf)
 	js.SetEscapeHTML(false)
 	if err := js.Encode(t); err != nil {
-		return "", time.Time{}, fmt.Errorf("encode ticket: %w", err)
+		return "", fmt.Errorf("encode ticket: %w", err)
 	}
-	body, enc := buf.Bytes(), base64.RawURLEncoding
-	return enc.EncodeToString(body) + "." + enc.EncodeToString(ts.mac(body)), end, nil
+	return ts.seal(buf.Bytes(), what), nil
 }
 
-func (ts *tickets) mac(body []byte) []byte {
+// seal returns a text that holds body, and which nobody else can make.
+func (ts *tickets) seal(body []byte, what purpose) string {
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString(body) + "." + enc.EncodeToString(ts.mac(body, what))
+}
+
+func (ts *tickets) mac(body []byte, what purpose) []byte {
 	m := hmac.New(sha256.New, ts.key)
+	m.Write([]byte(what))
 	m.Write(body)
 	return m.Sum(nil)
 }
 
-// open verifies a ticket without using it up.
-func (ts *tickets) open(text, origin string, now time.Time) (ticket, error) {
+// unseal returns what a text holds, if seal has made it for that purpose.
+func (ts *tickets) unseal(text string, what purpose) ([]byte, error) {
 	head, tail, ok := strings.Cut(text, ".")
 	// One ticket has one spelling: decoding is strict, but would still skip line breaks.
 	if !ok || strings.ContainsAny(text, "\r\n") {
-		return ticket{}, errTicketForged
+		return nil, errTicketForged
 	}
 	enc := base64.RawURLEncoding.Strict()
 	body, err := enc.DecodeString(head)
 	sum, err2 := enc.DecodeString(tail)
-	if err != nil || err2 != nil || !hmac.Equal(sum, ts.mac(body)) {
-		return ticket{}, errTicketForged
+	if err != nil || err2 != nil || !hmac.Equal(sum, ts.mac(body, what)) {
+		return nil, errTicketForged
+	}
+	return body, nil
+}
+
+// open verifies a ticket without using it up.
+func (ts *tickets) open(text, origin string, now time.Time) (ticket, error) {
+	return ts.verify(text, forConn, TicketLifetime, origin, now)
+}
+
+// openPass verifies what issuePass has made.
+func (ts *tickets) openPass(text, origin string, now time.Time) (ticket, error) {
+	return ts.verify(text, forStream, passLifetime, origin, now)
+}
+
+func (ts *tickets) verify(text string, what purpose, lifetime time.Duration, origin string, now time.Time) (ticket, error) {
+	body, err := ts.unseal(text, what)
+	if err != nil {
+		return ticket{}, err
 	}
 	var t ticket
 	if json.Unmarshal(body, &t) != nil {
@@ -109,7 +159,7 @@ func (ts *tickets) open(text, origin string, now time.Time) (ticket, error) {
 	switch {
 	case now.UnixMilli() > t.Expires:
 		return ticket{}, errTicketExpired
-	case time.Duration(t.Expires-now.UnixMilli())*time.Millisecond > TicketLifetime+ticketSkew:
+	case time.Duration(t.Expires-now.UnixMilli())*time.Millisecond > lifetime+ticketSkew:
 		return ticket{}, errTicketEarly
 	case t.Origin != "" && t.Origin != origin:
 		return ticket{}, errTicketOrigin

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -132,12 +133,14 @@ func (s *Server) eventAt(ctx context.Context, position uint64) (events.Event, er
 
 // startAPI binds the API. At Stop it stops first, so that nothing new comes while conns are drained.
 func (s *Server) startAPI(context.Context) error {
+	var front func(net.Listener) net.Listener
 	if s.fanout != nil {
+		front = s.fanout.Front
 		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
 	}
 	var err error
 	s.api, err = app.ListenHTTP(app.HTTPConfig{
-		Addr: s.cfg.Listen, CertFile: s.cfg.TLSCertFile, KeyFile: s.cfg.TLSKeyFile, Handler: app.API(s.mux), Log: s.log,
+		Addr: s.cfg.Listen, CertFile: s.cfg.TLSCertFile, KeyFile: s.cfg.TLSKeyFile, Handler: app.API(s.mux), Log: s.log, Front: front,
 	})
 	if err != nil {
 		return err

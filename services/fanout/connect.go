@@ -1,0 +1,108 @@
+package fanout
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/problem"
+)
+
+// handleConnect upgrades a request. The Origin, the room and the ticket, if the request brings one, are looked at before anything is set up.
+func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
+	origin, p := s.originOf(r)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	offers, p := offersOf(r)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	peer := peerOf(r.RemoteAddr)
+	if p := s.enter(peer); p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	who, p := s.identify(r, offers.Ticket, origin)
+	if p.Status != 0 {
+		s.giveUp(peer)
+		s.refuse(w, p)
+		return
+	}
+	upgrader := ws.HTTPUpgrader{Timeout: 5 * time.Second, Protocol: func(p string) bool { return p == tab.Subprotocol }}
+	nc, rw, _, err := upgrader.Upgrade(r, w)
+	if err != nil {
+		s.giveUp(peer)
+		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
+		if nc != nil {
+			_ = nc.Close()
+		}
+		return
+	}
+	// A client that didn't wait for the answer: its bytes come first.
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	early = bytes.Clone(early)
+	release(w)
+	s.open(s.newWebSocket(nc, early, peer), caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
+}
+
+// newWebSocket returns a conn on l, of which early has been read already.
+func (s *Service) newWebSocket(l link, early []byte, peer netip.Prefix) *conn {
+	c := s.newConn(l, peer)
+	c.wire = &webSocket{reader{from: after(early, l), on: c}}
+	return c
+}
+
+func (s *Service) newConn(l link, peer netip.Prefix) *conn {
+	c := &conn{svc: s, link: l, peer: peer, opened: time.Now().UnixMilli()}
+	bound(l)
+	c.touch()
+	return c
+}
+
+// after returns what reads early, and then l.
+func after(early []byte, l link) io.Reader {
+	if len(early) == 0 {
+		return l
+	}
+	return io.MultiReader(bytes.NewReader(early), l)
+}
+
+// offersOf reads the subprotocols that a request offers.
+func offersOf(r *http.Request) (tab.Offers, problem.Problem) {
+	var offers tab.Offers
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for offered := range strings.SplitSeq(line, ",") {
+			if offers.Add(strings.TrimSpace(offered)) != nil {
+				return tab.Offers{}, problem.New(http.StatusBadRequest, "subprotocol_invalid",
+					"A subprotocol isn't as it should be: offer "+tab.Subprotocol+", and at most one each of ticket.<ticket>, after.<id of a notice> and position.<number>.")
+			}
+		}
+	}
+	if !offers.Speaks {
+		return tab.Offers{}, problem.New(http.StatusBadRequest, "subprotocol_missing", "Offer the WebSocket subprotocol "+tab.Subprotocol+".")
+	}
+	return offers, problem.Problem{}
+}
+
+// peerOf returns what conns before hello are counted by: an address of IPv4, or the network of an address of IPv6, of which one host has as many
+// as it likes. Other addresses, as those of a Unix socket, count as one.
+func peerOf(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip, bits := ap.Addr().Unmap().WithZone(""), 32
+	if ip.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(ip, bits).Masked()
+}

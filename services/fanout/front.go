@@ -1,0 +1,156 @@
+package fanout
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// sortTimeout is for how long a connection may take to say what it is for: to shake hands if it speaks TLS, and to send the first bytes.
+	sortTimeout = 5 * time.Second
+	// longestPause is the longest pause after the system had no room for one more connection.
+	longestPause = time.Second
+)
+
+// tabLines are how the first requests of connections begin that are a tab's. They have one length; whether the path ends there, the next byte tells.
+var tabLines = []string{"GET " + pathConnect, "GET " + pathNotices}
+
+// sortedBytes is how many first bytes tell what a connection is for. No request is shorter.
+const sortedBytes = len("GET " + pathConnect + " ")
+
+// Front takes the connections of l whose first request is a tab's, and leaves all others to who accepts from the listener that it returns. A tab's conn then
+// costs what it needs and nothing else: what the HTTP server sets up for each connection would stay for hours. Tabs whose requests come on a connection that
+// was used before, or within one of HTTP/2, are served all the same, by Routes.
+//
+// If l accepts [*tls.Conn]s, those on which HTTP/2 is spoken are left as they are, after their handshake. Closing the returned listener closes l. It accepts until then, and so
+// has to be accepted from.
+func (s *Service) Front(l net.Listener) net.Listener {
+	f := &front{Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{})}
+	go f.accept()
+	return f
+}
+
+// front is the listener of Front.
+type front struct {
+	net.Listener
+	svc *Service
+	// rest passes on what is no tab's.
+	rest chan net.Conn
+	// done is closed by Close, and failed once there is an err with which accepting has ended.
+	done, failed chan struct{}
+	once         sync.Once
+	err          error
+}
+
+func (f *front) Accept() (net.Conn, error) {
+	select {
+	case nc := <-f.rest:
+		return nc, nil
+	case <-f.failed:
+		return nil, f.err
+	case <-f.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (f *front) Close() error {
+	f.once.Do(func() { close(f.done) })
+	return f.Listener.Close()
+}
+
+// accept goes on when the system has no room for one more connection, as the HTTP server would.
+func (f *front) accept() {
+	pause := time.Duration(0)
+	for {
+		nc, err := f.Listener.Accept()
+		var passing interface{ Temporary() bool }
+		switch {
+		case err == nil:
+			pause = 0
+			go f.sort(nc)
+		case errors.As(err, &passing) && passing.Temporary():
+			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
+			f.svc.cfg.Log.WithError(err).Warn("no room for one more connection: raise the limit of open files, or add a gateway")
+			if !sleep(f.svc.ctx, pause) {
+				continue // the listener is about to be closed
+			}
+		default:
+			f.err = err
+			close(f.failed)
+			return
+		}
+	}
+}
+
+// sort reads the first bytes of a connection. One that is silent costs a small goroutine and no buffer.
+func (f *front) sort(nc net.Conn) {
+	_ = nc.SetReadDeadline(time.Now().Add(sortTimeout))
+	if t, ok := nc.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(f.svc.ctx, sortTimeout)
+		err := t.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			_ = nc.Close()
+			return
+		}
+		if t.ConnectionState().NegotiatedProtocol == "h2" {
+			f.pass(nc)
+			return
+		}
+	}
+	first := make([]byte, sortedBytes)
+	if _, err := io.ReadFull(nc, first); err != nil {
+		_ = nc.Close()
+		return
+	}
+	if isTab(first) {
+		f.svc.serveTab(nc, first)
+		return
+	}
+	f.pass(&begun{Conn: nc, first: first})
+}
+
+func isTab(first []byte) bool {
+	line, next := string(first[:len(first)-1]), first[len(first)-1]
+	return slices.Contains(tabLines, line) && (next == ' ' || next == '?')
+}
+
+// pass gives a connection to who accepts.
+func (f *front) pass(nc net.Conn) {
+	_ = nc.SetReadDeadline(time.Time{})
+	select {
+	case f.rest <- nc:
+	case <-f.failed:
+		_ = nc.Close()
+	case <-f.done:
+		_ = nc.Close()
+	}
+}
+
+// begun is a connection of which the first bytes were read already.
+type begun struct {
+	net.Conn
+	mu    sync.Mutex
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	if len(b.first) == 0 {
+		b.mu.Unlock()
+		return b.Conn.Read(p)
+	}
+	defer b.mu.Unlock()
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n := copy(p, b.first)
+	b.first = b.first[n:]
+	return n, nil
+}

@@ -1,0 +1,132 @@
+package fanout
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxHeadBytes bounds a request's line and headers, as the HTTP server does. Cookies are the largest part of them.
+const maxHeadBytes = 32 << 10
+
+// handshake is a tab's request and its answer, on a connection that no HTTP server has seen. It is an [http.ResponseWriter] whose connection can be taken over.
+type handshake struct {
+	svc     *Service
+	nc      net.Conn
+	buffers *handshakeBuffers
+	header  http.Header
+	// wrote is whether the status has been written, and taken whether the connection has been.
+	wrote, taken bool
+}
+
+// handshakeBuffers are used again for the next handshake, as soon as one is over.
+type handshakeBuffers struct {
+	limit io.LimitedReader
+	br    *bufio.Reader
+	bw    *bufio.Writer
+}
+
+// newHandshakes returns a pool of them.
+func newHandshakes() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		return &handshakeBuffers{br: bufio.NewReaderSize(nil, 4<<10), bw: bufio.NewWriterSize(nil, 1<<10)}
+	}}
+}
+
+// serveTab answers the request of a tab, of which first has been read already, on a connection of its own.
+func (s *Service) serveTab(nc net.Conn, first []byte) {
+	h := &handshake{svc: s, nc: nc, buffers: s.handshakes.Get().(*handshakeBuffers), header: http.Header{}}
+	h.buffers.limit = io.LimitedReader{R: io.MultiReader(bytes.NewReader(first), nc), N: maxHeadBytes}
+	h.buffers.br.Reset(&h.buffers.limit)
+	h.buffers.bw.Reset(nc)
+	defer func() {
+		if !h.taken {
+			h.finish()
+			h.release()
+		}
+	}()
+	r, err := http.ReadRequest(h.buffers.br)
+	switch {
+	case err != nil && h.buffers.limit.N <= 0:
+		http.Error(h, "The request's headers are too large: send fewer cookies.", http.StatusRequestHeaderFieldsTooLarge)
+		return
+	case err != nil:
+		http.Error(h, "This is no HTTP request.", http.StatusBadRequest)
+		return
+	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+		http.Error(h, "A request of this kind has no body.", http.StatusBadRequest)
+		return
+	}
+	r.RemoteAddr = nc.RemoteAddr().String()
+	r = r.WithContext(s.ctx)
+	switch r.URL.Path {
+	case pathConnect:
+		s.handleConnect(h, r)
+	case pathNotices:
+		s.handleNotices(h, r)
+	default:
+		http.NotFound(h, r)
+	}
+}
+
+func (h *handshake) Header() http.Header { return h.header }
+
+func (h *handshake) WriteHeader(status int) {
+	if h.wrote {
+		return
+	}
+	h.wrote = true
+	h.header.Set("Connection", "close")
+	// What doesn't get through is no news to anybody.
+	_, _ = fmt.Fprintf(h.buffers.bw, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = h.header.Write(h.buffers.bw)
+	_, _ = h.buffers.bw.WriteString("\r\n")
+}
+
+func (h *handshake) Write(p []byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	return h.buffers.bw.Write(p)
+}
+
+// Hijack gives the connection away, with what was read of it.
+func (h *handshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.taken = true
+	return h.nc, bufio.NewReadWriter(h.buffers.br, h.buffers.bw), nil
+}
+
+// finish writes the answer and closes the connection, after the peer has had a moment to read it: closed with unread bytes it would be reset.
+func (h *handshake) finish() {
+	defer h.nc.Close()
+	_ = h.nc.SetDeadline(time.Now().Add(time.Second))
+	if h.buffers.bw.Flush() != nil {
+		return
+	}
+	if half, ok := h.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, h.nc, 64<<10)
+	}
+}
+
+// release gives the buffers back, once the connection was taken over and what was read of it is safe.
+func (h *handshake) release() {
+	b := h.buffers
+	if b == nil {
+		return
+	}
+	h.buffers = nil
+	b.limit.R = nil
+	b.br.Reset(nil)
+	b.bw.Reset(nil)
+	h.svc.handshakes.Put(b)
+}
+
+// release gives back what the answer of a handshake was written with. The HTTP server's own can't be had back.
+func release(w http.ResponseWriter) {
+	if h, ok := w.(*handshake); ok {
+		h.release()
+	}
+}

@@ -1,0 +1,144 @@
+package fanout
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/problem"
+)
+
+// passCookie holds the pass of a browser. Its prefix has browsers take it from this host alone, over TLS (RFC 6265bis section 4.1.3.2).
+const passCookie = "__Host-curfew-notices"
+
+// handleNotices opens a stream of notices.
+func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
+	origin, p := s.originOf(r)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	allow(w.Header(), origin)
+	who, p := s.identifyStream(r, origin)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	peer := peerOf(r.RemoteAddr)
+	if p := s.enter(peer); p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	call := caller{origin: origin, who: who}
+	// A browser tells by itself what it has heard last, or not: what isn't a position tells nothing.
+	call.known.position, _ = strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no") // nginx would gather
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	switch {
+	case errors.Is(err, http.ErrNotSupported):
+		s.streamOverHTTP2(w, r, peer, call)
+		return
+	case err != nil:
+		s.giveUp(peer)
+		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
+		return
+	}
+	_ = nc.SetDeadline(time.Time{})
+	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	early = bytes.Clone(early)
+	release(w)
+	// Its end is that of the connection (RFC 9112 section 6.3), so it needs no chunks.
+	h.Set("Connection", "close")
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(&head) // a buffer takes all
+	head.WriteString("\r\n")
+	s.open(s.newStream(nc, early, peer, head.Bytes()), call)
+}
+
+// streamOverHTTP2 opens a stream within a connection that isn't ours to take. It returns when the stream is over, and its goroutine is the server's, which costs
+// several times as much memory as one of ours.
+func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer netip.Prefix, call caller) {
+	w.WriteHeader(http.StatusOK)
+	l := newSharedLink(w, r)
+	c := s.newStream(l, nil, peer, nil)
+	if s.greet(c, call) {
+		c.listen()
+		return
+	}
+	c.leave()
+}
+
+// newStream returns a conn on l, of which early has been read already, and on which head is to be written first.
+func (s *Service) newStream(l link, early []byte, peer netip.Prefix, head []byte) *conn {
+	c := s.newConn(l, peer)
+	c.wire = &eventStream{from: after(early, l)}
+	// Spread, so that those who lose their streams together don't come back together.
+	c.queue = [][]byte{append(head, reconnectAfter(time.Second+rand.N(4*time.Second))...)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest++
+	c.stream = s.latest
+	return c
+}
+
+// identifyStream tells who a stream is for, by the cookie that a ticket was exchanged for, or by what the deployment takes instead.
+func (s *Service) identifyStream(r *http.Request, origin string) (*identity, problem.Problem) {
+	passes := r.CookiesNamed(passCookie)
+	if len(passes) == 0 {
+		who, p := s.identify(r, "", origin)
+		if who == nil && p.Status == 0 {
+			p = problem.New(http.StatusUnauthorized, "pass_missing", "Exchange a ticket first: POST "+pathNotices+`, with {"ticket": "…"} and credentials included.`)
+		}
+		return who, p
+	}
+	if s.ambient(r, origin) {
+		return nil, problem.New(http.StatusForbidden, "origin_missing", "A stream that is opened by a cookie must come from an allowed Origin: browsers send it.")
+	}
+	if len(passes) > 1 {
+		return nil, problem.New(http.StatusUnauthorized, "ticket_refused", "There is more than one cookie "+passCookie+": exchange a new ticket.")
+	}
+	if origin == "" {
+		// From the gateway's own origin, as the browser has said, which doesn't name it then.
+		origin = s.ownOrigin(r)
+	}
+	t, err := s.tickets.openPass(passes[0].Value, origin, time.Now())
+	if err != nil {
+		s.cfg.Log.WithError(err).Info("pass refused")
+	}
+	if p := ticketProblem(err); p.Status != 0 {
+		return nil, p
+	}
+	return t.identity(), problem.Problem{}
+}
+
+// ownOrigin returns the allowed origin that a request was sent to, whatever speaks TLS in front; empty if that is none.
+func (s *Service) ownOrigin(r *http.Request) string {
+	for _, o := range s.cfg.AllowedOrigins {
+		if _, host, _ := strings.Cut(o, "://"); host == r.Host {
+			return o
+		}
+	}
+	return ""
+}
+
+// streamName returns what acknowledgements name a stream by, which only its tab is told; empty for a WebSocket.
+func (s *Service) streamName(c *conn) string {
+	if c.stream == 0 {
+		return ""
+	}
+	return s.tickets.seal(streamNumber(s.process, c.stream), forName)
+}
+
+func streamNumber(process, stream uint64) []byte {
+	return strconv.AppendUint(append(strconv.AppendUint(nil, process, 36), '.'), stream, 36)
+}
