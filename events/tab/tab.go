@@ -114,6 +114,8 @@ type Logout struct {
 	Message string `json:"message,omitempty"`
 	// At is when it was revoked, RFC 3339 with milliseconds.
 	At string `json:"at"`
+	// Stream is as in Ready, where a stream of notices begins with this frame.
+	Stream string `json:"stream,omitempty"`
 }
 
 // SessionsChanged says that other sessions of the same user ended. One stands for all that waited with it.

@@ -27,7 +27,7 @@ type HTTPConfig struct {
 	// Front, if it isn't nil, takes connections of a listener for itself and returns one for the others. With a certificate, those that it gets are [*tls.Conn]s.
 	Front   func(net.Listener) net.Listener
 	Handler http.Handler
-	Log               logrus.FieldLogger
+	Log     logrus.FieldLogger
 }
 
 // HTTP is a listener with its server.

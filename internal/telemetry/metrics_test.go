@@ -12,7 +12,7 @@ import (
 )
 
 // boundedLabels are the labels whose values are a fixed, small set. An id, a tenant, a path or an address is none.
-var boundedLabels = []string{"type", "result", "cause", "state", "code", "outcome"}
+var boundedLabels = []string{"type", "result", "cause", "state", "code", "outcome", "transport"}
 
 // noted keeps what is registered.
 type noted struct {
@@ -72,6 +72,10 @@ func checkUnit(t *testing.T, name string, c prometheus.Collector) {
 	case *prometheus.CounterVec:
 		if !strings.HasSuffix(name, "_total") {
 			t.Errorf("%s: a counter that doesn't end in _total", name)
+		}
+	case *prometheus.GaugeVec:
+		if strings.HasSuffix(name, "_total") {
+			t.Errorf("%s: a gauge that ends in _total", name)
 		}
 	case prometheus.Gauge: // has the methods of a Counter too
 		if strings.HasSuffix(name, "_total") {

@@ -45,7 +45,7 @@ func (s *Service) applied(a revocation.Applied) {
 func (s *Service) announce(a revocation.Applied, found []*connEntry) {
 	e := a.Event
 	users := map[string]struct{}{e.UserID(): {}}
-	told := newNotice(e)
+	told := encode(logoutBy(e))
 	for some := range slices.Chunk(found, breath) {
 		s.signOut(e, told, some, users)
 		if len(found) > atOnce {
@@ -71,7 +71,7 @@ func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users
 		n := told
 		if !revocation.Ends(e, entry.Session) {
 			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
-			n = s.noticeOf(entry.Session, d)
+			n = encode(s.logoutOf(entry.Session, d))
 		}
 		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
 		if s.show(entry.Value, n) {
@@ -155,7 +155,7 @@ func (s *Service) tellAll(ctx context.Context) {
 			return
 		}
 		for _, entry := range some {
-			if d := s.cfg.Replica.Check(entry.Session); d.State == revocation.Revoked && s.show(entry.Value, s.noticeOf(entry.Session, d)) {
+			if d := s.cfg.Replica.Check(entry.Session); d.State == revocation.Revoked && s.show(entry.Value, encode(s.logoutOf(entry.Session, d))) {
 				s.tellChanged(entry.Session.Tenant, entry.Session.User, newChanged(d.Position))
 			}
 		}

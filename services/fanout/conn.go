@@ -232,7 +232,9 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 	d := c.svc.cfg.Replica.Check(s)
 	switch d.State {
 	case revocation.Revoked:
-		c.svc.show(c, c.svc.noticeAt(ctx, s, d))
+		l := c.svc.logoutAt(ctx, s, d)
+		l.Stream = c.svc.streamName(c)
+		c.svc.show(c, encode(l))
 		return
 	case revocation.Undetermined:
 		if !d.MayMend() {

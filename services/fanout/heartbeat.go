@@ -66,7 +66,7 @@ func (s *Service) lookAfter(c *conn) {
 		c.fail(tab.CloseOverloaded)
 		return
 	case time.Now().UnixMilli() >= c.ends:
-		s.show(c, noticeOfAge(time.UnixMilli(c.ends)))
+		s.show(c, encode(logoutByAge(time.UnixMilli(c.ends))))
 		return
 	case c.leaves > 0 && now >= c.leaves:
 		c.drain(s.comeBack())
@@ -106,7 +106,7 @@ func (s *Service) audit(ctx context.Context) {
 // anew from a snapshot has applied what was in it without any. So what is over for the second time that we look was over before.
 func (s *Service) checkAgain(e *connEntry) {
 	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && (d.Scope == revocation.ScopeMaxAge || e.Value.seenOver.Swap(true)) {
-		s.show(e.Value, s.noticeOf(e.Session, d))
+		s.show(e.Value, encode(s.logoutOf(e.Session, d)))
 	}
 }
 

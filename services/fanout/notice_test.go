@@ -42,7 +42,7 @@ func (s *seen) take() []string {
 }
 
 // watch reads c and acknowledges notices until c is closed.
-func watch(c *tabclient.Conn) *seen {
+func watch(c peer) *seen {
 	s := &seen{}
 	go func() {
 		for {

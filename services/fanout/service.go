@@ -191,28 +191,29 @@ const (
 	noticeNoEvent = "unknown"
 )
 
-// newNotice returns the notice of an event.
-func newNotice(e events.Event) notice {
+// logoutBy returns what tells of an event.
+func logoutBy(e events.Event) tab.Logout {
 	c := e.Meta()
-	return encode(tab.Logout{ID: c.ID, Scope: string(e.Kind()), Reason: string(c.Reason), Message: c.ReasonUser}, c.Time)
+	return tab.Logout{ID: c.ID, Scope: string(e.Kind()), Reason: string(c.Reason), Message: c.ReasonUser, At: instant(c.Time)}
 }
 
-// noticeOf returns the notice of a decision alone: of max age, or of an event that isn't at hand, about which it tells no more than the decision.
-func (s *Service) noticeOf(session revocation.Session, d revocation.Decision) notice {
+// logoutOf returns what tells of a decision alone: of max age, or of an event that isn't at hand, about which it tells no more than the decision.
+func (s *Service) logoutOf(session revocation.Session, d revocation.Decision) tab.Logout {
 	if d.Scope == revocation.ScopeMaxAge {
-		return noticeOfAge(session.AuthTime.Add(s.cfg.Replica.MaxAge()))
+		return logoutByAge(session.AuthTime.Add(s.cfg.Replica.MaxAge()))
 	}
-	return encode(tab.Logout{ID: noticeNoEvent, Scope: string(d.Scope), Reason: string(d.Reason)}, time.Now())
+	return tab.Logout{ID: noticeNoEvent, Scope: string(d.Scope), Reason: string(d.Reason), At: instant(time.Now())}
 }
 
-// noticeOfAge returns the notice that a session has reached max age, or its absolute end. To the tab it is its own session that is over.
-func noticeOfAge(at time.Time) notice {
-	return encode(tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(events.ReasonMaxAge)}, at)
+// logoutByAge returns what tells that a session has reached max age, or its absolute end. To the tab it is its own session that is over.
+func logoutByAge(at time.Time) tab.Logout {
+	return tab.Logout{ID: noticeMaxAge, Scope: string(revocation.ScopeSession), Reason: string(events.ReasonMaxAge), At: instant(at)}
 }
+
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // encode returns a notice without a message if it can't be encoded.
-func encode(l tab.Logout, at time.Time) notice {
-	l.At = at.UTC().Format("2006-01-02T15:04:05.000Z")
+func encode(l tab.Logout) notice {
 	frame, err := tab.EncodeLogout(l)
 	if err != nil {
 		return notice{id: l.ID}
@@ -239,19 +240,19 @@ func (s *Service) show(c *conn, n notice) bool {
 	return true
 }
 
-// noticeAt returns the notice of a session that ended earlier, with what its event says if that can be read.
-func (s *Service) noticeAt(ctx context.Context, session revocation.Session, d revocation.Decision) notice {
+// logoutAt returns what tells of the end of a session earlier, with what its event says if that can be read.
+func (s *Service) logoutAt(ctx context.Context, session revocation.Session, d revocation.Decision) tab.Logout {
 	if s.cfg.EventAt == nil || d.EventPosition == 0 {
-		return s.noticeOf(session, d)
+		return s.logoutOf(session, d)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	e, err := s.cfg.EventAt(ctx, d.EventPosition)
 	// After the stream was put back another event may lie there, which may be another person's. And browsers aren't told of replays.
 	if err != nil || !d.NamedBy(e, session) || e.Meta().Replay != "" {
-		return s.noticeOf(session, d)
+		return s.logoutOf(session, d)
 	}
-	return newNotice(e)
+	return logoutBy(e)
 }
 
 // redeem returns a ticket, and uses it up.
