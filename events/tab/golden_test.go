@@ -67,14 +67,14 @@ func logout(l tab.Logout) goldenFrame {
 // golden returns file → frame, for every frame in both directions.
 func golden() map[string]goldenFrame {
 	return map[string]goldenFrame{
-		"hello.minimal.json":    hello(tab.Hello{Ticket: ticket}),
-		"hello.full.json":       hello(tab.Hello{Ticket: ticket, After: noticeID, Position: 1<<53 - 1}),
-		"ack.signed_out.json":   ack(tab.OutcomeSignedOut),
-		"ack.already.json":      ack(tab.OutcomeAlready),
-		"ack.ignored.json":      ack(tab.OutcomeIgnored),
-		"logout.minimal.json":   logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z"}),
-		"logout.full.json":      logout(tab.Logout{ID: noticeID, Scope: "user", Reason: "password_changed", Message: "Dein Passwort wurde geändert 🔒 <b>&\n\u2028", At: "2026-03-01T09:30:00.123Z"}),
-		"logout.stream.json":    logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "user_logout", At: "2026-03-01T09:30:00.000Z", Stream: "Zm9v.YmFy"}),
+		"hello.minimal.json":  hello(tab.Hello{Ticket: ticket}),
+		"hello.full.json":     hello(tab.Hello{Ticket: ticket, After: noticeID, Position: 1<<53 - 1}),
+		"ack.signed_out.json": ack(tab.OutcomeSignedOut),
+		"ack.already.json":    ack(tab.OutcomeAlready),
+		"ack.ignored.json":    ack(tab.OutcomeIgnored),
+		"logout.minimal.json": logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z"}),
+		"logout.full.json":    logout(tab.Logout{ID: noticeID, Scope: "user", Reason: "password_changed", Message: "Dein Passwort wurde geändert 🔒 <b>&\n\u2028", At: "2026-03-01T09:30:00.123Z"}),
+		"logout.stream.json":  logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "user_logout", At: "2026-03-01T09:30:00.000Z", Stream: "Zm9v.YmFy"}),
 		"sessions_changed.json": server(
 			func() ([]byte, error) { return tab.EncodeSessionsChanged(tab.SessionsChanged{Position: 1<<53 - 1}) },
 			tab.Frame{Type: tab.TypeSessionsChanged, Position: 1<<53 - 1},

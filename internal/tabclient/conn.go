@@ -1,6 +1,7 @@
 package tabclient
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -57,10 +58,7 @@ func Dial(ctx context.Context, url, origin, ticket string) (*Conn, error) {
 		_ = nc.Close()
 		return nil, errors.New("the gateway chose no subprotocol")
 	}
-	c := On(nc)
-	if early != nil {
-		c.from = early
-	}
+	c := OnEarly(nc, early)
 	if ticket == "" {
 		return c, nil
 	}
@@ -73,6 +71,15 @@ func Dial(ctx context.Context, url, origin, ticket string) (*Conn, error) {
 
 // On returns a Conn over a socket that has been upgraded already, and on which hello hasn't been sent.
 func On(nc net.Conn) *Conn { return &Conn{nc: nc, from: nc} }
+
+// OnEarly is On for a socket of which early, if it isn't nil, has read already.
+func OnEarly(nc net.Conn, early *bufio.Reader) *Conn {
+	c := On(nc)
+	if early != nil {
+		c.from = early
+	}
+	return c
+}
 
 // Hello sends the tab's first frame.
 func (c *Conn) Hello(ticket string) error {

@@ -64,14 +64,11 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 	}
 	r.RemoteAddr = nc.RemoteAddr().String()
 	r = r.WithContext(s.ctx)
-	switch r.URL.Path {
-	case pathConnect:
+	if r.URL.Path == pathConnect {
 		s.handleConnect(h, r)
-	case pathNotices:
-		s.handleNotices(h, r)
-	default:
-		http.NotFound(h, r)
+		return
 	}
+	s.handleNotices(h, r) // there are two
 }
 
 func (h *handshake) Header() http.Header { return h.header }
