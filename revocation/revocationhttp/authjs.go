@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -137,8 +139,9 @@ func (c AuthJSConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// Session reads the session that a request's Auth.js cookie speaks of: Config.Session. Nothing but cookies is looked at. It returns
-// ErrNoSession, or an error that wraps ErrInvalidToken and quotes nothing of the cookie. The session may lack parts: whether that is fine is for
+// Session reads the session that a request's Auth.js cookie speaks of: Config.Session. A bearer token is none,
+// but beside a cookie it mustn't be a token of Auth.js's for another session. Session returns ErrNoSession, or an error that wraps
+// ErrInvalidToken and quotes nothing of the cookie. The session may lack parts: whether that is fine is for
 // the replica to say. It doesn't block.
 func (a *AuthJS) Session(r *http.Request) (revocation.Session, error) {
 	var found *revocation.Session
@@ -163,7 +166,37 @@ func (a *AuthJS) Session(r *http.Request) (revocation.Session, error) {
 	if found == nil {
 		return revocation.Session{}, ErrNoSession
 	}
+	if a.bearsAnother(r, *found, now) {
+		return revocation.Session{}, bad("Authorization holds a token of Auth.js's and the cookie another session")
+	}
 	return *found, nil
+}
+
+// bearsAnother reports whether a request has a bearer token that Auth.js would take, and not for this session. Its getToken falls back to that where
+// the cookie that it reads is absent, and which one that is isn't known here without CookieName:
+//
+//  1. A session is revoked, and somebody has a copy of its token.
+//  2. They sign in themselves, and send their own cookie under the name that the application doesn't read; the keys of version 4 are the same.
+//  3. They send the copy as the bearer token. The cookie is checked and the copy served.
+//
+// Bearer tokens that Auth.js can't decrypt are none of its, and ignored.
+func (a *AuthJS) bearsAnother(r *http.Request, s revocation.Session, now time.Time) bool {
+	for _, header := range r.Header.Values("Authorization") {
+		scheme, token, _ := strings.Cut(header, " ")
+		token, err := url.PathUnescape(strings.Trim(token, " "))
+		if err != nil || !strings.EqualFold(scheme, "Bearer") || len(token) > maxCookieBytes {
+			continue
+		}
+		for _, c := range a.cookies {
+			if _, err := c.open(token); err != nil {
+				continue
+			}
+			if other, err := a.read(c, token, now); err != nil || !sameSession(other, s) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // read decrypts a cookie and returns the session that it speaks of.

@@ -253,6 +253,8 @@ func TestAuthJSAttacks(t *testing.T) {
 		{"twice, once empty", v5Name + "=; " + v5(seal5(good)), "more than one"},
 		{"twice, once quoted", `"` + v5Name + `"=x; ` + v5(seal5(good)), "more than one"},
 		{"twice, behind a comma", "theme=dark, " + v5Name + "=x; " + v5(seal5(good)), "more than one"},
+		{"twice, once behind a space of Latin-1", "\xa0" + v5Name + "=x; " + v5(seal5(good)), "more than one"},
+		{"twice, once before a space of Unicode", v5Name + "\u00a0=x; " + v5(seal5(good)), "more than one"},
 		{"behind a comma only", "theme=dark, " + v5(seal5(good)), "malformed"},
 		{"in unreadable quotes", v5Name + `="\145yJ` + seal5(good)[3:] + `"`, "malformed"},
 		{"whole and in chunks", v5(seal5(good)) + "; " + chunks(v5Name, seal5(good), 0, 1), "both"},
@@ -444,6 +446,40 @@ func TestAuthJSWithoutCookie(t *testing.T) {
 	}
 }
 
+// Auth.js takes a bearer token where it finds no cookie, and it may look for another one than the one that was checked.
+func TestAuthJSBesideABearer(t *testing.T) {
+	own, other := authJSClaims(nil), authJSClaims(map[string]any{"sid": "s2"})
+	escaped := strings.ReplaceAll(seal4(other), ".", "%2E")
+	a := newAuthJS(t, revocationhttp.AuthJSConfig{Secrets: secretsOf(authJSSecret)})
+	for _, tt := range []struct {
+		name          string
+		authorization []string
+		good          bool
+	}{
+		{"another session", []string{"Bearer " + seal4(other)}, false},
+		{"another session of version 5", []string{"Bearer " + seal5(other)}, false},
+		{"another session, escaped", []string{"bearer  " + escaped}, false},
+		{"another session in a second header", []string{"Basic YTpi", "Bearer " + seal4(other)}, false},
+		{"another session, expired", []string{"Bearer " + seal4(authJSClaims(map[string]any{"exp": 1}))}, false},
+		{"the same session", []string{"Bearer " + seal4(own)}, true},
+		{"somebody else's encrypted token", []string{"Bearer " + sealRaw(key4("the secret of somebody else entirely"), false, `{"alg":"dir","enc":"A256GCM"}`, other)}, true},
+		{"a JWT", []string{"Bearer e30.e30.AAAA"}, true},
+		{"no escape", []string{"Bearer %zz"}, true},
+		{"basic", []string{"Basic YTpi"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := withCookies(v4Name + "=" + seal4(own))
+			r.Header["Authorization"] = tt.authorization
+			_, err := a.Session(r)
+			if !tt.good {
+				wantInvalid(t, err, "Authorization")
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // Secrets rotate: the one that a cookie names is found among all, and one that names none is tried with all.
 func TestAuthJSRotation(t *testing.T) {
 	newest := "the newest secret of all of them"
@@ -480,7 +516,7 @@ func TestAuthJSNotBefore(t *testing.T) {
 	})
 }
 
-// A copied cookie is good until its session is revoked, however often Auth.js has given it a new iat since.
+// Traps 2 and 29: iat isn't compared, and a missing claim doesn't pass. A copied cookie is good until its session is revoked, however often Auth.js has given it a new iat since.
 func TestAuthJSGuards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuthJS(t, revocationhttp.AuthJSConfig{Secrets: secretsOf(authJSSecret), CookieName: v5Name})

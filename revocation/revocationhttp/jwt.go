@@ -227,8 +227,8 @@ func cookieNames(headers []string) iter.Seq[string] {
 		for _, header := range headers {
 			for segment := range strings.FieldsFuncSeq(header, func(r rune) bool { return r == ';' || r == ',' }) {
 				found, _, _ := strings.Cut(segment, "=")
-				// Quotes around a name, and any white space, are dropped by some.
-				if !yield(strings.Trim(found, " \t\r\n\v\f\"")) {
+				// Quotes around a name, and any white space, are dropped by some; JavaScript's trim takes a byte A0, read as Latin-1, for a space.
+				if !yield(strings.TrimFunc(found, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' })) {
 					return
 				}
 			}
