@@ -18,6 +18,7 @@ Runs, in this order, everything that must pass before a change is merged:
   tests        unit, property and integration tests with the race detector, in random order
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
+  authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
   browser      the browser test in test/e2e, with the system's Chromium
 
 A step that fails doesn't stop the later ones; only without the tools nothing
@@ -226,6 +227,12 @@ fuzz() {
   return "$status"
 }
 
+# The Go tests have such cookies in testdata; these are made now, with the packages that test/authjs pins.
+authjs() {
+  (cd test/authjs && timeout --foreground 10m npm ci --no-audit --no-fund && timeout --foreground 2m node generate.mjs "$scratch/authjs")
+  CURFEW_AUTHJS_COOKIES="$scratch/authjs" go test -run '^TestAuthJS(Golden|Expiry)$' -count=1 ./revocation/revocationhttp
+}
+
 browser() {
   if [ ! -f test/e2e/package.json ]; then
     echo "test.sh: test/e2e/package.json is missing, so the browser test can't run; restore the folder" >&2
@@ -259,5 +266,6 @@ while read -r package name; do
   step "fuzz $package $name for $FUZZTIME" fuzz "$package" "$name" </dev/null
 done <<<"$targets"
 
+step authjs authjs
 step browser browser
 summary

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,7 @@ type Config struct {
 	NATS   NATS   `koanf:"nats"`
 	Ledger Ledger `koanf:"ledger"`
 	JWT    JWT    `koanf:"jwt"`
+	AuthJS AuthJS `koanf:"authjs"`
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.
 	MaxAge time.Duration `koanf:"max_age"`
@@ -117,6 +119,19 @@ type JWT struct {
 	ClaimClient            string `koanf:"claim_client"`
 }
 
+// AuthJS says how forward-auth reads the session cookies of Auth.js. It is off while SecretFiles is empty.
+type AuthJS struct {
+	// SecretFiles hold a secret of the application's Auth.js each, on one line: the newest first.
+	SecretFiles []string `koanf:"secret_files"`
+	// Cookie is the name of the cookie, without the number of a chunk. Empty looks for all of Auth.js's own names.
+	Cookie       string `koanf:"cookie"`
+	Tenant       string `koanf:"tenant"`
+	ClaimSession string `koanf:"claim_session"`
+	ClaimUser    string `koanf:"claim_user"`
+	ClaimDevice  string `koanf:"claim_device"`
+	ClaimClient  string `koanf:"claim_client"`
+}
+
 // Roles that a process can have.
 const (
 	RolePublisher = "publisher"
@@ -136,7 +151,7 @@ func Default() Config {
 		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: []string{RolePublisher, RoleGate, RoleFanout},
 		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
 		Ledger: Ledger{BeatInterval: time.Second},
-		JWT:    JWT{Tenant: "default"},
+		JWT:    JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
@@ -214,6 +229,7 @@ func (c Config) Validate() error {
 	fault(!slices.Contains([]string{"auto", "json", "text"}, c.LogFormat), "log_format: want auto, json or text")
 	fault(!slices.Contains([]string{"error", "warning", "warn", "info", "debug", "trace"}, c.LogLevel), "log_level: want error, warning, info or debug")
 	errs = append(errs, c.JWT.faults()...)
+	errs = append(errs, c.AuthJS.faults()...)
 	return errors.Join(errs...)
 }
 
@@ -297,6 +313,26 @@ func (j JWT) faults() []error {
 	}
 	if fault := events.TenantFault(j.Tenant); fault != "" {
 		errs = append(errs, errors.New("jwt.tenant: "+fault))
+	}
+	return errs
+}
+
+func (a AuthJS) faults() []error {
+	if len(a.SecretFiles) == 0 {
+		if a.Cookie+a.ClaimSession+a.ClaimUser+a.ClaimDevice+a.ClaimClient != "" {
+			return []error{errors.New("authjs.secret_files: name the files with the secrets of Auth.js, or leave out what else is set of authjs")}
+		}
+		return nil
+	}
+	var errs []error
+	if slices.Contains(a.SecretFiles, "") {
+		errs = append(errs, errors.New("authjs.secret_files: the name of a file is empty"))
+	}
+	if a.Cookie != "" && (&http.Cookie{Name: a.Cookie, Value: "v"}).Valid() != nil {
+		errs = append(errs, fmt.Errorf("authjs.cookie: %q can't be the name of a cookie", a.Cookie))
+	}
+	if fault := events.TenantFault(a.Tenant); fault != "" {
+		errs = append(errs, errors.New("authjs.tenant: "+fault))
 	}
 	return errs
 }

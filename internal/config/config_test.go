@@ -107,6 +107,15 @@ func TestValidate(t *testing.T) {
 		{name: "no keys", change: func(c *config.Config) { c.JWT.Algorithms = []string{"RS256"} }, want: "exactly one"},
 		{name: "two keys", change: func(c *config.Config) { c.JWT.Algorithms, c.JWT.KeyFile, c.JWT.JWKSURL = []string{"RS256"}, "k", "u" }, want: "exactly one"},
 		{name: "a tenant that is none", change: func(c *config.Config) { c.JWT.Algorithms, c.JWT.KeyFile, c.JWT.Tenant = []string{"RS256"}, "k", "*" }, want: "jwt.tenant"},
+		{name: "secrets of Auth.js", change: func(c *config.Config) { c.AuthJS.SecretFiles, c.AuthJS.Cookie = []string{"a", "b"}, "shop-session" }},
+		{name: "a cookie without secrets", change: func(c *config.Config) { c.AuthJS.Cookie = "shop-session" }, want: "authjs.secret_files: name"},
+		{name: "a claim without secrets", change: func(c *config.Config) { c.AuthJS.ClaimUser = "uid" }, want: "authjs.secret_files: name"},
+		{name: "a secret in no file", change: func(c *config.Config) { c.AuthJS.SecretFiles = []string{"a", ""} }, want: "authjs.secret_files: the name"},
+		{name: "a cookie that is none", change: func(c *config.Config) { c.AuthJS.SecretFiles, c.AuthJS.Cookie = []string{"a"}, "a b" }, want: "authjs.cookie"},
+		{name: "a tenant of cookies that is none", change: func(c *config.Config) { c.AuthJS.SecretFiles, c.AuthJS.Tenant = []string{"a"}, "*" }, want: "authjs.tenant"},
+		{name: "tokens and cookies", change: func(c *config.Config) {
+			c.JWT.Algorithms, c.JWT.KeyFile, c.AuthJS.SecretFiles = []string{"RS256"}, "k", []string{"a"}
+		}},
 		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
 		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
 		// The fan-out takes zero for its default.

@@ -86,6 +86,8 @@ func TestBearer(t *testing.T) {
 		{name: "a second cookie in a second header", cookie: "t", headers: http.Header{"Cookie": {"t=" + token, `t="\145"`}}, want: bad},
 		{name: "a second cookie with white space", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t = " + other}}, want: bad},
 		{name: "a second cookie after a tab", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + ";\tt=" + other}}, want: bad},
+		{name: "a second cookie after a space of Latin-1", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + ";\xa0t=" + other}}, want: bad},
+		{name: "a second cookie before a space of Unicode", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t\u00a0=" + other}}, want: bad},
 		{name: "a second cookie after a comma", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + ", t=" + other}}, want: bad},
 		{name: "a second cookie within quotes", cookie: "t", headers: http.Header{"Cookie": {`a="x; t=` + other + `"; t=` + token}}, want: bad},
 		{name: "a second cookie without a value", cookie: "t", headers: http.Header{"Cookie": {"t=" + token + "; t"}}, want: bad},

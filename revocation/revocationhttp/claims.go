@@ -118,20 +118,26 @@ func (j *JWT) checkRegistered(c claimSet, now time.Time) (time.Time, error) {
 	if len(j.cfg.Audience) > 0 && !c.forAudience(j.cfg.Audience) {
 		return none, bad("aud holds none of the configured audiences")
 	}
+	return c.checkDates(now, j.cfg.Leeway)
+}
+
+// checkDates checks exp and nbf, and returns exp.
+func (c claimSet) checkDates(now time.Time, leeway time.Duration) (time.Time, error) {
+	var none time.Time
 	exp, err := c.time("exp")
 	switch {
 	case err != nil:
 		return none, err
 	case exp.IsZero():
 		return none, bad("exp is missing")
-	case !now.Before(exp.Add(j.cfg.Leeway)):
+	case !now.Before(exp.Add(leeway)):
 		return none, bad("expired")
 	}
 	nbf, err := c.time("nbf")
 	if err != nil {
 		return none, err
 	}
-	if now.Add(j.cfg.Leeway).Before(nbf) {
+	if now.Add(leeway).Before(nbf) {
 		return none, bad("not valid yet")
 	}
 	return exp, nil
@@ -150,10 +156,10 @@ func (c claimSet) forAudience(names []string) bool {
 	return slices.ContainsFunc(many, func(aud string) bool { return slices.Contains(names, aud) })
 }
 
-// session maps the claims. What is absent stays empty.
-func (j *JWT) session(c claimSet) (revocation.Session, error) {
-	names := j.cfg.Claims
-	s := revocation.Session{Tenant: j.cfg.TenantName}
+// session maps the claims by their names. What is absent stays empty. tenantName is the tenant where names has no claim for it; useIssuedAt
+// takes iat for an auth time that is absent.
+func (c claimSet) session(names Claims, tenantName string, useIssuedAt bool) (revocation.Session, error) {
+	s := revocation.Session{Tenant: tenantName}
 	client := names.Client
 	if client == "" {
 		if client = "client_id"; !c.has(client) {
@@ -181,13 +187,13 @@ func (j *JWT) session(c claimSet) (revocation.Session, error) {
 		s.Tenant = tenant
 	}
 	var err error
-	s.AuthTime, err = j.authTime(c)
+	s.AuthTime, err = c.authTime(useIssuedAt)
 	return s, err
 }
 
 // authTime returns when the user proved who they are: auth_time_ms, then auth_time, then iat where the operator has said that tokens
 // aren't re-signed; zero if none is there. A claim that is there and wrong is an error: it doesn't give way to the next.
-func (j *JWT) authTime(c claimSet) (time.Time, error) {
+func (c claimSet) authTime(useIssuedAt bool) (time.Time, error) {
 	if name := "auth_time_ms"; c.has(name) {
 		const most = 1e17
 		ms, err := strconv.ParseUint(string(bytes.TrimSpace(c[name])), 10, 64)
@@ -196,7 +202,7 @@ func (j *JWT) authTime(c claimSet) (time.Time, error) {
 		}
 		return time.UnixMilli(int64(ms)).UTC(), nil
 	}
-	if name := "auth_time"; c.has(name) || !j.cfg.DangerouslyUseIssuedAt {
+	if name := "auth_time"; c.has(name) || !useIssuedAt {
 		return c.time(name)
 	}
 	return c.time("iat")

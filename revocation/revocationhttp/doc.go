@@ -19,6 +19,9 @@
 //	mux.Handle("POST /payments", guard.RequireFresh(3*time.Second)(payments))
 //	mux.Handle("/", guard.Handler(pages))
 //
+// A service or gateway that gets the session cookies of Auth.js reads them with [NewAuthJS] in NewJWT's place; a session of your own comes from any
+// func(*http.Request) (revocation.Session, error).
+//
 // # Policies
 //
 // A replica that isn't synced, or has had no proof for longer than the route's budget, or is behind the position that a request presents, can't

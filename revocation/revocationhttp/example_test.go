@@ -89,6 +89,69 @@ func exampleToken() string {
 	return token
 }
 
+// A service on the host of an application that signs people in with Auth.js. The secrets are the application's AUTH_SECRET and, while it rotates
+// them, those before it.
+func ExampleNewAuthJS() {
+	cookies, err := revocationhttp.NewAuthJS(revocationhttp.AuthJSConfig{
+		Secrets: []revocationhttp.AuthJSSecret{
+			revocationhttp.NewAuthJSSecret("an example's secret, the newest one"),
+			revocationhttp.NewAuthJSSecret("an example's secret of last year"),
+		},
+		CookieName: "__Secure-authjs.session-token",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	feed := revocationtest.New()
+	replica, err := revocation.Open(context.Background(), revocation.Config{Feed: feed})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer replica.Close()
+	guard, err := revocationhttp.New(revocationhttp.Config{Replica: replica, Session: cookies.Session})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer guard.Close()
+	page := guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		session, _ := revocationhttp.SessionFrom(r.Context())
+		fmt.Fprint(w, "hello ", session.User)
+	}))
+
+	copied := exampleCookie() // by somebody who has got hold of it
+	get := func() {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.AddCookie(copied)
+		w := httptest.NewRecorder()
+		page.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	get()
+	position := feed.Publish(&events.SessionRevoked{
+		Common: events.Common{
+			ID: "01890a5d-ac96-774b-bcce-b302099a8057", Time: time.Now(), Source: "example", Tenant: "default",
+			Reason: events.ReasonUserLogout, Initiator: events.Initiator{Type: events.InitiatorUser},
+		},
+		Session: "s1",
+	})
+	_ = replica.WaitFor(context.Background(), position)
+	get()
+	// Output:
+	// 200 hello alice
+	// 401 {"type":"about:blank","title":"Unauthorized","status":401,"detail":"The session is over: sign in again.","code":"session_revoked","reason":"user_logout","retry":false}
+}
+
+// exampleCookie is what Auth.js sets after the jwt callback has added sid and auth_time_ms.
+func exampleCookie() *http.Cookie {
+	name := "__Secure-authjs.session-token"
+	key := key5("an example's secret of last year", name)
+	payload := fmt.Sprintf(`{"sub":"alice","sid":"s1","auth_time_ms":%d,"exp":%d}`, time.Now().Add(-time.Hour).UnixMilli(), time.Now().Add(time.Hour).Unix())
+	return &http.Cookie{Name: name, Value: sealRaw(key, true, `{"alg":"dir","enc":"A256CBC-HS512","kid":"`+kidOf(key)+`"}`, payload)}
+}
+
 // A stream ends with its session, and says so.
 func ExampleMiddleware_Handler() {
 	stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ type Claims struct {
 	Device string
 	// Client is the OAuth client. Empty means "client_id", or "azp" where that is absent.
 	Client string
-	// Tenant is the tenant. Empty means that all tokens are JWTConfig.TenantName's. Otherwise a token without it is bad.
+	// Tenant is the tenant. Empty means that all tokens are those of the config's TenantName. Otherwise a token without it is bad.
 	Tenant string
 }
 
@@ -207,21 +208,32 @@ func (j *JWT) cookie(r *http.Request) (string, bool, error) {
 	return cookies[0].Value, true, nil
 }
 
-// countCookies counts the segments of Cookie headers that some reader might take for a cookie of that name. net/http leaves out cookies
-// whose value it finds malformed, such as one in quotes with octal escapes, which others read; and what it leaves out, they would serve.
-// Some part cookies at commas as well, in quotes or not.
+// countCookies counts the segments of Cookie headers that some reader might take for a cookie of that name.
 func countCookies(headers []string, name string) int {
 	n := 0
-	for _, header := range headers {
-		for segment := range strings.FieldsFuncSeq(header, func(r rune) bool { return r == ';' || r == ',' }) {
-			found, _, _ := strings.Cut(segment, "=")
-			// Quotes around a name, and any white space, are dropped by some.
-			if strings.Trim(found, " \t\r\n\v\f\"") == name {
-				n++
-			}
+	for found := range cookieNames(headers) {
+		if found == name {
+			n++
 		}
 	}
 	return n
+}
+
+// cookieNames returns what some reader might take for the name of a cookie, as often as it stands in Cookie headers. net/http leaves out
+// cookies whose value it finds malformed, such as one in quotes with octal escapes, which others read; and what it leaves out, they would serve.
+// Some part cookies at commas as well, in quotes or not.
+func cookieNames(headers []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, header := range headers {
+			for segment := range strings.FieldsFuncSeq(header, func(r rune) bool { return r == ';' || r == ',' }) {
+				found, _, _ := strings.Cut(segment, "=")
+				// Quotes around a name, and any white space, are dropped by some; JavaScript's trim takes a byte A0, read as Latin-1, for a space.
+				if !yield(strings.TrimFunc(found, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' })) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // bad returns an error for operators; it never quotes the token. Clients get the same answer for all of them.
@@ -270,7 +282,7 @@ func (j *JWT) parse(ctx context.Context, token string, now time.Time) (revocatio
 	if err != nil {
 		return none, time.Time{}, err
 	}
-	s, err := j.session(c)
+	s, err := c.session(j.cfg.Claims, j.cfg.TenantName, j.cfg.DangerouslyUseIssuedAt)
 	return s, exp, err
 }
 

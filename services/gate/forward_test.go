@@ -189,7 +189,7 @@ func TestForwardAuthLogsEpisodes(t *testing.T) {
 }
 
 func TestForwardAuthNotConfigured(t *testing.T) {
-	g := newRig(t, newKeys(t), func(c *gate.Config) { c.JWT = nil })
+	g := newRig(t, newKeys(t), func(c *gate.Config) { c.Session = nil })
 	w := g.forward(t, token(t, claims("laptop", "ada")))
 	if w.Code != http.StatusServiceUnavailable || read(t, w).Code != "forward_auth_not_configured" || w.Header().Get("Retry-After") != "60" {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)

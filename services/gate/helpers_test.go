@@ -146,7 +146,7 @@ func newRig(t testing.TB, keys apiKeys, change func(*gate.Config)) *rig {
 	g := &rig{keys: keys, feed: feed, replica: replica, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), mux: http.NewServeMux(), ledger: &stored{}, logged: &bytes.Buffer{}}
 	log := logrus.New()
 	log.SetOutput(g.logged)
-	cfg := gate.Config{Replica: replica, Keys: keys.store, JWT: jwt, EventAt: g.ledger.eventAt, Metrics: g.metrics, Log: log}
+	cfg := gate.Config{Replica: replica, Keys: keys.store, Session: jwt.Session, EventAt: g.ledger.eventAt, Metrics: g.metrics, Log: log}
 	if change != nil {
 		change(&cfg)
 	}

@@ -21,8 +21,9 @@ import (
 type Config struct {
 	Replica *revocation.Replica
 	Keys    *access.Store
-	// JWT reads the callers' tokens for forward-auth; nil leaves that call out, and it answers 503 with the reason.
-	JWT *revocationhttp.JWT
+	// Session reads the callers' sessions for forward-auth, as that of a revocationhttp.Config; nil leaves that call out, and it answers 503
+	// with the reason.
+	Session func(*http.Request) (revocation.Session, error)
 	// DangerouslyFailOpen passes callers of forward-auth whose session is undetermined because the replica is stale.
 	DangerouslyFailOpen bool
 	// EventAt reads the event at a position of the ledger, and returns soon after ctx has ended. The answers about revoked sessions tell its id
@@ -58,7 +59,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{cfg: cfg, ledger: newLedger(cfg.EventAt), keysLog: rate.Sometimes{Interval: time.Second}}
-	if cfg.JWT == nil {
+	if cfg.Session == nil {
 		return s, nil
 	}
 	var err error
@@ -84,7 +85,7 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/check", guard(s.handleCheck))
 	if s.forward == nil {
 		mux.HandleFunc("GET /v1/forward-auth", func(w http.ResponseWriter, _ *http.Request) {
-			s.refuse(w, problem.Unavailable("forward_auth_not_configured", "This server can't verify tokens: set jwt.algorithms and jwt.jwks_url (or jwt.key_file).", time.Minute))
+			s.refuse(w, problem.Unavailable("forward_auth_not_configured", "This server can't verify tokens: set jwt.algorithms and jwt.jwks_url (or jwt.key_file), or authjs.secret_files.", time.Minute))
 		})
 		return
 	}

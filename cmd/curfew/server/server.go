@@ -49,6 +49,8 @@ type Server struct {
 	hasher  telemetry.Hasher
 	replica *revocation.Replica
 	fanout  *fanout.Service
+	// session is what sessionOf has made.
+	session sessionReader
 	mux     *http.ServeMux
 	api     *app.HTTP
 	admin   *app.HTTP

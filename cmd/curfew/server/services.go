@@ -86,15 +86,12 @@ func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
 }
 
 func (s *Server) startGate(context.Context, access.Secret) error {
-	jwt, err := newJWT(s.cfg.JWT)
+	session, err := s.sessionOf()
 	if err != nil {
 		return err
 	}
-	if jwt != nil {
-		s.parts.Push("token keys", func(context.Context) error { return jwt.Close() })
-	}
 	svc, err := gate.New(gate.Config{
-		Replica: s.replica, Keys: s.keys, JWT: jwt, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
+		Replica: s.replica, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
 	})
 	if err != nil {
