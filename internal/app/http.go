@@ -69,6 +69,8 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 		WriteTimeout:   40 * time.Second,
 		MaxHeaderBytes: 32 << 10, BaseContext: func(net.Listener) context.Context { return ctx }, ErrorLog: log.New(logWriter{w}, "", 0),
 		TLSConfig: tlsConfig,
+		// A peer that is gone without a word is found out although nothing is sent to it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}}
 	if len(tlsConfig.Certificates) > 0 {
 		l = tls.NewListener(l, tlsConfig)

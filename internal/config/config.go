@@ -57,6 +57,10 @@ type Config struct {
 	Heartbeat time.Duration `koanf:"heartbeat"`
 	// MaxConns bounds the tabs of this process; a tenth as many again, at most 1,000, may be on their way to becoming one.
 	MaxConns int `koanf:"max_conns"`
+	// MaxConnsPerUser bounds the tabs of one user at this process. -1 means no such bound.
+	MaxConnsPerUser int `koanf:"max_conns_per_user"`
+	// TabsBySession lets tabs connect by the session cookie or token that jwt and authjs read, without a ticket.
+	TabsBySession bool `koanf:"tabs_by_session"`
 	// MaxConnAge is how long a conn stays open at most, and a tenth less at least, before its tab is asked to come back with a new ticket: so that tabs spread over
 	// gateways that came later.
 	MaxConnAge time.Duration `koanf:"max_conn_age"`
@@ -153,7 +157,7 @@ func Default() Config {
 		Ledger: Ledger{BeatInterval: time.Second},
 		JWT:    JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
-		MaxConns: 19_000, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
+		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -221,6 +225,9 @@ func (c Config) Validate() error {
 	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
+	fault(c.MaxConnsPerUser < -1 || c.MaxConnsPerUser == 0, "max_conns_per_user: must be at least 1, or -1 for no bound")
+	fault(c.TabsBySession && len(c.JWT.Algorithms) == 0 && len(c.AuthJS.SecretFiles) == 0, "tabs_by_session: set jwt or authjs, which read the sessions, or leave it out")
+	fault(c.TabsBySession && len(c.AllowedOrigins) == 0, "tabs_by_session: set allowed_origins, or no browser could connect: a cookie counts only with the Origin of a page of yours")
 	fault(c.MaxConnAge < time.Minute, "max_conn_age: must be at least 1m, or tabs do nothing but come back")
 	fault(c.DrainWindow < time.Millisecond, "drain_window: must be at least 1ms, which closes all conns at once")
 	for _, o := range c.AllowedOrigins {

@@ -117,6 +117,8 @@ func TestValidate(t *testing.T) {
 			c.JWT.Algorithms, c.JWT.KeyFile, c.AuthJS.SecretFiles = []string{"RS256"}, "k", []string{"a"}
 		}},
 		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
+		{name: "no conns of a user", change: func(c *config.Config) { c.MaxConnsPerUser = 0 }, want: "max_conns_per_user"},
+		{name: "tabs by nothing", change: func(c *config.Config) { c.TabsBySession = true }, want: "tabs_by_session"},
 		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
 		// The fan-out takes zero for its default.
 		{name: "conns that hardly live", change: func(c *config.Config) { c.MaxConnAge = time.Second }, want: "max_conn_age: must be at least 1m"},

@@ -85,6 +85,8 @@ func Flags(set *pflag.FlagSet) {
 	set.StringSlice("allowed-origins", nil, "origins from which browsers may open conns")
 	set.Duration("heartbeat", d.Heartbeat, "how often an idle conn is pinged")
 	set.Int("max-conns", d.MaxConns, "most open conns")
+	set.Int("max-conns-per-user", d.MaxConnsPerUser, "most open conns of one user; -1 for no bound")
+	set.Bool("tabs-by-session", d.TabsBySession, "let tabs connect by their session cookie or token, which jwt-* and authjs-* read, without a ticket")
 	set.Duration("max-conn-age", d.MaxConnAge, "how long a conn stays open at most before its tab comes back with a new ticket; at least 1m")
 	set.Duration("drain-window", d.DrainWindow, "over how long conns are closed at shutdown; at least 1ms")
 	set.String("log-format", d.LogFormat, "auto, json or text")

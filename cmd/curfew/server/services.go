@@ -107,9 +107,16 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	if err != nil {
 		return err
 	}
+	var session sessionReader
+	if s.cfg.TabsBySession {
+		if session, err = s.sessionOf(); err != nil {
+			return err
+		}
+	}
 	s.fanout, err = fanout.New(fanout.Config{
 		Replica: s.replica, Keys: s.keys, UsedTickets: used, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
-		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnAge: s.cfg.MaxConnAge, MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
+		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnsPerUser: s.cfg.MaxConnsPerUser, MaxConnAge: s.cfg.MaxConnAge, Session: session,
+		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
 	})
 	if err != nil {
@@ -128,12 +135,12 @@ func (s *Server) eventAt(ctx context.Context, position uint64) (events.Event, er
 	return events.DecodeMessage(msg.Subject, msg.Data)
 }
 
-// startAPI binds the API. At Stop it stops first, so that nothing new comes while conns are drained.
+// startAPI binds the API. At Stop conns are drained before it stops: the gateway refuses new ones by then, and streams over HTTP/2, which are the API's, are told when
+// to come back like all others.
 func (s *Server) startAPI(context.Context) error {
 	var front func(net.Listener) net.Listener
 	if s.fanout != nil {
 		front = s.fanout.Front
-		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
 	}
 	var err error
 	s.api, err = app.ListenHTTP(app.HTTPConfig{
@@ -143,6 +150,9 @@ func (s *Server) startAPI(context.Context) error {
 		return err
 	}
 	s.parts.Push("api", s.api.Stop)
+	if s.fanout != nil {
+		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
+	}
 	s.log.WithField("url", s.URL()).Info("curfew serves")
 	return nil
 }
