@@ -43,10 +43,24 @@ type Conn struct {
 
 // Dial opens a conn on url (ws:// or wss://, up to the host) and sends hello unless ticket is empty. origin may be empty.
 func Dial(ctx context.Context, url, origin, ticket string) (*Conn, error) {
-	d := ws.Dialer{Protocols: []string{tab.Subprotocol}}
+	header := http.Header{}
 	if origin != "" {
-		d.Header = ws.HandshakeHeaderHTTP(http.Header{"Origin": {origin}})
+		header.Set("Origin", origin)
 	}
+	c, err := DialWith(ctx, url, header)
+	if err != nil || ticket == "" {
+		return c, err
+	}
+	if err := c.Hello(ticket); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// DialWith opens a conn on url by a request with further headers, and sends no hello.
+func DialWith(ctx context.Context, url string, header http.Header) (*Conn, error) {
+	d := ws.Dialer{Protocols: []string{tab.Subprotocol}, Header: ws.HandshakeHeaderHTTP(header)}
 	nc, early, hs, err := d.Dial(ctx, url+"/v1/connect")
 	var status ws.StatusError
 	switch {
@@ -58,15 +72,7 @@ func Dial(ctx context.Context, url, origin, ticket string) (*Conn, error) {
 		_ = nc.Close()
 		return nil, errors.New("the gateway chose no subprotocol")
 	}
-	c := OnEarly(nc, early)
-	if ticket == "" {
-		return c, nil
-	}
-	if err := c.Hello(ticket); err != nil {
-		_ = nc.Close()
-		return nil, err
-	}
-	return c, nil
+	return OnEarly(nc, early), nil
 }
 
 // On returns a Conn over a socket that has been upgraded already, and on which hello hasn't been sent.
