@@ -21,6 +21,9 @@ type Bucket struct {
 	// MarkerTTL, at least 1 s, allows a TTL per key (jetstream.KeyTTL) and is how long a watcher can see that a key expired.
 	// Zero means no TTLs per key.
 	MarkerTTL time.Duration
+	// Memory keeps a new bucket in memory, where writing to it costs no disk's time, and where what it holds is lost when all servers that keep it end: KeptSince
+	// tells. One that is there already stays as it is.
+	Memory bool
 	// Description is for operators.
 	Description string
 }
@@ -35,9 +38,10 @@ func SecretsBucket() Bucket {
 	return Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret"}
 }
 
-// TicketsBucket holds the ids of used tickets, for twice as long as a ticket can be used.
+// TicketsBucket holds the ids of used tickets, for twice as long as a ticket can be used. Thousands of tabs may come back in a second, and each uses one: on a disk
+// that is written to before each answer, they would wait for minutes.
 func TicketsBucket() Bucket {
-	return Bucket{Name: "CURFEW_TICKETS", TTL: 2 * time.Minute, Description: "ids of used tickets"}
+	return Bucket{Name: "CURFEW_TICKETS", TTL: 2 * time.Minute, MaxBytes: 256 << 20, Memory: true, Description: "ids of used tickets"}
 }
 
 // LeasesBucket holds what one process of several is elected to do. Its entries need no TTL: who contends for one counts for himself.
@@ -51,7 +55,7 @@ func buckets() []Bucket {
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
-// changed to what is asked for. Buckets are kept in files, with the replicas of Config.
+// changed to what is asked for. It has the replicas of Config.
 func (b *Bus) KeyValue(ctx context.Context, bucket Bucket) (kv jetstream.KeyValue, err error) {
 	err = b.onceFormed(ctx, func(ctx context.Context) error {
 		kv, err = b.keyValue(ctx, bucket)
@@ -89,6 +93,10 @@ func (b *Bus) keyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, 
 
 func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {
 	bucket = bucket.withDefaults()
+	storage := jetstream.FileStorage
+	if bucket.Memory {
+		storage = jetstream.MemoryStorage
+	}
 	return jetstream.KeyValueConfig{
 		Bucket:         bucket.Name,
 		Description:    bucket.Description,
@@ -96,7 +104,7 @@ func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {
 		History:        bucket.History,
 		MaxBytes:       bucket.MaxBytes,
 		LimitMarkerTTL: bucket.MarkerTTL,
-		Storage:        jetstream.FileStorage,
+		Storage:        storage,
 		Replicas:       b.cfg.Replicas,
 	}
 }

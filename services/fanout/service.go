@@ -26,6 +26,9 @@ type Config struct {
 	Keys    *access.Store
 	// UsedTickets is the bucket that all gateways share; its entries must live longer than TicketLifetime.
 	UsedTickets jetstream.KeyValue
+	// UsedSince tells since when UsedTickets holds every id that it was given, and still would: a ticket that was issued before may have been used, without a trace.
+	// nil means that it always has.
+	UsedSince func(context.Context) (time.Time, error)
 	// TicketKey signs tickets; all gateways share it.
 	TicketKey []byte
 	// AllowedOrigins are compared whole: scheme, host and port. A request with another Origin is refused; one without any, as a program sends it,
@@ -152,7 +155,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.DrainWindow = max(cfg.DrainWindow, 0)
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	s := &Service{
-		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets}, recent: newRecent(maxRecent), began: time.Now(),
+		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets, since: cfg.UsedSince}, recent: newRecent(maxRecent), began: time.Now(),
 		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), handshakes: newHandshakes(),
 		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}

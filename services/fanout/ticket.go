@@ -37,6 +37,8 @@ var (
 	errTicketEarly   = errors.New("ticket comes from the future: compare the gateways' clocks")
 	errTicketOrigin  = errors.New("ticket is bound to another origin")
 	errTicketUsed    = errors.New("ticket was used before")
+	// errTicketOld: what is known of used tickets doesn't go back as far.
+	errTicketOld = errors.New("ticket is older than what is known of used ones: NATS was started anew")
 	// errTicketUnknown: whether the ticket was used before can't be told now.
 	errTicketUnknown = errors.New("used tickets can't be looked up")
 )
@@ -68,6 +70,8 @@ type tickets struct {
 	key []byte
 	// used holds the ids of used tickets; its entries live longer than a ticket.
 	used jetstream.KeyValue
+	// since tells how far back used goes; nil if to the beginning.
+	since func(context.Context) (time.Time, error)
 }
 
 // issue signs t after giving it an id and an end.
@@ -172,6 +176,15 @@ func (ts *tickets) redeem(ctx context.Context, text, origin string) (ticket, err
 	t, err := ts.open(text, origin, time.Now())
 	if err != nil {
 		return ticket{}, err
+	}
+	if ts.since != nil {
+		since, err := ts.since(ctx)
+		switch {
+		case err != nil:
+			return ticket{}, fmt.Errorf("%w: %w", errTicketUnknown, err)
+		case t.Expires-TicketLifetime.Milliseconds() < since.UnixMilli():
+			return ticket{}, errTicketOld
+		}
 	}
 	_, err = ts.used.Create(ctx, t.ID, nil)
 	switch {

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -309,4 +310,29 @@ func TestIssueTicket(t *testing.T) {
 	if tabs := g.svc.Tabs("beta", "ann"); len(tabs) != 0 {
 		t.Errorf("another tenant's tabs %+v", tabs)
 	}
+}
+
+// A ticket that may have been used before all that is known is no good, and one that was issued since is.
+func TestTicketsOlderThanWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		since := time.Now()
+		var err error
+		g := newRig(t, func(cfg *Config) {
+			cfg.UsedSince = func(context.Context) (time.Time, error) { return since, err }
+		})
+		old := g.ticket(who("ann", "s1"))
+		pass(time.Second)
+		since = time.Now()
+		fresh := g.ticket(who("ann", "s1"))
+		if _, err := g.svc.redeem(old, site); !errors.Is(err, errTicketOld) {
+			t.Errorf("an old one: %v", err)
+		}
+		if _, err := g.svc.redeem(fresh, site); err != nil {
+			t.Errorf("a fresh one: %v", err)
+		}
+		err = errors.New("no NATS")
+		if _, err := g.svc.redeem(g.ticket(who("ann", "s1")), site); !errors.Is(err, errTicketUnknown) {
+			t.Errorf("when it can't be told: %v", err)
+		}
+	})
 }

@@ -107,6 +107,10 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	if err != nil {
 		return err
 	}
+	since, err := s.bus.KeptSince(ctx, bus.TicketsBucket())
+	if err != nil {
+		return err
+	}
 	var session sessionReader
 	if s.cfg.TabsBySession {
 		if session, err = s.sessionOf(); err != nil {
@@ -114,7 +118,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 		}
 	}
 	s.fanout, err = fanout.New(fanout.Config{
-		Replica: s.replica, Keys: s.keys, UsedTickets: used, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
+		Replica: s.replica, Keys: s.keys, UsedTickets: used, UsedSince: since, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
 		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnsPerUser: s.cfg.MaxConnsPerUser, MaxConnAge: s.cfg.MaxConnAge, Session: session,
 		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
