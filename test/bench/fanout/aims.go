@@ -44,6 +44,7 @@ func toldRows() []row {
 		{name: "everyone/at-once/posted", what: "everyone, acknowledging at once: from before the call to the last notice", unit: "s"},
 		{name: "everyone/at-once/closed", what: "everyone, acknowledging at once: from applied until all are closed", unit: "s"},
 		{name: "delay/usual", what: "a single tab: from before the call to its notice, p50", unit: "ms"},
+		{name: "delay/mass", what: "a single tab right behind a mass logout: for how long after its notice others of the mass were still told", unit: "ms"},
 		{name: "delay/applied", what: "a single tab right behind a mass logout: later than usual, from applied", atMost: 5, unit: "ms"},
 		{name: "delay/posted", what: "a single tab right behind a mass logout: later than usual, from before the call", atMost: 5, unit: "ms"},
 	}

@@ -63,10 +63,11 @@ func (b *bench) delayOnce(ctx context.Context, d *deployment) error {
 		usual = append(usual, l)
 	}
 	told := make(chan error, 1)
+	var massLast int64
 	go func() {
 		id, _, err := mass.revoke(ctx, publisher.Revocation{Scope: events.KindTenant, Reason: events.ReasonAdmin})
 		if err == nil {
-			_, err = allTold(d, id, users*tabsPerUser)
+			massLast, err = allTold(d, id, users*tabsPerUser)
 		}
 		told <- err
 	}()
@@ -78,6 +79,7 @@ func (b *bench) delayOnce(ctx context.Context, d *deployment) error {
 	if err := errors.Join(err, <-told); err != nil {
 		return err
 	}
+	b.add("delay/mass", ms(time.Duration(massLast-late.last)))
 	if err := b.later(d.gateways[0], usual, late); err != nil {
 		return err
 	}

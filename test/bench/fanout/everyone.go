@@ -49,7 +49,7 @@ func (b *bench) everyoneOnce(ctx context.Context, d *deployment, n int, hold boo
 	var began, last int64
 	var spent usage
 	tell := func() error {
-		before, err := usageOf("usage", d.gateways...)
+		before, err := usageOf("cpu", d.gateways...)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func (b *bench) everyoneOnce(ctx context.Context, d *deployment, n int, hold boo
 		if last, err = allTold(d, id, users*tabsPerUser); err != nil {
 			return err
 		}
-		after, err := usageOf("usage", d.gateways...)
+		after, err := usageOf("cpu", d.gateways...)
 		spent = after.minus(before)
 		return err
 	}

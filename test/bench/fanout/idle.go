@@ -42,7 +42,7 @@ func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.D
 			return err
 		}
 	}
-	answers, err := askAll(d.loads, func(int) order { return order{Do: "usage"} })
+	answers, err := askAll(d.loads, func(int) order { return order{Do: "lost"} })
 	for i, a := range answers {
 		if len(a.Lost) > 0 {
 			err = errors.Join(err, fmt.Errorf("idle tabs of gateway %d were lost: %v", i, a.Lost))
@@ -53,7 +53,7 @@ func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.D
 
 // cpuOver adds the CPU of all gateways over the idle time, in per cent of one processor.
 func (b *bench) cpuOver(ctx context.Context, d *deployment, name string) error {
-	before, err := usageOf("usage", d.gateways...)
+	before, err := usageOf("cpu", d.gateways...)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (b *bench) cpuOver(ctx context.Context, d *deployment, name string) error {
 	if err := pause(ctx, b.idle); err != nil {
 		return err
 	}
-	after, err := usageOf("usage", d.gateways...)
+	after, err := usageOf("cpu", d.gateways...)
 	b.add(name, 100*after.minus(before).cpu().Seconds()/time.Since(began).Seconds())
 	return err
 }

@@ -56,7 +56,7 @@ func (b *bench) perTab(ctx context.Context, d *deployment, name string, before u
 	if err := pause(ctx, b.settle); err != nil {
 		return err
 	}
-	natural, err := usageOf("usage", d.gateways...)
+	natural, err := usageOf("memory", d.gateways...)
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,10 @@ func (b *bench) memoryTLSOnce(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	spentBefore, err := usageOf("cpu", d.gateways...)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	conns, err := dialTLS(ctx, d.addrs[0], tickets)
 	defer closeAll(conns)
@@ -111,12 +115,12 @@ func (b *bench) memoryTLSOnce(ctx context.Context) (err error) {
 		return err
 	}
 	took, tabs := time.Since(began), float64(len(tickets))
-	after, err := usageOf("usage", d.gateways...)
+	spentAfter, err := usageOf("cpu", d.gateways...)
 	if err != nil {
 		return err
 	}
 	b.add("tls/handshakes", tabs/took.Seconds())
-	b.add("tls/cpu", ms(after.minus(before).cpu())/tabs)
+	b.add("tls/cpu", ms(spentAfter.minus(spentBefore).cpu())/tabs)
 	return b.perTab(ctx, d, "tls", before, tabs)
 }
 

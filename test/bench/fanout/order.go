@@ -53,7 +53,7 @@ type answer struct {
 	URL     string `json:"url,omitempty"`
 	NATS    string `json:"nats,omitempty"`
 	KeyFile string `json:"key_file,omitempty"`
-	// Usage is what the process has used.
+	// Usage is what the process has used, or holds.
 	Usage usage `json:"usage,omitzero"`
 	// Applied: event → when the gateway's replica had applied it.
 	Applied map[string]int64 `json:"applied,omitempty"`
@@ -82,7 +82,7 @@ type told struct {
 	Last  int64 `json:"last"`
 }
 
-// usage is what a process has used, and holds.
+// usage is what a process has used until now, of CPU in itself and in the kernel, or holds. An order asks for one or the other.
 type usage struct {
 	User   time.Duration `json:"user"`
 	System time.Duration `json:"system"`

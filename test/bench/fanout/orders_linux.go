@@ -33,10 +33,8 @@ func (l *loader) do(ctx context.Context, o order) error {
 		l.tabs, l.queue, l.owing, l.inFlight, l.hold = nil, nil, nil, 0, false
 		l.notices, l.codes, l.lost, l.ended = notices{}, map[int]int{}, map[string]int{}, 0
 		now(answer{Lost: lost})
-	case "usage":
-		u, err := used()
-		now(answer{Usage: u, Lost: l.lost})
-		return err
+	case "lost":
+		now(answer{Lost: l.lost})
 	default:
 		return fmt.Errorf("there is no order %q", o.Do)
 	}

@@ -11,7 +11,9 @@ var errLinux = errors.New("runs on Linux only")
 
 func load(io.Writer) error { return errLinux }
 
-func used() (usage, error) { return usage{}, errLinux }
+func spent() (usage, error) { return usage{}, errLinux }
+
+func held() (usage, error) { return usage{}, errLinux }
 
 func slab() (int64, error) { return 0, errLinux }
 

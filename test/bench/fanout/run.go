@@ -112,7 +112,7 @@ func (o options) validate(words int) error {
 	return err
 }
 
-// profiled runs fn with CPU profiles of the gateways, if they are asked for.
+// profiled runs fn with CPU profiles of the ledger and the gateways, if they are asked for.
 func (b *bench) profiled(d *deployment, name string, fn func() error) error {
 	if b.profile == "" {
 		return fn()
@@ -123,11 +123,12 @@ func (b *bench) profiled(d *deployment, name string, fn func() error) error {
 }
 
 func (b *bench) profiles(d *deployment, name string) {
-	_, err := askAll(d.gateways, func(i int) order {
+	processes := append([]*child{d.ledger}, d.gateways...)
+	_, err := askAll(processes, func(i int) order {
 		if name == "" {
 			return order{Do: "profile"}
 		}
-		return order{Do: "profile", Path: filepath.Join(b.profile, fmt.Sprintf("%s-%d.pprof", name, i))}
+		return order{Do: "profile", Path: filepath.Join(b.profile, fmt.Sprintf("%s-%s-%d.pprof", name, processes[i].name, i))}
 	})
 	if err != nil {
 		fmt.Fprintln(b.errs, "fanout: no profile:", err)

@@ -72,7 +72,10 @@ func (s *served) do(ctx context.Context, o order) (a answer, err error) {
 	switch o.Do {
 	case "start":
 		return s.start(ctx, o.Settings)
-	case "usage":
+	case "cpu":
+		a.Usage, err = spent()
+		return a, err
+	case "memory":
 	case "collect":
 		runtime.GC()
 	case "settle":
@@ -84,7 +87,7 @@ func (s *served) do(ctx context.Context, o order) (a answer, err error) {
 	default:
 		return answer{}, fmt.Errorf("there is no order %q", o.Do)
 	}
-	a.Usage, err = used()
+	a.Usage, err = held()
 	return a, err
 }
 

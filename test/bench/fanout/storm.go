@@ -61,11 +61,11 @@ func (b *bench) stormOnce(ctx context.Context, d *deployment, c crowd, n int) er
 	} else {
 		b.add("storm/tickets", float64(a.Count)/a.Took.Seconds())
 	}
-	at, err := usageOf("usage", d.gateways...)
+	at, err := usageOf("cpu", d.gateways...)
 	if err != nil {
 		return err
 	}
-	ledgerAt, err := usageOf("usage", d.ledger)
+	ledgerAt, err := usageOf("cpu", d.ledger)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (b *bench) stormOnce(ctx context.Context, d *deployment, c crowd, n int) er
 	if a.Count != tabs {
 		return fmt.Errorf("%d of %d tabs came back: lost %v", a.Count, tabs, a.Lost)
 	}
-	gateway, err := usageOf("usage", d.gateways...)
+	gateway, err := usageOf("cpu", d.gateways...)
 	if err != nil {
 		return err
 	}
-	ledger, err := usageOf("usage", d.ledger)
+	ledger, err := usageOf("cpu", d.ledger)
 	if err != nil {
 		return err
 	}
