@@ -64,9 +64,9 @@ func stormRows() []row {
 		{name: "storm/empty/goroutines", what: "once all have gone, more goroutines than before the first came"},
 		{name: "storm/empty/files", what: "once all have gone, more open files"},
 		{name: "storm/empty/heap", what: "once all have gone, more heap", unit: "MB"},
-		{name: "idle/cpu", what: "idle tabs: the three gateways' CPU, of one processor", atMost: 5, unit: "%"},
-		{name: "idle/empty", what: "without tabs: the three gateways' CPU, of one processor", unit: "%"},
-		{name: "heartbeat/cpu", what: "idle tabs with a short heartbeat: the three gateways' CPU", unit: "%"},
-		{name: "heartbeat/empty", what: "without tabs, with a short heartbeat: the three gateways' CPU", unit: "%"},
+		{name: "idle/cpu", what: "idle tabs: the gateways' CPU, of one processor", atMost: 5, unit: "%"},
+		{name: "idle/empty", what: "without tabs: the gateways' CPU, of one processor", unit: "%"},
+		{name: "heartbeat/cpu", what: "idle tabs with a short heartbeat: the gateways' CPU", unit: "%"},
+		{name: "heartbeat/empty", what: "without tabs, with a short heartbeat: the gateways' CPU", unit: "%"},
 	}
 }

@@ -14,11 +14,11 @@ const behind = 5 * time.Millisecond
 
 // quiet is the group of the users whose single logouts are measured. Their tabs have a process of their own: in one with thousands that are being told they would
 // wait for that process.
-const quiet = gateways
+const quiet = 9_000
 
 // delay measures how much later than usual a tab is told whose logout comes right behind that of a whole other tenant, at the same gateway.
 func (b *bench) delay(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: gateways, loads: gateways + 1}, b.errs)
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways + 1}, b.errs)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (b *bench) delayOnce(ctx context.Context, d *deployment) error {
 	if _, err := d.fill(mass, users, order{Window: b.window}); err != nil {
 		return err
 	}
-	load := d.loads[quiet]
+	load := d.loads[b.gateways]
 	if _, err := load.ask(order{Do: "add", Crowd: crowd{URL: d.url, Key: single.key, Group: quiet, Users: b.singles + 1, Tabs: 1}}); err != nil {
 		return err
 	}

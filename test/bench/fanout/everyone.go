@@ -13,7 +13,7 @@ import (
 // everyone measures a logout of a whole tenant. Each round has it twice: tabs that acknowledge once all have been told, so that what telling takes is known by
 // itself, and tabs that acknowledge at once, while others are being told.
 func (b *bench) everyone(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: gateways, loads: gateways}, b.errs)
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways}, b.errs)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (b *bench) everyoneOnce(ctx context.Context, d *deployment, n int, hold boo
 	if err != nil {
 		return err
 	}
-	tabs := float64(users * tabsPerUser * gateways)
+	tabs := float64(users * tabsPerUser * b.gateways)
 	b.add(at+"/told", seconds(first, last))
 	b.add(at+"/posted", seconds(began, last))
 	if hold {
@@ -83,7 +83,7 @@ func (b *bench) everyoneOnce(ctx context.Context, d *deployment, n int, hold boo
 
 // allTold waits until all tabs have read the event's notice, and returns when the last had.
 func allTold(d *deployment, id string, each int) (last int64, err error) {
-	answers, err := askAll(d.loads[:gateways], func(int) order { return order{Do: "told", Count: each} })
+	answers, err := askAll(d.loads[:len(d.gateways)], func(int) order { return order{Do: "told", Count: each} })
 	if err != nil {
 		return 0, err
 	}
@@ -113,10 +113,10 @@ func firstApplied(d *deployment, id string) (int64, error) {
 
 // closings has the tabs acknowledge, if they haven't yet, and waits until the gateways have closed every conn.
 func (b *bench) closings(d *deployment, at string, first int64, each int) error {
-	if _, err := askAll(d.loads[:gateways], func(int) order { return order{Do: "ack"} }); err != nil {
+	if _, err := askAll(d.loads[:len(d.gateways)], func(int) order { return order{Do: "ack"} }); err != nil {
 		return err
 	}
-	answers, err := askAll(d.loads[:gateways], func(int) order { return order{Do: "closed", Count: each} })
+	answers, err := askAll(d.loads[:len(d.gateways)], func(int) order { return order{Do: "closed", Count: each} })
 	if err != nil {
 		return err
 	}

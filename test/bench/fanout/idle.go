@@ -19,7 +19,7 @@ func (b *bench) idleOften(ctx context.Context) error {
 
 // idleTabs measures the gateways' CPU without tabs, and with idle ones once all have been pinged for the first time.
 func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.Duration) (err error) {
-	d, err := deploy(ctx, shape{gateways: gateways, loads: gateways, heartbeat: set}, b.errs)
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways, heartbeat: set}, b.errs)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,9 @@ import (
 type options struct {
 	steps string
 	count int
-	// most is how many tabs one gateway has where one is measured, spread how many each of three has, and tls how many over TLS.
+	// gateways is how many there are where tabs are spread.
+	gateways int
+	// most is how many tabs one gateway has where one is measured, spread how many each of several has, and tls how many over TLS.
 	most, spread, tls int
 	window            int
 	logouts, singles  int
@@ -25,13 +27,11 @@ type options struct {
 	profile           string
 }
 
-// gateways is how many there are where tabs are spread.
-const gateways = 3
-
 // bench is one run.
 type bench struct {
 	options
 	figures
+	// errs is where the processes' logs go; several write to it at once.
 	errs io.Writer
 }
 
@@ -56,7 +56,8 @@ func run(ctx context.Context, args []string, _ io.Reader, out, errs io.Writer) e
 	flags.StringVar(&o.steps, "steps", "memory,tls,targeted,everyone,storm,idle,delay", "what to measure; heartbeat is the other one")
 	flags.IntVar(&o.count, "count", 3, "how often each is measured")
 	flags.IntVar(&o.most, "most", 19_000, "tabs of one gateway, for memory and storm")
-	flags.IntVar(&o.spread, "spread", 17_000, "tabs of each of three gateways, for the others")
+	flags.IntVar(&o.gateways, "gateways", 3, "how many gateways there are, for all but memory, tls and storm")
+	flags.IntVar(&o.spread, "spread", 17_000, "tabs of each of several gateways")
 	flags.IntVar(&o.tls, "tls", 4_000, "tabs over TLS")
 	flags.IntVar(&o.window, "window", 192, "handshakes under way at once, in each process with tabs")
 	flags.IntVar(&o.logouts, "logouts", 300, "logouts of one user in a round of targeted")
@@ -98,11 +99,11 @@ func (o options) validate(words int) error {
 			return fmt.Errorf("there is no step %q", name)
 		}
 	}
-	if min(o.count, o.window, o.logouts, o.singles) < 1 || min(o.most, o.spread, o.tls) < tabsPerUser {
-		return errors.New("give at least one round, handshake and logout, and the tabs of one user")
+	if min(o.count, o.gateways, o.window, o.logouts, o.singles) < 1 || min(o.most, o.spread, o.tls) < tabsPerUser {
+		return errors.New("give at least one round, gateway, handshake and logout, and the tabs of one user")
 	}
-	if users := o.spread / tabsPerUser; users*gateways < o.logouts*o.count {
-		return fmt.Errorf("-logouts: %d rounds of %d are more than there are users at three gateways with %d tabs", o.count, o.logouts, o.spread)
+	if users := o.spread / tabsPerUser; users*o.gateways < o.logouts*o.count {
+		return fmt.Errorf("-logouts: %d rounds of %d are more than there are users at %d gateways with %d tabs", o.count, o.logouts, o.gateways, o.spread)
 	}
 	files, err := mostFiles()
 	// Beside the tabs: handshakes under way, and what a process has anyhow.

@@ -39,7 +39,7 @@ func (b *bench) storm(ctx context.Context) (err error) {
 	if err := d.forget(); err != nil {
 		return err
 	}
-	left, err := collected(ctx, d)
+	left, err := b.collected(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (b *bench) storm(ctx context.Context) (err error) {
 
 func (b *bench) stormOnce(ctx context.Context, d *deployment, c crowd, n int) error {
 	tabs := c.Users * c.Tabs
-	before, err := collected(ctx, d)
+	before, err := b.collected(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (b *bench) stormOnce(ctx context.Context, d *deployment, c crowd, n int) er
 	b.add("storm/refused", float64(a.Refused))
 	b.add("storm/cpu", float64(gateway.minus(at).cpu().Microseconds())/float64(tabs))
 	b.add("storm/ledger-cpu", float64(ledger.minus(ledgerAt).cpu().Microseconds())/float64(tabs))
-	after, err := collected(ctx, d)
+	after, err := b.collected(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -103,8 +103,8 @@ func (b *bench) stormOnce(ctx context.Context, d *deployment, c crowd, n int) er
 }
 
 // collected returns what the gateways hold without garbage, a moment after the last tab has gone or come.
-func collected(ctx context.Context, d *deployment) (usage, error) {
-	if err := pause(ctx, time.Second); err != nil {
+func (b *bench) collected(ctx context.Context, d *deployment) (usage, error) {
+	if err := pause(ctx, min(b.settle, time.Second)); err != nil {
 		return usage{}, err
 	}
 	return usageOf("collect", d.gateways...)

@@ -20,7 +20,7 @@ type oneLogout struct {
 
 // targeted measures how soon the tabs of one user are told, while many others are open.
 func (b *bench) targeted(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: gateways, loads: gateways}, b.errs)
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways}, b.errs)
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func (b *bench) targeted(ctx context.Context) (err error) {
 
 // targetedRound logs users out from the first on, who are numbered over all gateways.
 func (b *bench) targetedRound(ctx context.Context, d *deployment, t tenant, first int) error {
-	done := make([][]oneLogout, gateways)
+	done := make([][]oneLogout, b.gateways)
 	for n := first; n < first+b.logouts; n++ {
 		if err := pause(ctx, randomPause()); err != nil {
 			return err
 		}
-		g, user := n%gateways, n/gateways
+		g, user := n%b.gateways, n/b.gateways
 		r := publisher.Revocation{Scope: events.KindUser, User: userID(g, user), Reason: events.ReasonUserLogout}
 		l, err := logOut(ctx, t, r, d.loads[g], tabsPerUser)
 		if err != nil {
