@@ -1,6 +1,6 @@
 # Thin names for the commands that matter; scripts/test.sh runs all of the checks.
 
-.PHONY: build test lint demo fuzz bench-latency bench-replica
+.PHONY: build test lint demo fuzz bench-latency bench-replica bench-fanout
 
 # The binary, in bin/curfew.
 build:
@@ -29,3 +29,7 @@ bench-latency:
 # The replica beside what one would write or pick in its place: COUNT, SIZES, STEPS and OUT as scripts/bench-replica.sh --help says. Let nothing else run.
 bench-replica:
 	./scripts/bench-replica.sh
+
+# The gateway with tens of thousands of tabs: COUNT, STEPS, MOST, SPREAD, WINDOW and OUT as scripts/bench-fanout.sh --help says. Let nothing else run.
+bench-fanout:
+	./scripts/bench-fanout.sh

@@ -48,6 +48,9 @@ func (s *Server) startReplica(ctx context.Context) error {
 	s.health.replica.Store(replica)
 	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
 	metrics.Observe(replica)
+	if s.opts.OnReplica != nil {
+		s.opts.OnReplica(replica)
+	}
 	return nil
 }
 

@@ -33,6 +33,9 @@ type Options struct {
 	OnShown func(event string, outcome tab.Outcome)
 	// Routes adds routes of the caller to the API's listener. It may be nil.
 	Routes func(*http.ServeMux)
+	// OnReplica is handed the replica once it is synced, before any service knows it: what watches it from there is told of each event before the services are.
+	// The replica is the server's: don't close it. It may be nil; the start waits for it.
+	OnReplica func(*revocation.Replica)
 }
 
 // Server is a running process. Its exported methods may be called from Start's return until Stop.

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/services/publisher"
+)
+
+// behind is how long after a mass logout a single one comes.
+const behind = 5 * time.Millisecond
+
+// quiet is the group of the users whose single logouts are measured. Their tabs have a process of their own: in one with thousands that are being told they would
+// wait for that process.
+const quiet = 9_000
+
+// delay measures how much later than usual a tab is told whose logout comes right behind that of a whole other tenant, at the same gateway.
+func (b *bench) delay(ctx context.Context) (err error) {
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways + 1}, b.errs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	for range b.count {
+		if err := b.delayOnce(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) delayOnce(ctx context.Context, d *deployment) error {
+	mass, err := d.newTenant(ctx)
+	if err != nil {
+		return err
+	}
+	single, err := d.newTenant(ctx)
+	if err != nil {
+		return err
+	}
+	users := b.spread / tabsPerUser
+	if _, err := d.fill(mass, users, order{Window: b.window}); err != nil {
+		return err
+	}
+	load := d.loads[b.gateways]
+	if _, err := load.ask(order{Do: "add", Crowd: crowd{URL: d.url, Key: single.key, Group: quiet, Users: b.singles + 1, Tabs: 1}}); err != nil {
+		return err
+	}
+	if _, err := load.ask(order{Do: "connect", Addr: d.addrs[0], Window: b.window}); err != nil {
+		return err
+	}
+	var usual []oneLogout
+	for n := range b.singles {
+		if err := pause(ctx, randomPause()); err != nil {
+			return err
+		}
+		l, err := logOut(ctx, single, quietUser(n), load, 1)
+		if err != nil {
+			return err
+		}
+		usual = append(usual, l)
+	}
+	told := make(chan error, 1)
+	var massLast int64
+	go func() {
+		id, _, err := mass.revoke(ctx, publisher.Revocation{Scope: events.KindTenant, Reason: events.ReasonAdmin})
+		if err == nil {
+			massLast, err = allTold(d, id, users*tabsPerUser)
+		}
+		told <- err
+	}()
+	err = pause(ctx, behind)
+	late := oneLogout{}
+	if err == nil {
+		late, err = logOut(ctx, single, quietUser(b.singles), load, 1)
+	}
+	if err := errors.Join(err, <-told); err != nil {
+		return err
+	}
+	b.add("delay/mass", ms(time.Duration(massLast-late.last)))
+	if err := b.later(d.gateways[0], usual, late); err != nil {
+		return err
+	}
+	return d.forget()
+}
+
+func quietUser(n int) publisher.Revocation {
+	return publisher.Revocation{Scope: events.KindUser, User: userID(quiet, n), Reason: events.ReasonUserLogout}
+}
+
+// later adds how much later the last logout's tab was told than the usual ones' median.
+func (b *bench) later(gateway *child, usual []oneLogout, late oneLogout) error {
+	at, err := appliedAt(gateway, append(usual, late))
+	if err != nil {
+		return err
+	}
+	var posted, applied []float64
+	for _, l := range usual {
+		posted = append(posted, ms(time.Duration(l.last-l.began)))
+		applied = append(applied, ms(time.Duration(l.last-at[l.event])))
+	}
+	b.add("delay/usual", median(posted))
+	b.add("delay/posted", ms(time.Duration(late.last-late.began))-median(posted))
+	b.add("delay/applied", ms(time.Duration(late.last-at[late.event]))-median(applied))
+	return nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// idleDefault measures idle tabs with the product's heartbeat.
+func (b *bench) idleDefault(ctx context.Context) error {
+	return b.idleTabs(ctx, "idle", 0, 45*time.Second)
+}
+
+// idleOften measures them with a shorter one.
+func (b *bench) idleOften(ctx context.Context) error {
+	return b.idleTabs(ctx, "heartbeat", b.options.heartbeat, b.options.heartbeat)
+}
+
+// idleTabs measures the gateways' CPU without tabs, and with idle ones once all have been pinged for the first time.
+func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.Duration) (err error) {
+	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways, heartbeat: set}, b.errs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	if err := b.cpuOver(ctx, d, name+"/empty"); err != nil {
+		return err
+	}
+	t, err := d.newTenant(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := d.fill(t, b.spread/tabsPerUser, order{Window: b.window}); err != nil {
+		return err
+	}
+	if err := pause(ctx, min(heartbeat, b.idle)); err != nil {
+		return err
+	}
+	for range b.count {
+		if err := b.cpuOver(ctx, d, name+"/cpu"); err != nil {
+			return err
+		}
+	}
+	answers, err := askAll(d.loads, func(int) order { return order{Do: "lost"} })
+	for i, a := range answers {
+		if len(a.Lost) > 0 {
+			err = errors.Join(err, fmt.Errorf("idle tabs of gateway %d were lost: %v", i, a.Lost))
+		}
+	}
+	return err
+}
+
+// cpuOver adds the CPU of all gateways over the idle time, in per cent of one processor.
+func (b *bench) cpuOver(ctx context.Context, d *deployment, name string) error {
+	before, err := usageOf("cpu", d.gateways...)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := pause(ctx, b.idle); err != nil {
+		return err
+	}
+	after, err := usageOf("cpu", d.gateways...)
+	b.add(name, 100*after.minus(before).cpu().Seconds()/time.Since(began).Seconds())
+	return err
+}
