@@ -10,6 +10,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 )
@@ -101,11 +103,14 @@ func TestRestartUnderTraffic(t *testing.T) {
 	for len(seen) < publishers*each {
 		seen[receive(t, got, "message")] = true
 	}
-	info, err := b.JetStream().Stream(t.Context(), bus.LedgerStream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if stored := info.CachedInfo().State.Msgs; stored != publishers*each {
+	var stream jetstream.Stream
+	// All may have been stored before the second restart, whose end is then waited for here.
+	eventually(t, 30*time.Second, "the stream", func() (there bool) {
+		var err error
+		stream, err = b.JetStream().Stream(t.Context(), bus.LedgerStream)
+		return err == nil
+	})
+	if stored := stream.CachedInfo().State.Msgs; stored != publishers*each {
 		t.Errorf("%d messages stored; want %d", stored, publishers*each)
 	}
 }
