@@ -122,7 +122,7 @@ func API(mux *http.ServeMux) http.Handler {
 			return
 		}
 		var allowed []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
 			other := r.WithContext(r.Context()) // a shallow copy
 			other.Method = method
 			if _, pattern := mux.Handler(other); pattern != "" {

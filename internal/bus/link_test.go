@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/internal/bus"

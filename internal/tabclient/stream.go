@@ -206,10 +206,14 @@ func (s *Stream) Next(ctx context.Context) (tab.Frame, error) {
 
 // Ack acknowledges a logout notice, beside the stream.
 func (s *Stream) Ack(id string, outcome tab.Outcome) error {
+	return s.ack(s.Name(), id, outcome)
+}
+
+// Name is what the first frame has named the stream by.
+func (s *Stream) Name() string {
 	s.mu.Lock()
-	name := s.name
-	s.mu.Unlock()
-	return s.ack(name, id, outcome)
+	defer s.mu.Unlock()
+	return s.name
 }
 
 // LastID is the position that was heard last.

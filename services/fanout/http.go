@@ -21,13 +21,12 @@ const (
 func (s *Service) Routes(mux *http.ServeMux) {
 	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
 	mux.Handle("POST /v1/tickets", s.cfg.Keys.Guard(access.ScopePublish, refused, http.HandlerFunc(s.handleTicket)))
-	mux.HandleFunc("GET "+pathConnect, s.handleConnect)
-	mux.HandleFunc("GET "+pathNotices, s.handleNotices)
-	mux.HandleFunc("POST "+pathNotices, s.handleExchange)
-	mux.HandleFunc("POST "+pathAcks, s.handleAck)
-	for _, path := range []string{pathNotices, pathAcks} {
-		mux.HandleFunc("OPTIONS "+path, s.handlePreflight)
-	}
+	mux.HandleFunc("GET /v1/connect", s.handleConnect)
+	mux.HandleFunc("GET /v1/notices", s.handleNotices)
+	mux.HandleFunc("POST /v1/notices", s.handleExchange)
+	mux.HandleFunc("OPTIONS /v1/notices", s.handlePreflight)
+	mux.HandleFunc("POST /v1/notices/acks", s.handleAck)
+	mux.HandleFunc("OPTIONS /v1/notices/acks", s.handlePreflight)
 }
 
 // TicketRequest says who a tab is. The caller has authenticated it.

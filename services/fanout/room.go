@@ -15,22 +15,20 @@ import (
 // enter takes a place before hello for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status
 // 0 when there is one.
 func (s *Service) enter(peer netip.Prefix) problem.Problem {
-	full := func(detail string) problem.Problem {
-		// Spread, so that those who are refused together don't come back together.
-		return problem.Unavailable("too_many_conns", detail, 2*time.Second+rand.N(8*time.Second))
-	}
+	// Spread, so that those who are refused together don't come back together.
+	later := 2*time.Second + rand.N(8*time.Second)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return problem.Unavailable("draining", "This gateway is going away: connect again, to another.", time.Second)
 	case s.tabs >= s.cfg.MaxConns:
-		return full("This gateway holds as many conns as it may: try again, or add a gateway.")
+		return problem.Unavailable("too_many_conns", "This gateway holds as many conns as it may: try again, or add a gateway.", later)
 	case s.waiting >= s.cfg.MaxHandshakes:
-		return full("This gateway has as many conns that haven't said hello as it may: try again.")
+		return problem.Unavailable("too_many_conns", "This gateway has as many conns that haven't said hello as it may: try again.", later)
 	case s.cfg.MaxHandshakesPerIP > 0 && s.waitingFrom[peer] >= s.cfg.MaxHandshakesPerIP:
-		p := full("This gateway has as many conns from this address that haven't said hello as it may: try again.")
-		p.Status, p.Title, p.Code = http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), "too_many_conns_from_address"
+		p := problem.New(http.StatusTooManyRequests, "too_many_conns_from_address", "This gateway has as many conns from this address that haven't said hello as it may: try again.")
+		p.Retry, p.RetryAfter = true, later
 		return p
 	}
 	s.waiting++

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/tabclient"
@@ -39,6 +40,7 @@ func TestContract(t *testing.T) {
 		t.Run("keys", r.testKeys)
 		t.Run("follow", r.testFollow)
 		t.Run("conns", r.testConns)
+		t.Run("streams", r.testStreams)
 	})
 	t.Run("without NATS", func(t *testing.T) { testWithoutNATS(t, seen) })
 	if t.Failed() {
@@ -157,7 +159,8 @@ func (r *rig) checks(t *testing.T) []exchange {
 }
 
 func (r *rig) others() []exchange {
-	const tickets, keys = "/v1/tickets", "/v1/keys"
+	const tickets, keys, notices, acks = "/v1/tickets", "/v1/keys", "/v1/notices", "/v1/notices/acks"
+	page, elsewhere, big := []string{"Origin", origin}, []string{"Origin", "https://evil.example"}, `{"`+strings.Repeat("x", 1<<20)+`":1}`
 	ticket, key := `{"user":"eve","session":"alive","auth_time":`+now+`}`, `{"name":"ci","tenant":"globex","scopes":["read"]}`
 	return append(slices.Concat(r.refusals(tickets, ticket), r.refusals(keys, key)), []exchange{
 		{name: "ticket", method: "POST", path: tickets, body: strings.Replace(ticket, "}", `,"device":"d","client":"c","origin":"`+origin+`"}`, 1), auth: r.full, status: 200},
@@ -182,6 +185,27 @@ func (r *rig) others() []exchange {
 		{name: "doctor", method: "GET", path: "/doctor", status: 200},
 		{name: "metrics", method: "GET", path: "/metrics", status: 200},
 
+		{name: "a stream without a pass", method: "GET", path: notices, header: page, status: 401, code: "pass_missing"},
+		{name: "a stream from elsewhere", method: "GET", path: notices, header: elsewhere, status: 403, code: "origin_not_allowed"},
+		{name: "may a page call", method: "OPTIONS", path: notices, header: page, status: 204},
+		{name: "may a page elsewhere call", method: "OPTIONS", path: notices, header: elsewhere, status: 403, code: "origin_not_allowed"},
+		{name: "may a page acknowledge", method: "OPTIONS", path: acks, header: page, status: 204},
+		{name: "may a page elsewhere acknowledge", method: "OPTIONS", path: acks, header: elsewhere, status: 403, code: "origin_not_allowed"},
+		{name: "exchange no ticket", method: "POST", path: notices, body: `{"ticket":""}`, header: page, status: 422, code: "invalid_request"},
+		{name: "exchange a bad ticket", method: "POST", path: notices, body: `{"ticket":"x.y"}`, header: page, status: 401, code: "ticket_refused"},
+		{name: "exchange from elsewhere", method: "POST", path: notices, body: `{"ticket":"x.y"}`, header: elsewhere, status: 403, code: "origin_not_allowed"},
+		{name: "exchange no JSON", method: "POST", path: notices, body: `{`, header: page, status: 400, code: "malformed_body"},
+		{name: "exchange too much", method: "POST", path: notices, body: big, header: page, status: 413, code: "body_too_large"},
+		{name: "exchange a form", method: "POST", path: notices, body: `{"ticket":"x"}`, header: []string{"Content-Type", "text/plain"}, status: 415, code: "unsupported_media_type"},
+		// Whether a name is that of a stream its signature says.
+		{name: "acknowledge on no stream", method: "POST", path: acks, body: `{"stream":"x.y","id":"e","outcome":"signed_out"}`, header: page, status: 422, code: "invalid_request", beyond: true},
+		{name: "acknowledge without an outcome", method: "POST", path: acks, body: `{"stream":"x.y","id":"e","outcome":""}`, header: page, status: 422, code: "invalid_request"},
+		{name: "acknowledge from elsewhere", method: "POST", path: acks, body: `{"stream":"x.y","id":"e","outcome":"signed_out"}`, header: elsewhere, status: 403, code: "origin_not_allowed"},
+		{name: "acknowledge without JSON", method: "POST", path: acks, body: `{`, header: page, status: 400, code: "malformed_body"},
+		{name: "acknowledge too much", method: "POST", path: acks, body: big, header: page, status: 413, code: "body_too_large"},
+		{name: "acknowledge by a form", method: "POST", path: acks, body: `{"stream":"x","id":"e","outcome":"signed_out"}`, header: []string{"Content-Type", "text/plain"}, status: 415, code: "unsupported_media_type"},
+
+		{name: "connect with a bad ticket", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1, ticket.x.y"}, status: 401, code: "ticket_refused"},
 		{name: "connect without a subprotocol", method: "GET", path: "/v1/connect", status: 400, code: "subprotocol_missing"},
 		// A handshake needs headers that HTTP doesn't leave to OpenAPI.
 		{name: "connect without a handshake", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}, status: 400, beyond: true},
@@ -309,6 +333,69 @@ func (r *rig) testConns(t *testing.T) {
 	r.do(t, exchange{method: "GET", path: "/v1/connect", status: 503, code: "too_many_conns", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}})
 }
 
+// testStreams opens a stream for real, which has the only place; is told there that its session is over, and acknowledges that.
+func (r *rig) testStreams(t *testing.T) {
+	ticket := r.ticket(t)
+	dial := func() (*tabclient.Stream, error) {
+		return tabclient.DialStream(t.Context(), r.client, r.srv.URL(), origin, ticket, 0)
+	}
+	// The place of the test before is free once its conn has left.
+	stream, err := dial()
+	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); stream, err = dial() {
+		ticket = r.ticket(t)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	// DialStream has held the answers to their statuses.
+	r.seen["exchangeTicket 204"]++
+	r.seen["notices 200"]++
+	if f, err := stream.Next(t.Context()); err != nil || f.Type != tab.TypeReady {
+		t.Fatalf("got %+v, %v; want ready", f, err)
+	}
+	r.fullStream(t)
+	f, name := tab.Frame{}, stream.Name()
+	r.do(t, exchange{method: "POST", path: "/v1/notices/acks", body: tabclient.AckBody(name, "another", tab.OutcomeSignedOut), status: 404, code: "notice_unknown"})
+	r.revoke(t, "streamed")
+	if f, err = stream.Next(t.Context()); err != nil || f.Type != tab.TypeLogout {
+		t.Fatalf("got %+v, %v; want logout", f, err)
+	}
+	r.do(t, exchange{method: "POST", path: "/v1/notices/acks", body: tabclient.AckBody(name, f.ID, tab.OutcomeSignedOut), status: 204})
+}
+
+// fullStream finds the only place taken, with a pass that is good.
+func (r *rig) fullStream(t *testing.T) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.srv.URL()+"/v1/notices", strings.NewReader(`{"ticket":"`+r.ticket(t)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", origin)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if len(resp.Cookies()) != 1 {
+		t.Fatalf("exchange: %d", resp.StatusCode)
+	}
+	cookie := resp.Cookies()[0]
+	r.do(t, exchange{method: "GET", path: "/v1/notices", header: []string{"Origin", origin, "Cookie", cookie.Name + "=" + cookie.Value}, status: 503, code: "too_many_conns"})
+}
+
+// ticket makes one for a session that is revoked later.
+func (r *rig) ticket(t *testing.T) string {
+	t.Helper()
+	body := r.do(t, exchange{method: "POST", path: "/v1/tickets", auth: r.full, status: 200,
+		body: `{"user":"eve","session":"streamed","auth_time":"` + time.Now().Add(-time.Minute).UTC().Format(time.RFC3339) + `"}`})
+	var made struct{ Ticket string }
+	if err := json.Unmarshal(body, &made); err != nil {
+		t.Fatal(err)
+	}
+	return made.Ticket
+}
+
 func testWithoutNATS(t *testing.T, seen map[string]int) {
 	srv := natstest.Start(t)
 	r := newRig(t, start(t, func(c *config.Config) {
@@ -318,6 +405,7 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 	// The event of the second would be read for the first time without NATS.
 	r.revoke(t, "told")
 	r.checkRevoked(t, r.revoke(t, "unread").Position)
+	ticket := r.ticket(t)
 	srv.Stop()
 	probe := time.NewTicker(20 * time.Millisecond)
 	defer probe.Stop()
@@ -335,6 +423,7 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
 		{name: "check a revoked one", method: "GET", path: "/v1/check?session=unread", auth: r.full, status: 401, code: "session_revoked"},
+		{name: "exchange a ticket", method: "POST", path: "/v1/notices", body: `{"ticket":"` + ticket + `"}`, header: []string{"Origin", origin}, status: 503, code: "tickets_unavailable"},
 		{name: "make a key", method: "POST", path: "/v1/keys", body: `{"tenant":"a","scopes":["read"]}`, auth: r.full, status: 503, code: "keys_unavailable"},
 		{name: "revoke a key", method: "DELETE", path: "/v1/keys/0123456789abcdef", auth: r.full, status: 503, code: "keys_unavailable"},
 	} {
