@@ -70,6 +70,10 @@ func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users
 		}
 		n := told
 		if !revocation.Ends(e, entry.Session) {
+			if !entry.Value.isReady() {
+				// It is being told by who admits it, and of the event that has ended it.
+				continue
+			}
 			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
 			n = encode(s.logoutOf(entry.Session, d))
 		}

@@ -294,6 +294,12 @@ func (c *conn) isClosing() bool {
 	return c.closing
 }
 
+func (c *conn) isReady() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ready
+}
+
 func (c *conn) touch() { c.heard.Store(c.svc.clock()) }
 
 func codeLabel(code tab.CloseCode) string { return strconv.Itoa(int(code)) }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -73,6 +74,30 @@ func TestTrap8RegistersBeforeItChecks(t *testing.T) {
 		if answered != revocation.Active {
 			t.Fatalf("the check was answered with %v: this test shows nothing", answered)
 		}
+		if diff := cmp.Diff(logoutOf(e), got.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A tab comes whose session is over, and before it is told an event reaches it that hasn't ended it. It is told of the one that has.
+func TestToldOfWhatHasEndedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := who("ann", "s1")
+		late := &lateReplica{}
+		g := newRig(t, func(cfg *Config) {
+			late.Replica = cfg.Replica
+			cfg.Replica = late
+		})
+		e := sessionRevoked(s, "bye")
+		g.publish(e)
+		late.between = func(revocation.Decision) {
+			g.publish(&events.UserLoggedOutEverywhere{Common: common(""), User: "ann", Cutoff: s.AuthTime.Add(-time.Minute)})
+		}
+		conn := g.pipe()
+		hello(t, conn, g.ticket(s))
+		got := watch(conn)
+		synctest.Wait()
 		if diff := cmp.Diff(logoutOf(e), got.take()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

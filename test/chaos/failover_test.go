@@ -44,14 +44,20 @@ func open(t *testing.T, cfg revocation.Config) *revocation.Replica {
 	return replica
 }
 
-// store publishes an event past curfew serve, again and again until it is acknowledged.
+// store publishes an event past curfew serve, again and again until it is acknowledged. It is stored once for each target.
 func store(t *testing.T, js jetstream.JetStream, e events.Event) uint64 {
+	t.Helper()
+	return storeAs(t, js, e, e.Target())
+}
+
+// storeAs stores an event once for each id.
+func storeAs(t *testing.T, js jetstream.JetStream, e events.Event, id string) uint64 {
 	t.Helper()
 	data, err := events.Encode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic, id := events.TopicOf(e).String(), e.Target()
+	topic := events.TopicOf(e).String()
 	var position uint64
 	eventually(t, "stored", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
