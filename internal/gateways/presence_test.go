@@ -1,0 +1,414 @@
+package gateways
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+const delay = 10 * time.Second
+
+// telling is a presence that runs in a bubble, and what it has told.
+type telling struct {
+	*presence
+	began time.Time
+	stop  func()
+
+	mu sync.Mutex
+	// told are the changes, and batches how many came at once.
+	told    []told
+	batches []int
+	// fails decides whether telling fails; nil means never.
+	fails func() bool
+}
+
+// told is a change and when it was told, both as time passed since the beginning.
+type told struct {
+	At, Since time.Duration
+	User      string
+	Online    bool
+}
+
+func startTelling(t *testing.T, fails func() bool) *telling {
+	t.Helper()
+	r := &telling{presence: newPresence(delay), began: time.Now(), fails: fails}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.run(ctx, r.tell) }()
+	r.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *telling) tell(list []Change) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fails != nil && r.fails() {
+		return errors.New("no connection")
+	}
+	r.batches = append(r.batches, len(list))
+	for _, c := range list {
+		r.told = append(r.told, told{At: time.Since(r.began), Since: c.Since.Sub(r.began), User: c.User, Online: c.Online})
+	}
+	return nil
+}
+
+// after lets time pass until all have done what they do by then.
+func after(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestPresence(t *testing.T) {
+	const s = time.Second
+	ada := account{"acme", "ada"}
+	for _, tt := range []struct {
+		name string
+		// steps are +1 and -1 at seconds, in their order.
+		steps [][2]int
+		want  []told
+	}{
+		{"comes and stays", [][2]int{{1, 1}}, []told{{11 * s, 1 * s, "ada", true}}},
+		{"comes for a moment", [][2]int{{1, 1}, {9, -1}}, nil},
+		{"comes and goes", [][2]int{{1, 1}, {20, -1}}, []told{{11 * s, 1 * s, "ada", true}, {30 * s, 20 * s, "ada", false}}},
+		{"reloads", [][2]int{{1, 1}, {20, -1}, {21, 1}}, []told{{11 * s, 1 * s, "ada", true}}},
+		{"reloads while it isn't told yet", [][2]int{{1, 1}, {5, -1}, {6, 1}}, []told{{16 * s, 6 * s, "ada", true}}},
+		{"reloads again and again", [][2]int{{1, 1}, {20, -1}, {25, 1}, {28, -1}, {36, 1}, {37, -1}}, []told{{11 * s, 1 * s, "ada", true}, {47 * s, 37 * s, "ada", false}}},
+		{"a second tab", [][2]int{{1, 1}, {2, 1}, {20, -1}, {30, 1}, {31, -1}, {40, -1}}, []told{{11 * s, 1 * s, "ada", true}, {50 * s, 40 * s, "ada", false}}},
+		{"goes without having come", [][2]int{{1, -1}, {2, 1}, {3, -1}, {4, -1}}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := startTelling(t, nil)
+				left := 0
+				for _, step := range tt.steps {
+					after(time.Until(r.began.Add(time.Duration(step[0]) * s)))
+					if left = max(left+step[1], 0); step[1] > 0 {
+						r.up(ada)
+					} else {
+						r.down(ada)
+					}
+				}
+				after(time.Minute)
+				if diff := gocmp.Diff(tt.want, r.told); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+				if got := r.count(); got != min(left, 1) {
+					t.Errorf("%d users are kept, and %d conns are there", got, left)
+				}
+			})
+		})
+	}
+}
+
+// A storm is told in few messages, each at its time.
+func TestPresenceTellsManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startTelling(t, nil)
+		for i := range 1_000 {
+			r.up(account{"acme", fmt.Sprint(i)})
+		}
+		after(delay)
+		if want := []int{maxChanges, maxChanges, maxChanges, 1_000 - 3*maxChanges}; !slices.Equal(r.batches, want) {
+			t.Errorf("told in batches of %v, want %v", r.batches, want)
+		}
+	})
+}
+
+// A gateway that ends tells nothing more: that it is no member any more says it all.
+func TestPresenceTellsNothingAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startTelling(t, nil)
+		r.up(account{"acme", "ada"})
+		after(delay)
+		r.down(account{"acme", "ada"})
+		r.up(account{"acme", "bob"})
+		after(delay / 2)
+		r.stop()
+		after(time.Minute)
+		r.up(account{"acme", "cyd"}) // and doesn't block
+		if len(r.told) != 1 {
+			t.Errorf("told %v", r.told)
+		}
+	})
+}
+
+// What couldn't be told is told once there is a connection again, unless it isn't so any more.
+func TestPresenceWithoutAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := false
+		r := startTelling(t, func() bool { return away })
+		set := func(v bool) { r.mu.Lock(); defer r.mu.Unlock(); away = v }
+		ada, bob, cyd := account{"acme", "ada"}, account{"acme", "bob"}, account{"acme", "cyd"}
+		r.up(ada)
+		after(delay)
+		set(true)
+		r.down(ada)
+		r.up(bob)
+		r.up(cyd)
+		after(time.Minute)
+		r.up(ada) // is there as if nothing had been
+		r.down(cyd)
+		set(false)
+		after(2 * untold)
+		want := []told{{delay, 0, "ada", true}}
+		if diff := gocmp.Diff(want, r.told[:1]); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if len(r.told) != 2 || r.told[1].User != "bob" || r.told[1].Since != delay || !r.told[1].Online {
+			t.Errorf("told %v, want of bob alone after ada", r.told)
+		}
+		if r.count() != 2 {
+			t.Errorf("%d users are kept, want ada and bob", r.count())
+		}
+	})
+}
+
+// visit is a conn that comes or goes.
+type visit struct {
+	after time.Duration
+	user  int
+	up    bool
+}
+
+// visits happen at even milliseconds, so that nothing is due just when something happens: the delay of the model is odd.
+func visits() *rapid.Generator[[]visit] {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) visit {
+		gap := rapid.OneOf(rapid.IntRange(0, 3), rapid.IntRange(0, 8_000)).Draw(t, "gap")
+		return visit{after: 2 * time.Duration(gap) * time.Millisecond, user: rapid.IntRange(0, 4).Draw(t, "user"), up: rapid.Bool().Draw(t, "up")}
+	}), 0, 60)
+}
+
+// naive looks at one user after the other: a state that differs from what was told, and lasts for longer than the delay, is told then.
+func naive(list []visit, delay time.Duration) (want []told, online map[string]bool) {
+	online = map[string]bool{}
+	for user := range 5 {
+		name := fmt.Sprint(user)
+		type state struct {
+			since time.Duration
+			on    bool
+		}
+		var states []state
+		now, tabs := time.Duration(0), 0
+		for _, v := range list {
+			now += v.after
+			if v.user != user {
+				continue
+			}
+			was := tabs > 0
+			if v.up {
+				tabs++
+			} else {
+				tabs = max(tabs-1, 0)
+			}
+			if on := tabs > 0; on != was {
+				states = append(states, state{now, on})
+			}
+		}
+		known := false
+		for i, s := range states {
+			if s.on == known || i+1 < len(states) && states[i+1].since-s.since < delay {
+				continue
+			}
+			known = s.on
+			want = append(want, told{At: s.since + delay, Since: s.since, User: name, Online: s.on})
+		}
+		if tabs > 0 {
+			online[name] = true
+		}
+	}
+	return want, online
+}
+
+func sortTold(list []told) {
+	slices.SortFunc(list, func(a, b told) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.User, b.User)) })
+}
+
+func (r *telling) play(list []visit) {
+	for _, v := range list {
+		if v.after > 0 {
+			after(v.after)
+		}
+		a := account{"acme", fmt.Sprint(v.user)}
+		if v.up {
+			r.up(a)
+		} else {
+			r.down(a)
+		}
+	}
+}
+
+func TestPresenceIsThatOfANaiveModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		list := visits().Draw(rt, "visits")
+		odd := delay + time.Millisecond
+		want, online := naive(list, odd)
+		sortTold(want)
+		var got []told
+		kept := 0
+		synctest.Test(t, func(t *testing.T) {
+			r := startTelling(t, nil)
+			r.mu.Lock()
+			r.delay = odd
+			r.mu.Unlock()
+			r.play(list)
+			after(3 * delay)
+			got, kept = r.told, r.count()
+		})
+		sortTold(got)
+		if diff := gocmp.Diff(want, got); diff != "" {
+			rt.Fatalf("told (-want +got):\n%s", diff)
+		}
+		if kept != len(online) {
+			rt.Fatalf("%d users are kept, and %d are there", kept, len(online))
+		}
+	})
+}
+
+// Whenever the connection fails, followers that miss nothing know who is there in the end, and hear nothing twice.
+func TestPresenceOverAConnectionThatFails(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		list := visits().Draw(rt, "visits")
+		fates := rapid.SliceOfN(rapid.Bool(), 0, 40).Draw(rt, "fates")
+		_, online := naive(list, delay)
+		known := map[string]bool{}
+		var got []told
+		kept := 0
+		synctest.Test(t, func(t *testing.T) {
+			r := startTelling(t, func() bool {
+				if len(fates) == 0 {
+					return false
+				}
+				fails := fates[0]
+				fates = fates[1:]
+				return fails
+			})
+			r.play(list)
+			after(5 * time.Minute)
+			got, kept = r.told, r.count()
+		})
+		for _, c := range got {
+			if known[c.User] == c.Online {
+				rt.Fatalf("told twice: %v", got)
+			}
+			if known[c.User] = c.Online; !c.Online {
+				delete(known, c.User)
+			}
+		}
+		if diff := gocmp.Diff(online, known); diff != "" {
+			rt.Fatalf("known (-want +got):\n%s", diff)
+		}
+		if kept != len(online) {
+			rt.Fatalf("%d users are kept, and %d are there", kept, len(online))
+		}
+	})
+}
+
+// A user that goes while it is being told that it came, which then fails, has never been there.
+func TestPresenceThatChangesWhileItIsTold(t *testing.T) {
+	ada := account{"acme", "ada"}
+	for _, tt := range []struct {
+		name        string
+		ok          bool
+		flips, kept int
+		told        bool
+		listed      bool
+	}{
+		{"told", true, 0, 1, true, false},
+		{"not told", false, 0, 1, false, true},
+		{"gone meanwhile, told", true, 1, 1, true, true},
+		{"gone meanwhile, not told", false, 1, 0, false, false},
+		{"gone and back, told", true, 2, 1, true, false},
+		{"gone and back, not told", false, 2, 1, false, true},
+	} {
+		p := newPresence(delay)
+		p.up(ada)
+		due, list, wait := p.due(time.Now().Add(delay + time.Second))
+		if len(due) != 1 || len(list) != 1 || !list[0].Online || wait != -1 {
+			t.Fatalf("%s: due are %v, then nothing for %v", tt.name, list, wait)
+		}
+		for i := range tt.flips {
+			if i%2 == 0 {
+				p.down(ada)
+			} else {
+				p.up(ada)
+			}
+		}
+		p.settled(due, tt.ok)
+		if got := p.count(); got != tt.kept {
+			t.Errorf("%s: %d kept, want %d", tt.name, got, tt.kept)
+		}
+		if u := p.users[ada]; u != nil && (u.told != tt.told || u.listed != tt.listed || u.telling) {
+			t.Errorf("%s: told %v, listed %v, telling %v", tt.name, u.told, u.listed, u.telling)
+		}
+		if (p.first != nil) != tt.listed || (p.last != nil) != tt.listed {
+			t.Errorf("%s: the list from %v to %v", tt.name, p.first, p.last)
+		}
+	}
+}
+
+// One conn that comes and goes, among 19,000 users that are there.
+func BenchmarkUpDown(b *testing.B) {
+	accounts := make([]account, 1<<15)
+	for i := range accounts {
+		accounts[i] = account{"default", fmt.Sprintf("user-%08d", i)}
+	}
+	crowd := func() *presence {
+		p := newPresence(delay)
+		for _, a := range accounts[:19_000] {
+			p.up(a)
+		}
+		due, _, _ := p.due(time.Now().Add(2 * delay))
+		for ; len(due) > 0; due, _, _ = p.due(time.Now().Add(2 * delay)) {
+			p.settled(due, true)
+		}
+		return p
+	}
+	b.Run("another tab", func(b *testing.B) {
+		p := crowd()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			a := accounts[i%19_000]
+			p.up(a)
+			p.down(a)
+		}
+	})
+	b.Run("a new user for a moment", func(b *testing.B) {
+		p := crowd()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			a := accounts[19_000+i%10_000]
+			p.up(a)
+			p.down(a)
+		}
+	})
+	b.Run("a reload", func(b *testing.B) {
+		p := crowd()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			a := accounts[i%19_000]
+			p.down(a)
+			p.up(a)
+		}
+	})
+	b.Run("parallel reloads", func(b *testing.B) {
+		p := crowd()
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for i := 0; pb.Next(); i++ {
+				a := accounts[i*7919%19_000]
+				p.down(a)
+				p.up(a)
+			}
+		})
+	})
+}
