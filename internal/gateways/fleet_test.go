@@ -69,7 +69,7 @@ func TestOneCrashesAndOneEnds(t *testing.T) {
 	if got := membersOf(t, f); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("members %v", got)
 	}
-	if got := summary(ask(t, f, ttl/8)); got != "a:1 -b " {
+	if got := summary(ask(t, f, time.Second)); got != "a:1 -b " {
 		t.Errorf("got %q", got)
 	}
 	eventually(t, "b's entry expires", func() bool { return slices.Equal(membersOf(t, f), []string{"a"}) })
@@ -157,6 +157,21 @@ func TestNoRegister(t *testing.T) {
 	}
 }
 
+// A register that hangs until there is no time left costs no answer that has come meanwhile.
+func TestRegisterHangs(t *testing.T) {
+	srv, _, _ := three(t)
+	proxy := natstest.NewProxy(t, srv.Addr())
+	behind := connect(t, proxy.URL())
+	f := fleetOf(t, link{nc: connect(t, srv.URL()).nc, kv: behind.kv}, gateways.FleetConfig{})
+	proxy.Stall()
+	// Which of the two is seen first, the deadline or the answers, is chance.
+	for range 3 {
+		if a := ask(t, f, 500*time.Millisecond); summary(a) != "a:1 b:1 c:1 ?" || a.Complete() {
+			t.Errorf("got %q", summary(a))
+		}
+	}
+}
+
 // Who isn't a member counts if it answers, and if it doesn't, nothing is complete.
 func TestWhoIsNoMember(t *testing.T) {
 	srv := natstest.Start(t)
@@ -237,6 +252,18 @@ func TestBadAnswers(t *testing.T) {
 	if got, want := f.Stats().Bad, uint64(len(bad)+1); got != want {
 		t.Errorf("%d bad ones counted, want %d", got, want)
 	}
+	// With another member that says nothing all is heard that comes, until there is no time left.
+	if _, err := l.kv.PutString(t.Context(), strings.Repeat("f", 32), `{"v":1,"name":"silent"}`); err != nil {
+		t.Fatal(err)
+	}
+	put(`{"v":1,"name":"aa"}`)
+	if a := ask(t, f, time.Second); summary(a) != "a:1 aa:1 b:1 c:1 -silent " {
+		t.Errorf("with a silent one: %q", summary(a))
+	}
+	if err := l.kv.Delete(t.Context(), strings.Repeat("f", 32)); err != nil {
+		t.Fatal(err)
+	}
+	put(`{"v":1,"name":"a\nb"}`)
 	if _, err := l.kv.PutString(t.Context(), "not-an-id", `{"v":1,"name":"x"}`); err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +338,7 @@ func TestFloodOfQuestions(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > before+10 {
 		t.Errorf("%d goroutines, and %d before", now, before)
 	}
-	if got := summary(ask(t, f, 100*time.Millisecond)); got != "-a " {
+	if got := summary(ask(t, f, time.Second)); got != "-a " {
 		t.Errorf("meanwhile: %q", got)
 	}
 	release()

@@ -133,9 +133,10 @@ func (p *presence) unlistLocked(u *user) {
 	u.before, u.next, u.listed = nil, nil, false
 }
 
-// forgetLocked drops a user of whom there is nothing to know.
+// forgetLocked drops a user of whom there is nothing to know. One that has gone, and whom followers take to be there, is listed or being told. While it is being
+// told it stays: if that fails, it is to be told after all.
 func (p *presence) forgetLocked(u *user) {
-	if !u.online() && !u.told && !u.listed && !u.telling {
+	if !u.online() && !u.listed && !u.telling {
 		delete(p.users, u.account)
 	}
 }

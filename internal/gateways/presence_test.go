@@ -313,46 +313,88 @@ func TestPresenceOverAConnectionThatFails(t *testing.T) {
 	})
 }
 
-// A user that goes while it is being told that it came, which then fails, has never been there.
+// A user that changes while it is being told, which then works or fails.
 func TestPresenceThatChangesWhileItIsTold(t *testing.T) {
 	ada := account{"acme", "ada"}
 	for _, tt := range []struct {
-		name        string
-		ok          bool
-		flips, kept int
-		told        bool
-		listed      bool
+		name string
+		// online is what is being told, after the contrary was.
+		online, ok   bool
+		flips, kept  int
+		told, listed bool
 	}{
-		{"told", true, 0, 1, true, false},
-		{"not told", false, 0, 1, false, true},
-		{"gone meanwhile, told", true, 1, 1, true, true},
-		{"gone meanwhile, not told", false, 1, 0, false, false},
-		{"gone and back, told", true, 2, 1, true, false},
-		{"gone and back, not told", false, 2, 1, false, true},
+		{"there, told", true, true, 0, 1, true, false},
+		{"there, not told", true, false, 0, 1, false, true},
+		{"there and gone, told", true, true, 1, 1, true, true},
+		{"there and gone, not told", true, false, 1, 0, false, false},
+		{"there and gone and back, told", true, true, 2, 1, true, false},
+		{"there and gone and back, not told", true, false, 2, 1, false, true},
+		{"gone, told", false, true, 0, 0, false, false},
+		{"gone, not told", false, false, 0, 1, true, true},
+		{"gone and back, told", false, true, 1, 1, false, true},
+		{"gone and back, not told", false, false, 1, 1, true, false},
+		{"gone and back for a moment, told", false, true, 2, 0, false, false},
+		{"gone and back for a moment, not told", false, false, 2, 1, true, true},
 	} {
 		p := newPresence(delay)
-		p.up(ada)
-		due, list, wait := p.due(time.Now().Add(delay + time.Second))
-		if len(due) != 1 || len(list) != 1 || !list[0].Online || wait != -1 {
+		later := time.Now().Add(time.Hour)
+		flip := func(up bool) {
+			if up {
+				p.up(ada)
+			} else {
+				p.down(ada)
+			}
+		}
+		flip(true)
+		due, list, wait := p.due(later)
+		if !tt.online {
+			p.settled(due, true)
+			flip(false)
+			due, list, wait = p.due(later)
+		}
+		if len(due) != 1 || len(list) != 1 || list[0].Online != tt.online || wait != -1 {
 			t.Fatalf("%s: due are %v, then nothing for %v", tt.name, list, wait)
 		}
 		for i := range tt.flips {
-			if i%2 == 0 {
-				p.down(ada)
-			} else {
-				p.up(ada)
-			}
+			flip(tt.online == (i%2 != 0))
 		}
 		p.settled(due, tt.ok)
 		if got := p.count(); got != tt.kept {
 			t.Errorf("%s: %d kept, want %d", tt.name, got, tt.kept)
 		}
-		if u := p.users[ada]; u != nil && (u.told != tt.told || u.listed != tt.listed || u.telling) {
+		u := p.users[ada]
+		if u != nil && (u.told != tt.told || u.listed != tt.listed || u.telling) {
 			t.Errorf("%s: told %v, listed %v, telling %v", tt.name, u.told, u.listed, u.telling)
 		}
-		if (p.first != nil) != tt.listed || (p.last != nil) != tt.listed {
-			t.Errorf("%s: the list from %v to %v", tt.name, p.first, p.last)
+		if listed := p.first != nil; listed != tt.listed || p.first != p.last || listed && p.first != u {
+			t.Errorf("%s: the list is from %v to %v", tt.name, p.first, p.last)
 		}
+	}
+}
+
+// What couldn't be told stays in its order, before what came later.
+func TestPresenceKeepsOrder(t *testing.T) {
+	p := newPresence(delay)
+	var want []string
+	add := func(n int) {
+		for range n {
+			name := fmt.Sprint(len(want))
+			want = append(want, name)
+			p.up(account{"acme", name})
+		}
+	}
+	later := time.Now().Add(time.Hour)
+	add(5)
+	due, _, _ := p.due(later)
+	add(5)
+	p.settled(due, false)
+	_, list, _ := p.due(later)
+	var got []string
+	for _, c := range list {
+		got = append(got, c.User)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("due are %v, want %v", got, want)
 	}
 }
 

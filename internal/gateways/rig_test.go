@@ -19,7 +19,7 @@ import (
 // Renewal and TTL of tests: short, but long enough for a busy machine.
 const (
 	renewal = 200 * time.Millisecond
-	ttl     = 2 * time.Second
+	ttl     = 5 * time.Second
 	// patience is for what should be at once, and isn't on a busy machine.
 	patience = 30 * time.Second
 )
