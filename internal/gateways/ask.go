@@ -48,12 +48,15 @@ func (a Answer) Complete() bool {
 }
 
 // Tabs asks all gateways for the tabs of a user, and returns when every member has answered, when ctx has reached its deadline, or at once where nobody
-// listens. What it has by then is the answer: not hearing from somebody is no error. Without a deadline it waits for DefaultPatience. It returns ErrInvalid, what NATS says when the question can't be sent, and the error of a ctx
-// that was cancelled.
+// listens. What it has by then is the answer: not hearing from somebody is no error. Without a deadline it waits for DefaultPatience. It returns ErrInvalid,
+// ErrClosed, what NATS says when the question can't be sent, and the error of a ctx that was cancelled.
 func (f *Fleet) Tabs(ctx context.Context, tenant, user string) (Answer, error) {
 	q := question{V: version, Tenant: tenant, User: user}
 	if fault := q.fault(); fault != "" {
 		return Answer{}, fmt.Errorf("gateways: %w: %s", ErrInvalid, fault)
+	}
+	if f.closed() {
+		return Answer{}, fmt.Errorf("gateways: ask for tabs: %w", ErrClosed)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -17,7 +17,7 @@
 // # What it promises
 //
 //   - A gateway that runs and reaches NATS is a member, and is none any more as soon as Run returns. One that crashes, or loses NATS, is a member until the TTL
-//     of the bucket has passed (15 s) since its last renewal. Only the clocks of NATS servers count; that of no process has to be right.
+//     of the bucket (15 s) has passed since its last renewal. Only the clocks of NATS servers count; that of no process has to be right.
 //   - An [Answer] never passes for complete when it isn't known to be: a member that hasn't answered in time is named in Missing, one that has told only some
 //     of its tabs says More, and MembersUnknown says that nobody could tell who should have answered.
 //   - A change of presence is told once it has held for 10 s, first tab and last tab alike: who reloads a page, or comes for a moment, is told to nobody.

@@ -71,6 +71,15 @@ func (f *Fleet) watch() {
 	}
 }
 
+func (f *Fleet) closed() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // settled reports whether the register can be relied on: NATS has been there for long enough that whoever could renew has.
 func (f *Fleet) settled() bool {
 	back := f.back.Load()

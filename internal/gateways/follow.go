@@ -18,13 +18,14 @@ type FollowOption func(*following)
 
 type following struct{ subscribed func() }
 
-// WhenSubscribed has fn called once the NATS server knows of the subscription: of what gateways at the same server tell after that, nothing is missed as long as the connection
-// lasts and the follower keeps up. So whoever waits for acknowledgements of an event begins to follow, and then publishes it. In a cluster the other servers learn of it a moment later.
+// WhenSubscribed has fn called once the NATS server knows of the subscription: of what gateways at the same server tell after that, nothing is missed as long
+// as the connection lasts and the follower keeps up. So whoever waits for acknowledgements of an event begins to follow, and then publishes it. In a cluster
+// the other servers learn of it a moment later. Nothing is heard while fn runs.
 func WhenSubscribed(fn func()) FollowOption { return func(f *following) { f.subscribed = fn } }
 
-// FollowAcks calls fn with each acknowledgement that gateways tell from now on, one at a time, until ctx ends; then it returns nil. The same one may come twice, and any
-// may be missed; see the package's promises. It goes on by itself after the connection was lost. It returns ErrClosed after Close, and what
-// NATS says when it can't subscribe.
+// FollowAcks calls fn with each acknowledgement that gateways tell from now on, one at a time, until ctx ends; then it returns nil. The same one may come twice,
+// and any may be missed; see the package's promises. It goes on by itself after the connection was lost. It returns ErrClosed after Close, and what NATS says
+// when it can't subscribe.
 func (f *Fleet) FollowAcks(ctx context.Context, fn func(Ack), opts ...FollowOption) error {
 	return follow(ctx, f, bus.LiveAcksTopic, decodeAcks, fn, opts)
 }
@@ -38,6 +39,9 @@ func follow[T any](ctx context.Context, f *Fleet, topic string, decode func([]by
 	var following following
 	for _, opt := range opts {
 		opt(&following)
+	}
+	if f.closed() {
+		return fmt.Errorf("gateways: follow %s: %w", topic, ErrClosed)
 	}
 	messages := make(chan *nats.Msg, maxFollowing)
 	sub, err := f.nc.ChanSubscribe(topic, messages)

@@ -19,8 +19,8 @@ type Config struct {
 	Name string
 	// Version of the program, for people; optional.
 	Version string
-	// Tabs returns the open tabs of a user at this gateway. It is called by up to four goroutines at once, and should answer from memory: as long as it
-	// takes, others wait.
+	// Tabs returns the open tabs of a user at this gateway; where there are too many for an answer, the last ones are left out. It is called by up to four
+	// goroutines at once, and should answer from memory: as long as it takes, others wait.
 	Tabs func(tenant, user string) []Tab
 	// Conns is how many conns there are. It is called at each renewal; nil leaves the number at 0.
 	Conns func() int
@@ -117,8 +117,8 @@ const (
 func (g *Gateway) ID() string { return g.id }
 
 // Run makes this process a member and answers questions, until ctx ends. Then it stops being one at once, tells the acknowledgements that are left, and
-// nothing more of who comes and goes: that a gateway has gone says that its users have. That takes no longer than 2 s. A connection that is lost doesn't end it. It is called once, and
-// returns an error only where it can't begin.
+// nothing more of who comes and goes: that a gateway has gone says that its users have. That takes 2 s at most, and as long as Tabs and Conns take. A
+// connection that is lost doesn't end it. It is called once, and returns an error only where it can't begin.
 func (g *Gateway) Run(ctx context.Context) error {
 	// Questions are heard before anybody can know that there is somebody to ask.
 	answering, err := g.listen()
