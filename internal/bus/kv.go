@@ -49,9 +49,15 @@ func LeasesBucket() Bucket {
 	return Bucket{Name: "CURFEW_LEASES", Description: "what one process of several is elected to do"}
 }
 
+// GatewaysBucket holds who is a gateway. An entry that isn't renewed goes away, by the server's clock. It is kept in a file like the others: after a restart of
+// the server it still says whose answers would be missing, which a bucket in memory would not.
+func GatewaysBucket() Bucket {
+	return Bucket{Name: "CURFEW_GATEWAYS", TTL: 15 * time.Second, Description: "gateways that are there"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is

@@ -158,7 +158,7 @@ func TestLedgerLargerThanDisk(t *testing.T) {
 func TestBucketsThatDiffer(t *testing.T) {
 	b := natstest.Bus(t)
 	open := func(change func(*bus.Bucket)) {
-		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket()} {
+		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket()} {
 			change(&bucket)
 			if _, err := b.KeyValue(t.Context(), bucket); err != nil {
 				t.Fatal(err)
@@ -182,18 +182,19 @@ func TestBucketsThatDiffer(t *testing.T) {
 	want := []string{
 		"KV_CURFEW_KEYS: history is 6 instead of 5",
 		"KV_CURFEW_TICKETS: max age is 1m0s instead of 2m0s: its entries expire while they are needed",
+		"KV_CURFEW_GATEWAYS: max age is 7.5s instead of 15s: its entries expire while they are needed",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("differences: %q, want %q", got, want)
 	}
 	open(func(bucket *bus.Bucket) { bucket.TTL += time.Hour })
 	diffs, err = b.Differences(t.Context())
-	if err != nil || len(diffs) != 4 {
+	if err != nil || len(diffs) != 5 {
 		t.Fatalf("an hour longer: %v, %v", diffs, err)
 	}
 	for _, d := range diffs {
-		// Keys, the secret and leases would be gone after an hour; a longer memory for tickets only costs space.
-		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS") {
+		// Keys, the secret and leases would be gone after an hour; a longer memory for tickets only costs space, and one for gateways names those that are gone.
+		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS") {
 			t.Errorf("an hour longer: %v", d)
 		}
 	}
