@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -29,14 +30,15 @@ type conn struct {
 	peer netip.Prefix
 	// opened is in Unix milliseconds.
 	opened int64
-	// stream is the number by which a stream's acknowledgements find it; 0 on a WebSocket.
-	stream uint64
+	// number counts conns of this gateway from 1.
+	number uint64
 	// heard is when the last frame came, on the service's clock.
 	heard atomic.Int64
 	// seenOver is whether the session was found to be over when the conn was last looked after.
 	seenOver atomic.Bool
-	// seated is whether the conn has the place of a tab; the service's mutex guards it.
-	seated bool
+	// seated is whether the conn has the place of a tab; the service's mutex guards it. present is whether its user was told to be here; only the conn's owner
+	// uses it.
+	seated, present bool
 	// ends is when the session reaches max age or its absolute end, in Unix milliseconds. leaves is when the conn has reached its own age, on the service's clock; 0
 	// means never. Neither changes once the conn is in the wheel.
 	ends, leaves int64
@@ -201,6 +203,9 @@ func (c *conn) leave() {
 	if c.entry != nil {
 		c.svc.hub.Remove(c.entry)
 	}
+	if c.present {
+		c.svc.cfg.Gateway.Down(tenantOf(c.entry.Session), c.entry.Session.User)
+	}
 	c.svc.wheel.leave(c)
 	c.writer.Wait()
 	_ = c.link.Close()
@@ -253,6 +258,10 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 		return
 	}
 	c.sendReady(newMessage(frame, d.Position), d.Position, c.svc.recent.touched(s, known))
+	if c.svc.cfg.Gateway != nil {
+		c.present = true
+		c.svc.cfg.Gateway.Up(tenantOf(s), s.User)
+	}
 }
 
 // later takes a frame that comes after hello. A conn that is closing still takes an acknowledgement that has crossed the close frame.
@@ -271,7 +280,7 @@ func (c *conn) acked(ack tab.Ack) bool {
 	if !c.acknowledge(ack.ID) {
 		return false
 	}
-	c.svc.acked(ack)
+	c.svc.acked(c, ack)
 	c.end(tab.CloseSignedOut, "signed out")
 	return true
 }
@@ -301,5 +310,13 @@ func (c *conn) isReady() bool {
 }
 
 func (c *conn) touch() { c.heard.Store(c.svc.clock()) }
+
+// tenantOf returns a session's tenant, also where it is the usual one and left out.
+func tenantOf(s revocation.Session) string {
+	if s.Tenant == "" {
+		return events.DefaultTenant
+	}
+	return s.Tenant
+}
 
 func codeLabel(code tab.CloseCode) string { return strconv.Itoa(int(code)) }

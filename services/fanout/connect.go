@@ -62,7 +62,7 @@ func (s *Service) newWebSocket(l link, early []byte, peer netip.Prefix) *conn {
 }
 
 func (s *Service) newConn(l link, peer netip.Prefix) *conn {
-	c := &conn{svc: s, link: l, peer: peer, opened: time.Now().UnixMilli()}
+	c := &conn{svc: s, link: l, peer: peer, opened: time.Now().UnixMilli(), number: s.latest.Add(1)}
 	bound(l)
 	c.touch()
 	return c

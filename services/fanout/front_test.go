@@ -152,7 +152,7 @@ func TestWaysIn(t *testing.T) {
 				t.Fatalf("got %+v, want ready", f)
 			}
 			tabs := g.svc.Tabs(tenant, "ann")
-			if transport := map[bool]string{true: "sse", false: "websocket"}[strings.HasPrefix(name, "stream")]; len(tabs) != 1 || tabs[0].Transport != transport {
+			if transport := map[bool]string{true: "sse", false: "websocket"}[strings.HasPrefix(name, "stream")]; len(tabs) != 1 || string(tabs[0].Transport) != transport {
 				t.Errorf("tabs %+v, want one by %s", tabs, transport)
 			}
 			g.publish(sessionRevoked(who("ann", "s2"), ""))

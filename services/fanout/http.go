@@ -21,6 +21,9 @@ const (
 func (s *Service) Routes(mux *http.ServeMux) {
 	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
 	mux.Handle("POST /v1/tickets", s.cfg.Keys.Guard(access.ScopePublish, refused, http.HandlerFunc(s.handleTicket)))
+	if s.cfg.Fleet != nil {
+		mux.Handle("GET /v1/users/{user}/tabs", s.cfg.Keys.Guard(access.ScopeRead, refused, http.HandlerFunc(s.handleTabs)))
+	}
 	mux.HandleFunc("GET /v1/connect", s.handleConnect)
 	mux.HandleFunc("GET /v1/notices", s.handleNotices)
 	mux.HandleFunc("POST /v1/notices", s.handleExchange)

@@ -84,10 +84,6 @@ func (s *Service) newStream(l link, early []byte, peer netip.Prefix, head []byte
 	c.wire = &eventStream{from: after(early, l)}
 	// Spread, so that those who lose their streams together don't come back together.
 	c.queue = [][]byte{append(head, reconnectAfter(time.Second+rand.N(4*time.Second))...)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.latest++
-	c.stream = s.latest
 	return c
 }
 
@@ -133,10 +129,10 @@ func (s *Service) ownOrigin(r *http.Request) string {
 
 // streamName returns what acknowledgements name a stream by, which only its tab is told; empty for a WebSocket.
 func (s *Service) streamName(c *conn) string {
-	if c.stream == 0 {
+	if c.wire.answers() {
 		return ""
 	}
-	return s.tickets.seal(streamNumber(s.process, c.stream), forName)
+	return s.tickets.seal(streamNumber(s.process, c.number), forName)
 }
 
 func streamNumber(process, stream uint64) []byte {

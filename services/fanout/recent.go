@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"sync"
 
-	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/revocation"
 )
 
@@ -81,14 +80,11 @@ func (r *recent) touched(s revocation.Session, known cursor) bool {
 	if since == 0 || since < r.from || since > r.to {
 		return false
 	}
-	return r.latest[r.whom(s.Tenant, s.User)] > since || r.latest[r.whom(s.Tenant, "")] > since
+	return r.latest[r.whom(tenantOf(s), s.User)] > since || r.latest[r.whom(tenantOf(s), "")] > since
 }
 
 // whom returns the hash of a user, or of who has no name.
 func (r *recent) whom(tenant, user string) uint64 {
-	if tenant == "" {
-		tenant = events.DefaultTenant
-	}
 	var h maphash.Hash
 	h.SetSeed(r.seed)
 	_, _ = h.WriteString(tenant)

@@ -76,8 +76,8 @@ func (s *Service) register(c *conn) {
 	s.cfg.Metrics.Conns.WithLabelValues(c.wire.transport()).Inc()
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
-	if c.stream != 0 {
-		s.streams[c.stream] = c
+	if !c.wire.answers() {
+		s.streams[c.number] = c
 	}
 	late := s.draining
 	s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Service) left(c *conn, code tab.CloseCode) {
 	s.cfg.Metrics.ConnsClosed.WithLabelValues(codeLabel(code)).Inc()
 	s.mu.Lock()
 	delete(s.conns, c)
-	delete(s.streams, c.stream)
+	delete(s.streams, c.number)
 	if c.seated {
 		s.tabs--
 	} else {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -63,8 +65,24 @@ type Config struct {
 	DrainWindow time.Duration
 	Metrics     *telemetry.Metrics
 	Log         logrus.FieldLogger
+	// Gateway tells others who comes and goes, and what tabs acknowledge; nil tells nobody. A [*gateways.Gateway] is one.
+	Gateway Gateway
+	// Fleet is asked for a user's tabs at all gateways; nil leaves that call out. A [*gateways.Fleet] is one.
+	Fleet Fleet
 	// OnShown is told of each event whose notice a tab has acknowledged; it may be nil and must not block.
 	OnShown func(event string, outcome tab.Outcome)
+}
+
+// Gateway is this gateway among others. Its methods don't block.
+type Gateway interface {
+	Up(tenant, user string)
+	Down(tenant, user string)
+	Acked(gateways.Ack)
+}
+
+// Fleet is all gateways.
+type Fleet interface {
+	Tabs(ctx context.Context, tenant, user string) (gateways.Answer, error)
 }
 
 // Replica is what the gateway asks; a [*revocation.Replica] is one.
@@ -96,6 +114,8 @@ type Service struct {
 	handshakes *sync.Pool
 	// process is a number that no other process has, probably; it makes the names of streams unique.
 	process uint64
+	// latest is the latest conn's number.
+	latest atomic.Uint64
 	// work counts places; it grows only while draining is false.
 	work sync.WaitGroup
 
@@ -106,9 +126,8 @@ type Service struct {
 	tabs, waiting int
 	waitingFrom   map[netip.Prefix]int
 	draining      bool
-	// streams: number → the conn of server-sent events that bears it. latest is the latest number given.
+	// streams: number → the conn of server-sent events that bears it.
 	streams map[uint64]*conn
-	latest  uint64
 }
 
 // New returns a service, which takes conns and tells them of events from now on. It reports every missing part at once.
@@ -277,30 +296,27 @@ func (s *Service) redeem(text, origin string) (ticket, error) {
 	return t, nil
 }
 
-func (s *Service) acked(a tab.Ack) {
+func (s *Service) acked(c *conn, a tab.Ack) {
 	s.cfg.Metrics.Acks.WithLabelValues(string(a.Outcome)).Inc()
-	if s.cfg.OnShown != nil && a.ID != noticeMaxAge && a.ID != noticeNoEvent {
+	if a.ID == noticeMaxAge || a.ID == noticeNoEvent {
+		return
+	}
+	if s.cfg.Gateway != nil {
+		s.cfg.Gateway.Acked(gateways.Ack{Tenant: tenantOf(c.entry.Session), Event: a.ID, Outcome: a.Outcome, At: time.Now(), Conn: c.number})
+	}
+	if s.cfg.OnShown != nil {
 		s.cfg.OnShown(a.ID, a.Outcome)
 	}
 }
 
-// Tab is one open conn, as its user may see it.
-type Tab struct {
-	Session string    `json:"session"`
-	Device  string    `json:"device,omitempty"`
-	Since   time.Time `json:"since"`
-	// Transport is websocket or sse.
-	Transport string `json:"transport"`
-}
-
 // Tabs returns the open tabs of a user at this gateway, oldest first.
-func (s *Service) Tabs(tenant, user string) []Tab {
-	tabs := []Tab{}
+func (s *Service) Tabs(tenant, user string) []gateways.Tab {
+	tabs := []gateways.Tab{}
 	for _, e := range s.hub.User(tenant, user) {
-		tabs = append(tabs, Tab{
-			Session: e.Session.ID, Device: e.Session.Device, Since: time.UnixMilli(e.Value.opened).UTC(), Transport: e.Value.wire.transport(),
+		tabs = append(tabs, gateways.Tab{
+			Session: e.Session.ID, Device: e.Session.Device, Since: time.UnixMilli(e.Value.opened).UTC(), Transport: gateways.Transport(e.Value.wire.transport()),
 		})
 	}
-	slices.SortFunc(tabs, func(a, b Tab) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(tabs, func(a, b gateways.Tab) int { return a.Since.Compare(b.Since) })
 	return tabs
 }

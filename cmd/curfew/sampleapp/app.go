@@ -21,6 +21,7 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
@@ -50,7 +51,7 @@ type Config struct {
 	Host    string
 	Replica *revocation.Replica
 	// Tabs returns a user's open tabs.
-	Tabs func(tenant, user string) []fanout.Tab
+	Tabs func(tenant, user string) []gateways.Tab
 	// OnPublish is told of each revocation that the application has published, with when the call began and ended.
 	OnPublish func(receipt publisher.Receipt, began, ended time.Time)
 }

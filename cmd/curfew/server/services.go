@@ -117,7 +117,12 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 			return err
 		}
 	}
+	gateway, fleet, err := s.startGateways(ctx)
+	if err != nil {
+		return err
+	}
 	s.fanout, err = fanout.New(fanout.Config{
+		Gateway: gateway, Fleet: fleet,
 		Replica: s.replica, Keys: s.keys, UsedTickets: used, UsedSince: since, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
 		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnsPerUser: s.cfg.MaxConnsPerUser, MaxConnAge: s.cfg.MaxConnAge, Session: session,
 		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
@@ -126,6 +131,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	if err != nil {
 		return err
 	}
+	s.parts.Go("gateway", gateway.Run)
 	s.parts.Go("fanout", s.fanout.Run)
 	s.fanout.Routes(s.mux)
 	return nil
