@@ -100,7 +100,8 @@ func (s *Service) open(c *conn, call caller) {
 // greet admits a conn, and reports whether there is still something to hear from it.
 func (s *Service) greet(c *conn, call caller) bool {
 	s.register(c)
-	if call.who == nil && !c.hello(&call) {
+	waited := call.who == nil
+	if waited && !c.hello(&call) {
 		return false
 	}
 	if call.who == nil || c.isClosing() {
@@ -115,19 +116,27 @@ func (s *Service) greet(c *conn, call caller) bool {
 		return true
 	}
 	c.admit(call.who.session, call.known)
-	// From here on heartbeats find out whether the peer is there.
-	c.readUntil(time.Time{})
+	if waited {
+		// From here on heartbeats find out whether the peer is there.
+		c.readUntil(time.Time{})
+	}
 	s.begin(c, *call.who)
 	return true
 }
 
 // hello has the tab's first message tell who it is, and reports whether one has come. It tells nobody if that message, or its ticket, is no good.
 func (c *conn) hello(call *caller) bool {
+	if c.hold() {
+		c.write()
+	}
 	c.readUntil(time.Now().Add(c.svc.cfg.HelloTimeout))
-	msg, err := c.wire.next()
-	if err != nil {
-		c.broken(err)
-		return false
+	var msg []byte
+	for msg == nil {
+		var err error
+		if msg, err = c.wire.next(); err != nil {
+			c.broken(err)
+			return false
+		}
 	}
 	if c.isClosing() {
 		// The ticket must not be used up for nothing.
@@ -154,12 +163,18 @@ func (c *conn) hello(call *caller) bool {
 func (c *conn) listen() {
 	defer c.leave()
 	for {
-		msg, err := c.wire.next()
-		if err != nil {
+		if err := c.wire.await(); err != nil {
 			c.broken(err)
 			return
 		}
-		c.later(msg)
+		msg, err := c.wire.next()
+		switch {
+		case err != nil:
+			c.broken(err)
+			return
+		case msg != nil:
+			c.later(msg)
+		}
 	}
 }
 
@@ -256,6 +271,10 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 	if err != nil {
 		c.end(tab.CloseOverloaded, "can't tell now")
 		return
+	}
+	if c.hold() {
+		// No other goroutine need be begun for it.
+		defer c.write()
 	}
 	c.sendReady(newMessage(frame, d.Position), d.Position, c.svc.recent.touched(s, known))
 	if c.svc.cfg.Gateway != nil {

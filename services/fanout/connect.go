@@ -42,7 +42,9 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.giveUp(peer)
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
-		if nc != nil {
+		if h, ok := w.(*handshake); ok {
+			h.giveBack()
+		} else if nc != nil {
 			_ = nc.Close()
 		}
 		return
@@ -50,8 +52,9 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	// A client that didn't wait for the answer: its bytes come first.
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	early = bytes.Clone(early)
-	release(w)
-	s.open(s.newWebSocket(nc, early, peer), caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
+	c := s.newWebSocket(nc, early, peer)
+	c.queue = taken(w)
+	s.open(c, caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
 }
 
 // newWebSocket returns a conn on l, of which early has been read already.

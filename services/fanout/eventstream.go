@@ -34,6 +34,9 @@ func (*eventStream) closing(code tab.CloseCode, reason string) []byte {
 	return newMessage(frame, 0).event
 }
 
+// await leaves it to next, which has nothing to do but to wait.
+func (*eventStream) await() error { return nil }
+
 func (e *eventStream) next() ([]byte, error) {
 	for said := 0; said <= maxSaid; {
 		n, err := e.from.Read(e.few[:])

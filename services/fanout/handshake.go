@@ -20,8 +20,9 @@ type handshake struct {
 	nc      net.Conn
 	buffers *handshakeBuffers
 	header  http.Header
-	// wrote is whether the status has been written, and taken whether the connection has been.
+	// wrote is whether the status has been written, and taken whether the connection has been: out is then what is to be written on it first.
 	wrote, taken bool
+	out          bytes.Buffer
 }
 
 // handshakeBuffers are used again for the next handshake, as soon as one is over.
@@ -90,9 +91,10 @@ func (h *handshake) Write(p []byte) (int, error) {
 	return h.buffers.bw.Write(p)
 }
 
-// Hijack gives the connection away, with what was read of it.
+// Hijack gives the connection away, with what was read of it. What is written to the writer isn't sent, so that it can be with what comes next.
 func (h *handshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.taken = true
+	h.buffers.bw.Reset(&h.out)
 	return h.nc, bufio.NewReadWriter(h.buffers.br, h.buffers.bw), nil
 }
 
@@ -121,9 +123,23 @@ func (h *handshake) release() {
 	h.svc.handshakes.Put(b)
 }
 
-// release gives back what the answer of a handshake was written with. The HTTP server's own can't be had back.
-func release(w http.ResponseWriter) {
-	if h, ok := w.(*handshake); ok {
-		h.release()
+// giveBack has the connection answered with what was written since it was taken over, which is an error, and closed.
+func (h *handshake) giveBack() {
+	h.taken = false
+	h.buffers.bw.Reset(h.nc)
+	_, _ = h.buffers.bw.Write(h.out.Bytes())
+}
+
+// taken returns what is to be written first on a connection that was taken over, and gives back what its handshake needed. The HTTP server has written its answer, and
+// what it needed can't be had back.
+func taken(w http.ResponseWriter) [][]byte {
+	h, ok := w.(*handshake)
+	if !ok {
+		return nil
 	}
+	h.release()
+	if h.out.Len() == 0 {
+		return nil
+	}
+	return [][]byte{h.out.Bytes()}
 }

@@ -155,6 +155,7 @@ func TestMaxHandshakes(t *testing.T) {
 		if resp.StatusCode != http.StatusServiceUnavailable || !spread(resp.Header.Get("Retry-After")) {
 			t.Errorf("one more gets %d %v", resp.StatusCode, resp.Header)
 		}
+		eventually(t, "all are counted", func() bool { return testutil.ToFloat64(g.metrics.Conns.WithLabelValues("websocket")) == most })
 		if n := testutil.ToFloat64(g.metrics.Conns.WithLabelValues("websocket")); n != most || g.svc.Open() != most {
 			t.Errorf("%v and %d conns, want %d", n, g.svc.Open(), most)
 		}

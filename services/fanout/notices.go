@@ -55,7 +55,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	_ = nc.SetDeadline(time.Time{})
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	early = bytes.Clone(early)
-	release(w)
+	_ = taken(w)
 	// Its end is that of the connection (RFC 9112 section 6.3), so it needs no chunks.
 	h.Set("Connection", "close")
 	var head bytes.Buffer

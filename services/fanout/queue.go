@@ -134,6 +134,17 @@ func (c *conn) closeLocked(code tab.CloseCode, reason string) {
 	c.startWriterLocked()
 }
 
+// hold makes the caller the conn's writer, unless there is one; it then calls write. Until then what is sent waits.
+func (c *conn) hold() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		return false
+	}
+	c.writing = true
+	return true
+}
+
 // startWriterLocked isn't called once closing is set, so leave, which comes later, waits for every writer.
 func (c *conn) startWriterLocked() {
 	if c.writing {

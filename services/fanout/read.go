@@ -49,16 +49,31 @@ type reader struct {
 	// second is when the current second of counting began, in Unix milliseconds, and frames is how many have come in it.
 	second int64
 	frames uint16
+	// first holds what await has read, and ahead is how much that is.
+	first [2]byte
+	ahead uint8
 	// header is where a frame's header is read, and taken is how many bytes of it have been.
 	taken  uint8
 	header [ws.MaxHeaderSize]byte
 }
 
-// message returns the next text message. Control frames are answered in between. No call follows one that returned an error.
+// await waits for the first bytes of a frame. It is where a conn spends its life, and so it needs next to no stack: what it calls sets how much memory the conn's
+// goroutine has.
+func (r *reader) await() error {
+	n, err := r.from.Read(r.first[:])
+	r.ahead = uint8(n)
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// message returns the next text message, which isn't nil; or nil after a control frame that came outside of one, and was answered. No call follows one that
+// returned an error.
 func (r *reader) message() ([]byte, error) {
 	state := ws.StateServerSide
 	var message []byte
-	for {
+	for first := true; first || message != nil; first = false {
 		h, err := r.next(state)
 		if err != nil {
 			return nil, err
@@ -83,7 +98,11 @@ func (r *reader) message() ([]byte, error) {
 		case ws.OpBinary:
 			return nil, errBinary
 		}
-		message = append(message, payload...)
+		if message == nil {
+			message = payload
+		} else {
+			message = append(message, payload...)
+		}
 		if !h.Fin {
 			state = state.Set(ws.StateFragmented)
 			continue
@@ -93,6 +112,7 @@ func (r *reader) message() ([]byte, error) {
 		}
 		return message, nil
 	}
+	return nil, nil
 }
 
 // next reads and checks a frame's header.
@@ -126,6 +146,13 @@ func (r *reader) flooded(now int64) bool {
 type counted reader
 
 func (c *counted) Read(p []byte) (int, error) {
+	if c.ahead > 0 {
+		n := copy(p, c.first[:c.ahead])
+		c.ahead -= uint8(n)
+		c.first[0] = c.first[1]
+		c.taken += uint8(n)
+		return n, nil
+	}
 	n, err := c.from.Read(p)
 	c.taken += uint8(n) // at most a header's length
 	return n, err

@@ -22,7 +22,10 @@ type wire interface {
 	pong(payload []byte) []byte
 	// closing returns what tells the peer that the conn is over.
 	closing(code tab.CloseCode, reason string) []byte
-	// next waits for the peer's next message. No call follows one that returned an error.
+	// await waits until the peer says something, on a small stack.
+	await() error
+	// next returns the peer's next message; or nil if it said something that is no message, and was dealt with. It waits if it has to. No call follows one of
+	// either that returned an error.
 	next() ([]byte, error)
 	// answers is whether the peer can answer: acknowledge a notice, or say that it is still there.
 	answers() bool
