@@ -62,13 +62,8 @@ func (s *Service) handleExchange(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	pass, err := s.tickets.issuePass(t, origin, time.Now())
-	if err != nil {
-		s.refuse(w, problem.New(http.StatusInternalServerError, "ticket_failed", "The cookie couldn't be made."))
-		return
-	}
 	cookie := http.Cookie{
-		Name: passCookie, Value: pass, Path: "/", MaxAge: int(passLifetime.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: passCookie, Value: s.tickets.issuePass(t, origin, time.Now()), Path: "/", MaxAge: int(passLifetime.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		// An allowed origin of another site gets it for its own pages alone.

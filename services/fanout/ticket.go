@@ -1,14 +1,12 @@
 package fanout
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,20 +41,20 @@ var (
 	errTicketUnknown = errors.New("used tickets can't be looked up")
 )
 
-// ticket is what a ticket says. Names are short because it travels in a frame.
+// ticket is what a ticket says. How it travels is in ticketform.go.
 type ticket struct {
-	ID      string `json:"i"`
-	Tenant  string `json:"t"`
-	User    string `json:"u"`
-	Session string `json:"s"`
-	Device  string `json:"d,omitempty"`
-	Client  string `json:"c,omitempty"`
+	ID      string
+	Tenant  string
+	User    string
+	Session string
+	Device  string
+	Client  string
 	// AuthTime, Expires and SessionExpires are Unix milliseconds; the last is the session's absolute end, and 0 if none was told.
-	AuthTime       int64 `json:"a"`
-	Expires        int64 `json:"e"`
-	SessionExpires int64 `json:"x,omitempty"`
+	AuthTime       int64
+	Expires        int64
+	SessionExpires int64
 	// Origin is the only origin from which it can be used; empty means any that is allowed.
-	Origin string `json:"o,omitempty"`
+	Origin string
 }
 
 func (t ticket) identity() *identity {
@@ -75,42 +73,30 @@ type tickets struct {
 }
 
 // issue signs t after giving it an id and an end.
-func (ts *tickets) issue(t ticket, now time.Time) (string, time.Time, error) {
+func (ts *tickets) issue(t ticket, now time.Time) (string, time.Time) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
 	end := now.Add(TicketLifetime)
 	t.ID, t.Expires = hex.EncodeToString(id), end.UnixMilli()
-	text, err := ts.sign(t, forConn)
-	return text, end, err
+	return ts.seal(t.append(nil), forConn), end
 }
 
 // issuePass signs what a browser keeps as a cookie once it has exchanged a ticket for it: with it, it may open a stream of notices again and again, because it
 // does that by itself.
-func (ts *tickets) issuePass(t ticket, origin string, now time.Time) (string, error) {
+func (ts *tickets) issuePass(t ticket, origin string, now time.Time) string {
 	t.ID, t.Origin, t.Expires = "", origin, now.Add(passLifetime).UnixMilli()
-	return ts.sign(t, forStream)
+	return ts.seal(t.append(nil), forStream)
 }
 
 // purpose is what a signed text is good for, and no other.
 type purpose string
 
 const (
-	forConn   purpose = ""
+	forConn   purpose = "conn\x00"
 	forStream purpose = "pass\x00"
 	// forName is for what names a stream in an acknowledgement.
 	forName purpose = "name\x00"
 )
-
-func (ts *tickets) sign(t ticket, what purpose) (string, error) {
-	// With its ids as they are, the longest ticket fits into a hello: escaped for HTML, as json.Marshal does, it wouldn't.
-	var buf bytes.Buffer
-	js := json.NewEncoder(&buf)
-	js.SetEscapeHTML(false)
-	if err := js.Encode(t); err != nil {
-		return "", fmt.Errorf("encode ticket: %w", err)
-	}
-	return ts.seal(buf.Bytes(), what), nil
-}
 
 // seal returns a text that holds body, and which nobody else can make.
 func (ts *tickets) seal(body []byte, what purpose) string {
@@ -156,9 +142,9 @@ func (ts *tickets) verify(text string, what purpose, lifetime time.Duration, ori
 	if err != nil {
 		return ticket{}, err
 	}
-	var t ticket
-	if json.Unmarshal(body, &t) != nil {
-		return ticket{}, errTicketForged
+	t, err := parseTicket(body)
+	if err != nil {
+		return ticket{}, err
 	}
 	switch {
 	case now.UnixMilli() > t.Expires:

@@ -42,10 +42,7 @@ func TestTicketOpen(t *testing.T) {
 	ours := tickets{key: bytes.Repeat([]byte{1}, 32)}
 	theirs := tickets{key: bytes.Repeat([]byte{2}, 32)}
 	issue := func(ts tickets, origin string, at time.Time) string {
-		text, _, err := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1", AuthTime: 1, Origin: origin}, at)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text, _ := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1", AuthTime: 1, Origin: origin}, at)
 		return text
 	}
 	good := issue(ours, "", now)
@@ -86,10 +83,7 @@ func TestTicketOpen(t *testing.T) {
 // The last character of base64 has spare bits: one ticket must have one spelling, or the bucket's key were not the only thing against reuse.
 func TestTicketHasOneSpelling(t *testing.T) {
 	ts := tickets{key: bytes.Repeat([]byte{1}, 32)}
-	good, _, err := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	good, _ := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
 	for c := range strings.SplitSeq("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "") {
 		text := good[:len(good)-1] + c
 		if _, err := ts.open(text, "", time.Now()); (err == nil) != (text == good) {
@@ -103,12 +97,9 @@ func TestLongestTicketFitsHello(t *testing.T) {
 	ts := tickets{key: bytes.Repeat([]byte{1}, 32)}
 	for _, fill := range []string{"<", "&", `"`, `\`, "\u2028", "ä", "x"} {
 		id := strings.Repeat(fill, 256/len(fill))
-		text, _, err := ts.issue(ticket{
+		text, _ := ts.issue(ticket{
 			Tenant: strings.Repeat("t", 63), User: id, Session: id, Device: id, Client: id, Origin: id, AuthTime: 1e15, SessionExpires: 253_402_300_799_999,
 		}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
 		b, err := tab.EncodeHello(tab.Hello{Ticket: text, After: strings.Repeat("a", tab.MaxNoticeIDBytes), Position: math.MaxUint64})
 		if err != nil || len(b) > tab.MaxClientFrameBytes {
 			t.Errorf("%q: hello of %d bytes, %v", fill, len(b), err)
@@ -175,10 +166,7 @@ func TestTicketOnce(t *testing.T) {
 			key := bytes.Repeat([]byte{1}, 32)
 			gateways := []*tickets{{key: key, used: kv}, {key: key, used: kv}}
 			for range 10 {
-				text, _, err := gateways[0].issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
-				if err != nil {
-					t.Fatal(err)
-				}
+				text, _ := gateways[0].issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
 				var wg sync.WaitGroup
 				errs := make([]error, 8)
 				for i := range errs {
