@@ -68,7 +68,9 @@ func stormRows() []row {
 		{name: "storm/empty/heap", what: "once all have gone, more heap", unit: "MB"},
 		{name: "idle/cpu", what: "idle tabs: the gateways' CPU, of one processor", atMost: 5, unit: "%"},
 		{name: "idle/empty", what: "without tabs: the gateways' CPU, of one processor", unit: "%"},
+		{name: "idle/lost", what: "idle tabs that lost their conn meanwhile"},
 		{name: "heartbeat/cpu", what: "idle tabs with a short heartbeat: the gateways' CPU", unit: "%"},
 		{name: "heartbeat/empty", what: "without tabs, with a short heartbeat: the gateways' CPU", unit: "%"},
+		{name: "heartbeat/lost", what: "idle tabs with a short heartbeat that lost their conn meanwhile"},
 	}
 }
