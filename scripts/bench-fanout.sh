@@ -23,8 +23,8 @@ Environment:
   SPREAD=17000        tabs of each of three gateways, for the others
   WINDOW=192          handshakes under way at once, in each process with tabs
   OUT=bench-results   where results go; older ones are replaced
-  PROFILE=            anything: keep CPU profiles of the gateways in storm and
-                      everyone, which cost a little
+  PROFILE=            anything: keep CPU profiles of the processes in storm,
+                      everyone and idle, which cost a little
 
 The exit code is 0 if all was measured, whatever the figures are.
 Needs Linux and Go, and a hard limit of open files (ulimit -Hn) 500 above MOST.

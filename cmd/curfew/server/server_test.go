@@ -28,6 +28,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,6 +58,33 @@ func try(t *testing.T, cfg config.Config) (*server.Server, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	return server.Start(ctx, cfg, server.Options{Log: log})
+}
+
+// A caller can watch the replica from before any service does.
+func TestOnReplica(t *testing.T) {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var handed *revocation.Replica
+	applied := make(chan string, 1)
+	s, err := server.Start(ctx, testConfig(t), server.Options{Log: log, OnReplica: func(r *revocation.Replica) {
+		handed = r
+		r.OnApplied(func(a revocation.Applied) { applied <- a.Event.Meta().ID })
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	if handed != s.Replica() {
+		t.Errorf("handed %p, and the server's is %p", handed, s.Replica())
+	}
+	revoke(t, s, "s1")
+	select {
+	case <-applied:
+	case <-ctx.Done():
+		t.Error("what watches the replica was told of nothing")
+	}
 }
 
 func stop(t *testing.T, s *server.Server) {

@@ -39,9 +39,11 @@ func toldRows() []row {
 		{name: "everyone/cpu", what: "everyone: the gateways' CPU for each notice", atMost: 22, unit: "µs"},
 		{name: "everyone/user", what: "everyone: of that in the process", unit: "µs"},
 		{name: "everyone/kernel", what: "everyone: of that in the kernel", unit: "µs"},
+		{name: "everyone/unnamed", what: "everyone: tabs that a check told before the event's turn came, without its message"},
 		{name: "everyone/closed", what: "everyone: from applied until all have acknowledged and are closed", unit: "s"},
 		{name: "everyone/at-once/told", what: "everyone, acknowledging at once: from applied to the last notice", unit: "s"},
 		{name: "everyone/at-once/posted", what: "everyone, acknowledging at once: from before the call to the last notice", unit: "s"},
+		{name: "everyone/at-once/unnamed", what: "everyone, acknowledging at once: tabs that a check told before the event's turn came"},
 		{name: "everyone/at-once/closed", what: "everyone, acknowledging at once: from applied until all are closed", unit: "s"},
 		{name: "delay/usual", what: "a single tab: from before the call to its notice, p50", unit: "ms"},
 		{name: "delay/mass", what: "a single tab right behind a mass logout: for how long after its notice others of the mass were still told", unit: "ms"},
@@ -66,7 +68,9 @@ func stormRows() []row {
 		{name: "storm/empty/heap", what: "once all have gone, more heap", unit: "MB"},
 		{name: "idle/cpu", what: "idle tabs: the gateways' CPU, of one processor", atMost: 5, unit: "%"},
 		{name: "idle/empty", what: "without tabs: the gateways' CPU, of one processor", unit: "%"},
+		{name: "idle/lost", what: "idle tabs that lost their conn meanwhile"},
 		{name: "heartbeat/cpu", what: "idle tabs with a short heartbeat: the gateways' CPU", unit: "%"},
 		{name: "heartbeat/empty", what: "without tabs, with a short heartbeat: the gateways' CPU", unit: "%"},
+		{name: "heartbeat/lost", what: "idle tabs with a short heartbeat that lost their conn meanwhile"},
 	}
 }

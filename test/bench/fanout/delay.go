@@ -67,7 +67,7 @@ func (b *bench) delayOnce(ctx context.Context, d *deployment) error {
 	go func() {
 		id, _, err := mass.revoke(ctx, publisher.Revocation{Scope: events.KindTenant, Reason: events.ReasonAdmin})
 		if err == nil {
-			massLast, err = allTold(d, id, users*tabsPerUser)
+			massLast, _, err = allTold(d, id, users*tabsPerUser)
 		}
 		told <- err
 	}()

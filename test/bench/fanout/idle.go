@@ -37,17 +37,20 @@ func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.D
 	if err := pause(ctx, min(heartbeat, b.idle)); err != nil {
 		return err
 	}
-	for range b.count {
-		if err := b.cpuOver(ctx, d, name+"/cpu"); err != nil {
+	for n := range b.count {
+		if err := b.profiled(d, fmt.Sprint(name, "-", n), func() error { return b.cpuOver(ctx, d, name+"/cpu") }); err != nil {
 			return err
 		}
 	}
 	answers, err := askAll(d.loads, func(int) order { return order{Do: "lost"} })
+	lost := 0
 	for i, a := range answers {
-		if len(a.Lost) > 0 {
-			err = errors.Join(err, fmt.Errorf("idle tabs of gateway %d were lost: %v", i, a.Lost))
+		for why, n := range a.Lost {
+			lost += n
+			fmt.Fprintf(b.errs, "fanout: %d idle tabs of gateway %d were lost: %s\n", n, i, why)
 		}
 	}
+	b.add(name+"/lost", float64(lost))
 	return err
 }
 

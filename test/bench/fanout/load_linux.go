@@ -34,17 +34,23 @@ type loader struct {
 	hold  bool
 	owing []int
 
-	notices              notices
-	readyCount, ended    int
-	began                int64
-	lastReady, lastEnd   int64
-	codes                map[int]int
-	lost                 map[string]int
-	refused              int
-	lastWhy              error
-	pending              func() (answer, bool)
-	pendingUntil         time.Time
-	inputEnded, answered bool
+	notices notices
+	// began is when the last order to connect did; readyCount and lastReady are since then.
+	began, lastReady int64
+	readyCount       int
+	// ended counts conns that the gateway has closed, the last at lastEnd; codes: close code → how many.
+	ended   int
+	lastEnd int64
+	codes   map[int]int
+	// lost: why → how many conns were lost. refused counts tries before hello, lastWhy is why the last of them failed.
+	lost    map[string]int
+	refused int
+	lastWhy error
+
+	// pending tells whether the order that is under way is done, which it must be by pendingUntil.
+	pending      func() (answer, bool)
+	pendingUntil time.Time
+	inputEnded   bool
 }
 
 // load runs tabs until its standard input ends.

@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, _ io.Reader, out, errs io.Writer) e
 	flags.DurationVar(&o.settle, "settle", 10*time.Second, "how long after the last tab memory is read")
 	flags.DurationVar(&o.idle, "idle", time.Minute, "for how long idle tabs' CPU is measured")
 	flags.DurationVar(&o.heartbeat, "heartbeat", 5*time.Second, "the heartbeat of the step heartbeat")
-	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the gateways in storm and everyone; they cost a little")
+	flags.StringVar(&o.profile, "profile", "", "a folder for CPU profiles of the ledger and the gateways in storm, everyone and idle; they cost a little")
 	if err := flags.Parse(args); err != nil {
 		return errors.Join(errUsage, err)
 	}
