@@ -110,7 +110,7 @@ func (f *front) sort(nc net.Conn) {
 		return
 	}
 	if isTab(first) {
-		f.svc.serveTab(nc, first)
+		f.svc.crew.do(func() { f.svc.serveTab(nc, first) })
 		return
 	}
 	f.pass(&begun{Conn: nc, first: first})

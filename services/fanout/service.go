@@ -110,8 +110,9 @@ type Service struct {
 	unwatch func()
 	masses  masses
 	wheel   *wheel
-	// handshakes holds buffers that a handshake needs for a moment.
+	// handshakes holds buffers that a handshake needs for a moment, and crew does them.
 	handshakes *sync.Pool
+	crew       crew
 	// process is a number that no other process has, probably; it makes the names of streams unique.
 	process uint64
 	// latest is the latest conn's number.
@@ -179,6 +180,7 @@ func New(cfg Config) (*Service, error) {
 		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.crew = newCrew(s.ctx)
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
 	s.unwatch = cfg.Replica.OnApplied(s.applied)
 	return s, nil

@@ -139,7 +139,7 @@ func (l *loader) connectMore() error {
 		}
 		if connected {
 			t.state = upgrading
-			l.write(i, request)
+			l.write(i, l.tabs[i].request)
 		}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
-	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/services/fanout"
 )
 
@@ -64,13 +63,4 @@ func (c crowd) untilKnown(ctx context.Context, api *apiclient.Client) error {
 			return err
 		}
 	}
-}
-
-// helloFrame is the frame with which a tab shows its ticket.
-func helloFrame(ticket string) ([]byte, error) {
-	hello, err := tab.EncodeHello(tab.Hello{Ticket: ticket})
-	if err != nil {
-		return nil, err
-	}
-	return appendFrame(nil, opText, hello), nil
 }

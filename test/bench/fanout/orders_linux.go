@@ -49,11 +49,7 @@ func (l *loader) add(ctx context.Context, c crowd, now func(answer)) error {
 		return err
 	}
 	for _, ticket := range tickets {
-		hello, err := helloFrame(ticket)
-		if err != nil {
-			return err
-		}
-		l.tabs = append(l.tabs, aTab{fd: -1, hello: hello})
+		l.tabs = append(l.tabs, aTab{fd: -1, request: request(ticket)})
 	}
 	now(answer{Count: len(tickets), Took: time.Since(began)})
 	return nil
@@ -70,9 +66,7 @@ func (l *loader) again(ctx context.Context, c crowd, now func(answer)) error {
 		return fmt.Errorf("%d tickets for %d tabs", len(tickets), len(l.tabs))
 	}
 	for i, ticket := range tickets {
-		if l.tabs[i].hello, err = helloFrame(ticket); err != nil {
-			return err
-		}
+		l.tabs[i].request = request(ticket)
 	}
 	now(answer{Count: len(tickets), Took: time.Since(began)})
 	return nil

@@ -15,7 +15,7 @@ const (
 	away       state = iota // has no socket
 	connecting              // waits for TCP
 	upgrading               // has sent its request
-	greeting                // has shown its ticket
+	greeting                // has been upgraded, or never will be
 	ready
 	noticed // has read a notice
 	leaving // has answered a close frame
@@ -26,7 +26,8 @@ type aTab struct {
 	fd    int32
 	age   uint32 // counts its sockets, so that what the kernel says of an earlier one is known
 	state state
-	hello []byte
+	// request is what it will connect with; nil once it is ready.
+	request []byte
 	// rest is the beginning of a frame that isn't whole.
 	rest []byte
 	// notice is the id to acknowledge.
@@ -43,7 +44,7 @@ func (l *loader) writable(i int) {
 		return
 	}
 	l.tabs[i].state = upgrading
-	l.write(i, request)
+	l.write(i, l.tabs[i].request)
 }
 
 // write writes all of b: it is short, and the kernel's buffer empty.

@@ -8,18 +8,25 @@ import (
 	"github.com/curfewhq/curfew/events/tab"
 )
 
-// request upgrades; the key is RFC 6455's example. No Origin: these tabs are a program.
-var request = []byte("GET /v1/connect HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: " + tab.Subprotocol + "\r\n\r\n")
+// request returns what upgrades and offers a ticket; the key is RFC 6455's example. No Origin: these tabs are a program.
+func request(ticket string) []byte {
+	return []byte("GET /v1/connect HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: " + tab.Subprotocol + ", " + tab.OfferTicket + ticket + "\r\n\r\n")
+}
 
 var (
-	accepted = []byte("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-	status   = []byte("HTTP/1.1 101 ")
-	headEnd  = []byte("\r\n\r\n")
+	accepted  = []byte("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+	status    = []byte("HTTP/1.1 101 ")
+	badTicket = []byte("HTTP/1.1 401 ")
+	headEnd   = []byte("\r\n\r\n")
 )
 
-// errRefused is returned when the gateway doesn't upgrade.
-var errRefused = errors.New("refused")
+var (
+	// errRefused is returned when the gateway doesn't upgrade.
+	errRefused = errors.New("refused")
+	// errTicket is returned when it won't either the next time.
+	errTicket = errors.New("ticket refused")
+)
 
 // take goes through what a tab has read at an instant.
 func (l *loader) take(i int, b []byte, at int64) error {
@@ -34,11 +41,14 @@ func (l *loader) take(i int, b []byte, at int64) error {
 			t.rest = bytes.Clone(b)
 			return nil
 		}
+		if bytes.HasPrefix(head, badTicket) {
+			t.state = greeting
+			return errTicket
+		}
 		if !bytes.HasPrefix(head, status) || !bytes.Contains(head, accepted) {
 			return errRefused
 		}
 		t.state = greeting
-		l.write(i, t.hello)
 		b = after
 	}
 	for len(b) > 0 && t.fd >= 0 {
@@ -74,7 +84,7 @@ func (l *loader) frame(i int, op byte, payload []byte, at int64) {
 		l.write(i, appendFrame(nil, opClose, payload))
 	case opText:
 		if t.state == greeting && bytes.HasPrefix(payload, readyPrefix) {
-			t.state, t.hello = ready, nil
+			t.state, t.request = ready, nil
 			l.readyCount, l.lastReady = l.readyCount+1, at
 			l.arrived()
 			return
