@@ -54,14 +54,17 @@ func ListenHTTP(cfg HTTPConfig) (*HTTP, error) {
 		}
 		tlsConfig.Certificates = []tls.Certificate{cert}
 	}
+	ctx, cancel := context.WithCancel(context.Background())
 	l := cfg.Listener
 	if l == nil {
 		var err error
-		if l, err = net.Listen("tcp", cfg.Addr); err != nil {
+		// The kernel's own keep-alives would wake every idle peer each 15 s: idle connections are closed after 30, and conns have heartbeats.
+		listen := net.ListenConfig{KeepAlive: -1}
+		if l, err = listen.Listen(ctx, "tcp", cfg.Addr); err != nil {
+			cancel()
 			return nil, fmt.Errorf("listen on %s: %w (another process may have it: choose another address)", cfg.Addr, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	w := cfg.Log.WithField(telemetry.FieldComponent, "http")
 	h := &HTTP{addr: l.Addr(), failed: make(chan error, 1), served: make(chan struct{}), cancel: cancel, server: &http.Server{
 		Handler: recovered(cfg.Handler, w), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second,

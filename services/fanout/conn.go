@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,8 @@ type conn struct {
 	svc  *Service
 	link link
 	wire wire
-	peer netip.Prefix
+	// peer is what conns before hello are counted by.
+	peer peerKey
 	// opened is in Unix milliseconds.
 	opened int64
 	// number counts conns of this gateway from 1.

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"bytes"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"net/netip"
@@ -26,7 +27,7 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	peer := peerOf(r.RemoteAddr)
+	peer := s.peerOf(r.RemoteAddr)
 	if p := s.enter(peer); p.Status != 0 {
 		s.refuse(w, p)
 		return
@@ -58,13 +59,13 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 }
 
 // newWebSocket returns a conn on l, of which early has been read already.
-func (s *Service) newWebSocket(l link, early []byte, peer netip.Prefix) *conn {
+func (s *Service) newWebSocket(l link, early []byte, peer peerKey) *conn {
 	c := s.newConn(l, peer)
 	c.wire = &webSocket{reader{from: after(early, l), on: c}}
 	return c
 }
 
-func (s *Service) newConn(l link, peer netip.Prefix) *conn {
+func (s *Service) newConn(l link, peer peerKey) *conn {
 	c := &conn{svc: s, link: l, peer: peer, opened: time.Now().UnixMilli(), number: s.latest.Add(1)}
 	bound(l)
 	c.touch()
@@ -96,9 +97,16 @@ func offersOf(r *http.Request) (tab.Offers, problem.Problem) {
 	return offers, problem.Problem{}
 }
 
-// peerOf returns what conns before hello are counted by: an address of IPv4, or the network of an address of IPv6, of which one host has as many
+// peerKey is what conns before hello are counted by: a number for an address, which is shorter, and which nobody outside can foresee.
+type peerKey uint64
+
+// peerOf returns the key of a socket's other end: of an address of IPv4, or the network of an address of IPv6, of which one host has as many
 // as it likes. Other addresses, as those of a Unix socket, count as one.
-func peerOf(remote string) netip.Prefix {
+func (s *Service) peerOf(remote string) peerKey {
+	return peerKey(maphash.Comparable(s.seed, peerNetwork(remote)))
+}
+
+func peerNetwork(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}

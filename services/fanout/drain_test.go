@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -67,7 +66,7 @@ func TestDrain(t *testing.T) {
 		if len(retries) < 8 {
 			t.Errorf("all are to come back together: %v", retries)
 		}
-		if p := g.svc.enter(netip.Prefix{}); p.Code != "draining" {
+		if p := g.svc.enter(peerKey(0)); p.Code != "draining" {
 			t.Errorf("a new conn gets %+v", p)
 		}
 		g.svc.Drain(t.Context()) // again: nothing to do
@@ -79,7 +78,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		silent := watch(g.pipe())
-		if p := g.svc.enter(netip.Prefix{}); p.Status != 0 { // the upgrade is under way
+		if p := g.svc.enter(peerKey(0)); p.Status != 0 { // the upgrade is under way
 			t.Fatal(p)
 		}
 		here, there := newPipe(t)
@@ -92,7 +91,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 		default:
 		}
 		late := tabclient.On(here)
-		go g.svc.open(g.svc.newWebSocket(there, nil, netip.Prefix{}), caller{origin: site})
+		go g.svc.open(g.svc.newWebSocket(there, nil, peerKey(0)), caller{origin: site})
 		text := g.ticket(who("ann", "s1"))
 		go func() { _ = late.Hello(text) }()
 		got := watch(late)

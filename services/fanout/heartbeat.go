@@ -87,12 +87,14 @@ const auditEvery = 2500 * time.Millisecond
 func (s *Service) audit(ctx context.Context) {
 	tick := time.NewTicker(auditEvery)
 	defer tick.Stop()
+	var of settling
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		s.settle(&of)
 		for some := range slices.Chunk(s.hub.All(), breath) {
 			for _, e := range some {
 				s.checkAgain(e)

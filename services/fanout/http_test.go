@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -206,7 +205,7 @@ func TestMaxConns(t *testing.T) {
 			t.Errorf("%d tabs, want %d", n, most)
 		}
 		eventually(t, "only tabs are left", func() bool { return g.svc.Open() == most })
-		if p := g.svc.enter(netip.Prefix{}); p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" {
+		if p := g.svc.enter(peerKey(0)); p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" {
 			t.Errorf("one more gets %+v", p)
 		}
 		for _, c := range conns {
@@ -222,7 +221,7 @@ func TestFloodOfSilentConns(t *testing.T) {
 		const most = 20 // so 16 may wait, and 8 of one address
 		g := newRig(t, func(cfg *Config) { cfg.MaxConns = most })
 		first := g.open(who("ann", "first"))
-		attacker, visitor := peerOf("192.0.2.1:1"), peerOf("198.51.100.1:1")
+		attacker, visitor := g.svc.peerOf("192.0.2.1:1"), g.svc.peerOf("198.51.100.1:1")
 		var silent []net.Conn
 		for range 10 * most {
 			nc, p := g.pipeFrom(attacker, nil)
@@ -299,7 +298,7 @@ func TestPeerOf(t *testing.T) {
 		"@":                        "invalid Prefix",
 		"":                         "invalid Prefix",
 	} {
-		if got := peerOf(remote).String(); got != want {
+		if got := peerNetwork(remote).String(); got != want {
 			t.Errorf("%q is %s, want %s", remote, got, want)
 		}
 	}
@@ -383,10 +382,10 @@ func TestGivingUpTLSDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		client, server := tlsPair(t, cert)
-		if p := g.svc.enter(netip.Prefix{}); p.Status != 0 {
+		if p := g.svc.enter(peerKey(0)); p.Status != 0 {
 			t.Fatal(p)
 		}
-		go g.svc.open(g.svc.newWebSocket(server, nil, netip.Prefix{}), caller{origin: site})
+		go g.svc.open(g.svc.newWebSocket(server, nil, peerKey(0)), caller{origin: site})
 		conn := tabclient.On(client)
 		hello(t, conn, g.ticket(who("ann", "s1")))
 		if f := next(t, conn); f.Type != tab.TypeReady {

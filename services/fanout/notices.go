@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	peer := peerOf(r.RemoteAddr)
+	peer := s.peerOf(r.RemoteAddr)
 	if p := s.enter(peer); p.Status != 0 {
 		s.refuse(w, p)
 		return
@@ -67,7 +66,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 
 // streamOverHTTP2 opens a stream within a connection that isn't ours to take. It returns when the stream is over, and its goroutine is the server's, which costs
 // several times as much memory as one of ours.
-func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer netip.Prefix, call caller) {
+func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer peerKey, call caller) {
 	w.WriteHeader(http.StatusOK)
 	l := newSharedLink(w, r)
 	c := s.newStream(l, nil, peer, nil)
@@ -79,7 +78,7 @@ func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer n
 }
 
 // newStream returns a conn on l, of which early has been read already, and on which head is to be written first.
-func (s *Service) newStream(l link, early []byte, peer netip.Prefix, head []byte) *conn {
+func (s *Service) newStream(l link, early []byte, peer peerKey, head []byte) *conn {
 	c := s.newConn(l, peer)
 	c.wire = &eventStream{from: after(early, l)}
 	// Spread, so that those who lose their streams together don't come back together.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -176,7 +175,7 @@ func (g *rig) pipe() *tabclient.Conn {
 
 func (g *rig) rawPipe(early []byte) net.Conn {
 	g.t.Helper()
-	here, p := g.pipeFrom(netip.Prefix{}, early)
+	here, p := g.pipeFrom(peerKey(0), early)
 	if p.Status != 0 {
 		g.t.Fatalf("no room: %+v", p)
 	}
@@ -184,7 +183,7 @@ func (g *rig) rawPipe(early []byte) net.Conn {
 }
 
 // pipeFrom opens a pipe if the gateway has room for a conn from peer.
-func (g *rig) pipeFrom(peer netip.Prefix, early []byte) (net.Conn, problem.Problem) {
+func (g *rig) pipeFrom(peer peerKey, early []byte) (net.Conn, problem.Problem) {
 	g.t.Helper()
 	if p := g.svc.enter(peer); p.Status != 0 {
 		return nil, p

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -14,7 +13,7 @@ import (
 
 // enter takes a place before hello for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status
 // 0 when there is one.
-func (s *Service) enter(peer netip.Prefix) problem.Problem {
+func (s *Service) enter(peer peerKey) problem.Problem {
 	// Spread, so that those who are refused together don't come back together.
 	later := 2*time.Second + rand.N(8*time.Second)
 	s.mu.Lock()
@@ -38,7 +37,7 @@ func (s *Service) enter(peer netip.Prefix) problem.Problem {
 }
 
 // giveUp gives the place of a conn back that wasn't upgraded.
-func (s *Service) giveUp(peer netip.Prefix) {
+func (s *Service) giveUp(peer peerKey) {
 	s.mu.Lock()
 	s.waitedLocked(peer)
 	s.mu.Unlock()
@@ -64,7 +63,7 @@ func (s *Service) tooMany(who revocation.Session) bool {
 	return s.cfg.MaxConnsPerUser > 0 && len(s.hub.User(who.Tenant, who.User)) >= s.cfg.MaxConnsPerUser
 }
 
-func (s *Service) waitedLocked(peer netip.Prefix) {
+func (s *Service) waitedLocked(peer peerKey) {
 	s.waiting--
 	if s.waitingFrom[peer]--; s.waitingFrom[peer] == 0 {
 		delete(s.waitingFrom, peer)

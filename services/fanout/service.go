@@ -3,9 +3,9 @@ package fanout
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -113,6 +113,8 @@ type Service struct {
 	// handshakes holds buffers that a handshake needs for a moment, and crew does them.
 	handshakes *sync.Pool
 	crew       crew
+	// seed is that of peerKeys.
+	seed maphash.Seed
 	// process is a number that no other process has, probably; it makes the names of streams unique.
 	process uint64
 	// latest is the latest conn's number.
@@ -125,7 +127,7 @@ type Service struct {
 	conns map[*conn]struct{}
 	// tabs counts conns that have a seat; waiting counts those before, and upgrades under way, and waitingFrom the same by peer.
 	tabs, waiting int
-	waitingFrom   map[netip.Prefix]int
+	waitingFrom   map[peerKey]int
 	draining      bool
 	// streams: number → the conn of server-sent events that bears it.
 	streams map[uint64]*conn
@@ -176,7 +178,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	s := &Service{
 		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets, since: cfg.UsedSince}, recent: newRecent(maxRecent), began: time.Now(),
-		conns: map[*conn]struct{}{}, waitingFrom: map[netip.Prefix]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), handshakes: newHandshakes(),
+		conns: map[*conn]struct{}{}, waitingFrom: map[peerKey]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), seed: maphash.MakeSeed(), handshakes: newHandshakes(),
 		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,11 +41,11 @@ var transports = map[string]func(g *rig, s revocation.Session, known cursor) pee
 		return c
 	},
 	"sse": func(g *rig, s revocation.Session, known cursor) peer {
-		if p := g.svc.enter(netip.Prefix{}); p.Status != 0 {
+		if p := g.svc.enter(peerKey(0)); p.Status != 0 {
 			g.t.Fatalf("no room: %+v", p)
 		}
 		here, there := newPipe(g.t)
-		go g.svc.open(g.svc.newStream(there, nil, netip.Prefix{}, nil), caller{origin: site, who: &identity{session: s}, known: known})
+		go g.svc.open(g.svc.newStream(there, nil, peerKey(0), nil), caller{origin: site, who: &identity{session: s}, known: known})
 		stream := tabclient.OnStream(here, g.ackBeside)
 		g.t.Cleanup(func() { _ = stream.Close() })
 		return stream

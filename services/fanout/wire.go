@@ -47,13 +47,11 @@ func socket(l link) link {
 }
 
 // bound keeps the kernel from hiding a slow conn, or one whose peer is gone: with its default buffers one that never reads swallows megabytes before anything is
-// noticed, and what was sent is tried again for a quarter of an hour. The kernel's own keep-alives, every 15 s, would wake each peer three times as often as
-// heartbeats do.
+// noticed, and what was sent is tried again for a quarter of an hour.
 func bound(l link) {
 	if t, ok := socket(l).(*net.TCPConn); ok {
 		_ = t.SetWriteBuffer(16 << 10)
 		_ = t.SetReadBuffer(8 << 10)
-		_ = t.SetKeepAlive(false)
 		giveUpAfter(t, unackedTimeout)
 	}
 }
