@@ -123,12 +123,12 @@ func (b *bench) closings(d *deployment, at string, first int64, each int) error 
 		return err
 	}
 	var last int64
-	for i, a := range answers {
-		if a.Codes[signedOut] != each {
-			return fmt.Errorf("gateway %d has closed its conns with %v, and not all with %d; lost %v", i, a.Codes, signedOut, a.Lost)
-		}
+	otherwise := 0
+	for _, a := range answers {
+		otherwise += each - a.Codes[signedOut]
 		last = max(last, a.Ended)
 	}
 	b.add(at+"/closed", seconds(first, last))
+	b.add(at+"/otherwise", float64(otherwise))
 	return d.forget()
 }

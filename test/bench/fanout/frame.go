@@ -80,6 +80,9 @@ func noticeID(payload []byte) []byte {
 	return id
 }
 
+// closedAbnormally stands for no close frame at all (section 7.4.1).
+const closedAbnormally = 1006
+
 // closeCode returns the code of a close frame, and 1005 (section 7.4.1) if it has none.
 func closeCode(payload []byte) int {
 	if len(payload) < 2 {

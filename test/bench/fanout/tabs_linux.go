@@ -99,7 +99,10 @@ func (l *loader) gone(i int, why error) {
 	case greeting:
 		l.lost["before ready: "+why.Error()]++
 		l.arrived()
-	case leaving:
+	case leaving, noticed:
+		if was == noticed {
+			l.codes[closedAbnormally]++
+		}
 		l.ended, l.lastEnd = l.ended+1, time.Now().UnixNano()
 	default:
 		l.lost[why.Error()]++
