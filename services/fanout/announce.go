@@ -16,8 +16,9 @@ const (
 	atOnce = 64
 	// maxMasses is how many events that end more wait. When there are more yet, every conn is looked at instead.
 	maxMasses = 1024
-	// breath is after how many conns of a mass others may run first.
-	breath = 64
+	// breath is after how many conns of a mass others may run first: a millisecond or so. When they are many, as when thousands of tabs answer at once, each breath
+	// takes as long as all of them.
+	breath = 512
 )
 
 // connEntry is a conn in the hub.
@@ -102,8 +103,22 @@ type masses struct {
 
 	mu     sync.Mutex
 	events []revocation.Applied
-	// all is whether there were too many, and every conn is to be looked at.
-	all bool
+	// all is whether there were too many, and every conn is to be looked at; telling is whether what was taken is still being told.
+	all, telling bool
+}
+
+// busy reports whether there are conns that are about to be told.
+func (m *masses) busy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.telling || m.all || len(m.events) > 0
+}
+
+// told says that what was taken has been told.
+func (m *masses) told() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.telling = false
 }
 
 func newMasses() masses { return masses{wake: make(chan struct{}, 1)} }
@@ -127,7 +142,7 @@ func (m *masses) take() (waiting []revocation.Applied, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	waiting, all = m.events, m.all
-	m.events, m.all = nil, false
+	m.events, m.all, m.telling = nil, false, true
 	return waiting, all
 }
 
@@ -149,6 +164,7 @@ func (s *Service) tellMasses(ctx context.Context) {
 		if all {
 			s.tellAll(ctx)
 		}
+		s.masses.told()
 	}
 }
 

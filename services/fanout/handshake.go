@@ -64,7 +64,10 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 		return
 	}
 	r.RemoteAddr = nc.RemoteAddr().String()
-	r = r.WithContext(s.ctx)
+	if s.cfg.Session != nil {
+		// Which may have to fetch keys.
+		r = r.WithContext(s.ctx)
+	}
 	if r.URL.Path == pathConnect {
 		s.handleConnect(h, r)
 		return

@@ -81,20 +81,18 @@ func (s *Service) lookAfter(c *conn) {
 }
 
 // auditEvery is how often all conns are checked.
-const auditEvery = 2500 * time.Millisecond
+const auditEvery = 15 * time.Second
 
 // audit signs out conns whose sessions are over without an event that told so, as at max age (trap 23), until ctx ends.
 func (s *Service) audit(ctx context.Context) {
 	tick := time.NewTicker(auditEvery)
 	defer tick.Stop()
-	var of settling
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		s.settle(&of)
 		for some := range slices.Chunk(s.hub.All(), breath) {
 			for _, e := range some {
 				s.checkAgain(e)
@@ -107,9 +105,11 @@ func (s *Service) audit(ctx context.Context) {
 // checkAgain signs out a conn whose session is over. A revocation is left to applied, which knows its event, as long as there is one: a replica that had to begin
 // anew from a snapshot has applied what was in it without any. So what is over for the second time that we look was over before.
 func (s *Service) checkAgain(e *connEntry) {
-	if d := s.cfg.Replica.Check(e.Session); d.State == revocation.Revoked && (d.Scope == revocation.ScopeMaxAge || e.Value.seenOver.Swap(true)) {
-		s.show(e.Value, encode(s.logoutOf(e.Session, d)))
+	d := s.cfg.Replica.Check(e.Session)
+	if d.State != revocation.Revoked || d.Scope != revocation.ScopeMaxAge && (s.masses.busy() || !e.Value.seenOver.Swap(true)) {
+		return
 	}
+	s.show(e.Value, encode(s.logoutOf(e.Session, d)))
 }
 
 // clock returns milliseconds of the service's own, monotonic clock: a wall clock that is set must not make conns look silent.

@@ -100,6 +100,10 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := raw.Control(func(fd uintptr) {
+				// With TCP_USER_TIMEOUT a single keep-alive that is lost would end the conn at the next.
+				if on, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); err != nil || on != 0 {
+					t.Errorf("keep-alives of the kernel: %d, %v; want 0", on, err)
+				}
 				// Linux doubles what it is given.
 				if n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF); err != nil || n > 32<<10 {
 					t.Errorf("%d bytes, %v", n, err)

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"net"
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -129,8 +128,8 @@ func (c *conn) end(code tab.CloseCode, reason string) bool {
 func (c *conn) closeLocked(code tab.CloseCode, reason string) {
 	c.closing, c.code = true, code
 	c.queue = append(c.queue, c.wire.closing(code, reason))
-	// Until the close frame is written, when the peer's time begins.
-	_ = c.link.SetReadDeadline(time.Now().Add(writeTimeout + closeTimeout))
+	// The peer's time begins when the close frame is written, however long that has to wait for a processor; the deadline that is there mustn't cut it short.
+	_ = c.link.SetReadDeadline(time.Time{})
 	c.startWriterLocked()
 }
 
@@ -163,7 +162,7 @@ func (c *conn) write() {
 		}
 		err := c.link.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err == nil {
-			_, err = batch.WriteTo(c.link)
+			_, err = c.link.Write(batch)
 		}
 		if err != nil {
 			c.fail(tab.CloseOverloaded)
@@ -176,13 +175,19 @@ func (c *conn) write() {
 	}
 }
 
-// nextBatch takes what is to be written. If that is nothing it returns nil, and the writer is no more.
-func (c *conn) nextBatch() net.Buffers {
+// nextBatch takes what is to be written. If that is nothing it returns nil, and the writer is no more. What waits together is written together: it is short, and
+// what one frame alone needs to be written at once isn't copied.
+func (c *conn) nextBatch() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	batch := net.Buffers(c.queue)
-	if c.pong != nil {
-		batch = append(net.Buffers{c.pong}, batch...)
+	batch := c.pong
+	switch {
+	case batch == nil && len(c.queue) == 1:
+		batch = c.queue[0]
+	default:
+		for _, frame := range c.queue {
+			batch = append(batch, frame...)
+		}
 	}
 	c.queue, c.pong = nil, nil
 	if c.ready {

@@ -177,7 +177,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.DrainWindow = max(cfg.DrainWindow, 0)
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	s := &Service{
-		cfg: cfg, tickets: tickets{key: slices.Clone(cfg.TicketKey), used: cfg.UsedTickets, since: cfg.UsedSince}, recent: newRecent(maxRecent), began: time.Now(),
+		cfg: cfg, tickets: newTickets(slices.Clone(cfg.TicketKey), cfg.UsedTickets, cfg.UsedSince), recent: newRecent(maxRecent), began: time.Now(),
 		conns: map[*conn]struct{}{}, waitingFrom: map[peerKey]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), seed: maphash.MakeSeed(), handshakes: newHandshakes(),
 		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}
@@ -194,6 +194,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var telling sync.WaitGroup
 	telling.Go(func() { s.tellMasses(ctx) })
 	telling.Go(func() { s.audit(ctx) })
+	telling.Go(func() { s.settleDown(ctx) })
 	defer telling.Wait()
 	s.heartbeat(ctx)
 	for _, c := range s.seal() {

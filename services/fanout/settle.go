@@ -1,6 +1,10 @@
 package fanout
 
-import "runtime/debug"
+import (
+	"context"
+	"runtime/debug"
+	"time"
+)
 
 // settling has memory given back once many conns have come or gone. What their handshakes needed would otherwise stay until the collector's next turn, which in a
 // quiet gateway is minutes away, and the system's until much later: half as much again as the conns themselves need.
@@ -25,9 +29,15 @@ func (s *settling) due(conns int) bool {
 
 func abs(n int) int { return max(n, -n) }
 
-// settle gives memory back if it is due. It takes some tens of milliseconds of a processor, and holds up nobody.
-func (s *Service) settle(of *settling) {
-	if of.due(s.Open()) {
-		debug.FreeOSMemory()
+// settleEvery is how often the conns are counted.
+const settleEvery = 2500 * time.Millisecond
+
+// settleDown gives memory back when it is due, until ctx ends. It takes some tens of milliseconds of a processor, and holds up nobody.
+func (s *Service) settleDown(ctx context.Context) {
+	var of settling
+	for sleep(ctx, settleEvery) {
+		if of.due(s.Open()) {
+			debug.FreeOSMemory()
+		}
 	}
 }

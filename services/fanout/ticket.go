@@ -9,7 +9,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -65,11 +68,17 @@ func (t ticket) identity() *identity {
 
 // tickets issues and redeems tickets. Gateways that share the key and the bucket accept each other's, each once.
 type tickets struct {
-	key []byte
+	// macs holds hashes under key, which cost more to make than to use.
+	macs *sync.Pool
 	// used holds the ids of used tickets; its entries live longer than a ticket.
 	used jetstream.KeyValue
 	// since tells how far back used goes; nil if to the beginning.
 	since func(context.Context) (time.Time, error)
+}
+
+// newTickets returns tickets under a key. since may be nil.
+func newTickets(key []byte, used jetstream.KeyValue, since func(context.Context) (time.Time, error)) tickets {
+	return tickets{used: used, since: since, macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
 // issue signs t after giving it an id and an end.
@@ -105,9 +114,11 @@ func (ts *tickets) seal(body []byte, what purpose) string {
 }
 
 func (ts *tickets) mac(body []byte, what purpose) []byte {
-	m := hmac.New(sha256.New, ts.key)
-	m.Write([]byte(what))
-	m.Write(body)
+	m := ts.macs.Get().(hash.Hash)
+	defer ts.macs.Put(m)
+	m.Reset()
+	_, _ = io.WriteString(m, string(what))
+	_, _ = m.Write(body)
 	return m.Sum(nil)
 }
 

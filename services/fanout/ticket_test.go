@@ -39,8 +39,8 @@ func bucket(t *testing.T, b *bus.Bus) jetstream.KeyValue {
 
 func TestTicketOpen(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
-	ours := tickets{key: bytes.Repeat([]byte{1}, 32)}
-	theirs := tickets{key: bytes.Repeat([]byte{2}, 32)}
+	ours := newTickets(bytes.Repeat([]byte{1}, 32), nil, nil)
+	theirs := newTickets(bytes.Repeat([]byte{2}, 32), nil, nil)
 	issue := func(ts tickets, origin string, at time.Time) string {
 		text, _ := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1", AuthTime: 1, Origin: origin}, at)
 		return text
@@ -82,7 +82,7 @@ func TestTicketOpen(t *testing.T) {
 
 // The last character of base64 has spare bits: one ticket must have one spelling, or the bucket's key were not the only thing against reuse.
 func TestTicketHasOneSpelling(t *testing.T) {
-	ts := tickets{key: bytes.Repeat([]byte{1}, 32)}
+	ts := newTickets(bytes.Repeat([]byte{1}, 32), nil, nil)
 	good, _ := ts.issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
 	for c := range strings.SplitSeq("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", "") {
 		text := good[:len(good)-1] + c
@@ -94,7 +94,7 @@ func TestTicketHasOneSpelling(t *testing.T) {
 
 // Whatever ids a ticket was issued for, a tab can send it.
 func TestLongestTicketFitsHello(t *testing.T) {
-	ts := tickets{key: bytes.Repeat([]byte{1}, 32)}
+	ts := newTickets(bytes.Repeat([]byte{1}, 32), nil, nil)
 	for _, fill := range []string{"<", "&", `"`, `\`, "\u2028", "ä", "x"} {
 		id := strings.Repeat(fill, 256/len(fill))
 		text, _ := ts.issue(ticket{
@@ -164,7 +164,7 @@ func TestTicketOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			kv := c.kv(t)
 			key := bytes.Repeat([]byte{1}, 32)
-			gateways := []*tickets{{key: key, used: kv}, {key: key, used: kv}}
+			gateways := []tickets{newTickets(key, kv, nil), newTickets(key, kv, nil)}
 			for range 10 {
 				text, _ := gateways[0].issue(ticket{Tenant: tenant, User: "ann", Session: "s1"}, time.Now())
 				var wg sync.WaitGroup

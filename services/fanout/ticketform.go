@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"encoding/binary"
+	"unique"
 )
 
 // ticketForm is the first byte of a ticket's body. A gateway refuses what is of another form, as of a later version: its tab gets a new ticket, and comes again.
@@ -14,7 +15,7 @@ func (t ticket) append(b []byte) []byte {
 	for _, n := range [...]int64{t.AuthTime, t.Expires, t.SessionExpires} {
 		b = binary.AppendVarint(b, n)
 	}
-	for _, s := range [...]string{t.ID, t.Tenant, t.User, t.Session, t.Device, t.Client, t.Origin} {
+	for _, s := range [...]string{t.ID, t.Tenant, t.Origin, t.User, t.Session, t.Device, t.Client} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	return b
@@ -26,7 +27,6 @@ func parseTicket(body []byte) (ticket, error) {
 	if len(body) == 0 || body[0] != ticketForm {
 		return ticket{}, errTicketForged
 	}
-	// One string, of which the texts are parts.
 	rest := body[1:]
 	for _, n := range [...]*int64{&t.AuthTime, &t.Expires, &t.SessionExpires} {
 		v, size := binary.Varint(rest)
@@ -35,18 +35,38 @@ func parseTicket(body []byte) (ticket, error) {
 		}
 		*n, rest = v, rest[size:]
 	}
-	all, at := string(rest), 0
-	for _, s := range [...]*string{&t.ID, &t.Tenant, &t.User, &t.Session, &t.Device, &t.Client, &t.Origin} {
-		n, size := binary.Uvarint(rest[at:])
-		if size <= 0 || n > uint64(len(all)-at-size) {
+	for _, s := range [...]*string{&t.ID, &t.Tenant, &t.Origin} {
+		var ok bool
+		if *s, rest, ok = cutText(rest, nil); !ok {
 			return ticket{}, errTicketForged
 		}
-		at += size
-		*s = all[at : at+int(n)]
-		at += int(n)
 	}
-	if at != len(all) {
+	// There are many conns of few tenants.
+	t.Tenant = unique.Make(t.Tenant).Value()
+	// What a conn remembers for as long as it is open is parts of one string.
+	all := string(rest)
+	for _, s := range [...]*string{&t.User, &t.Session, &t.Device, &t.Client} {
+		var ok bool
+		if *s, rest, ok = cutText(rest, &all); !ok {
+			return ticket{}, errTicketForged
+		}
+	}
+	if len(rest) > 0 {
 		return ticket{}, errTicketForged
 	}
 	return t, nil
+}
+
+// cutText reads the length of a text and the text, which becomes part of all if that isn't nil: all ends where b does.
+func cutText(b []byte, all *string) (text string, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return "", nil, false
+	}
+	end := size + int(n)
+	if all != nil {
+		from := len(*all) - len(b)
+		return (*all)[from+size : from+end], b[end:], true
+	}
+	return string(b[size:end]), b[end:], true
 }

@@ -47,11 +47,13 @@ func socket(l link) link {
 }
 
 // bound keeps the kernel from hiding a slow conn, or one whose peer is gone: with its default buffers one that never reads swallows megabytes before anything is
-// noticed, and what was sent is tried again for a quarter of an hour.
+// noticed, and what was sent is tried again for a quarter of an hour. The kernel's own keep-alives have to be off: of those a single lost one would end the conn at
+// the next, because the timeout stands for their number (tcp(7)).
 func bound(l link) {
 	if t, ok := socket(l).(*net.TCPConn); ok {
 		_ = t.SetWriteBuffer(16 << 10)
 		_ = t.SetReadBuffer(8 << 10)
+		_ = t.SetKeepAlive(false)
 		giveUpAfter(t, unackedTimeout)
 	}
 }
