@@ -6,8 +6,8 @@
 //
 // The tab opens a WebSocket on GET /v1/connect with the subprotocol [Subprotocol] and sends [Hello] within [HelloTimeout]. The
 // server derives who the tab is from the ticket; a tab never names a user or a topic. Hello may hold the id of the last notice
-// that the tab has seen (after): it is accepted if it has the form of one, at most [MaxNoticeIDBytes], and nothing depends on
-// it, because the check on connect decides and finds whatever happened while the tab was away. The server registers the conn,
+// that the tab has seen (after), at most [MaxNoticeIDBytes], and the greatest position that it knows of: a server that remembers what
+// happened since then says sessions_changed if something did, and whether the session is over the check on connect decides. The server registers the conn,
 // then checks its session, then says [Ready], with the position up to which its replica had applied the stream when it checked.
 // From then on:
 //
@@ -15,6 +15,13 @@
 //	server → tab   sessions_changed  other sessions of the same user ended: refresh lists of devices
 //	server → tab   drain             this server goes away: reconnect after the given time
 //	tab → server   ack               what became of a logout notice
+//
+// A tab may offer its ticket, and what else hello would say, as subprotocols beside [Subprotocol] ([Offers]): then no hello is waited for, and one that comes is
+// ignored.
+//
+// Where a network lets no WebSocket through, the tab exchanges its ticket for a cookie, POST /v1/notices, and opens GET /v1/notices, a stream of server-sent
+// events. Each event's data is a frame as above, its id is a position, which a browser sends back by itself, and the last frame is [Close], with the code that a
+// WebSocket would be closed with. Acknowledgements are posted to /v1/notices/acks, and name the stream as its first frame did.
 //
 // Every frame is one JSON text message with a "type" member. Readers ignore members and types that they don't know. A notice is
 // a hint and never proof: the tab asks its own application before it clears anything. Sessions_changed says that something
