@@ -75,13 +75,13 @@ func (s *Service) lookAfter(c *conn) {
 	from := heard
 	if now-heard >= interval/2 {
 		from = now
-		c.send(c.wire.ping())
+		c.beat()
 	}
 	s.later(c, now, min(from+interval-interval/10+rand.N(interval/5+1), end))
 }
 
 // auditEvery is how often all conns are checked.
-const auditEvery = 15 * time.Second
+const auditEvery = 30 * time.Second
 
 // audit signs out conns whose sessions are over without an event that told so, as at max age (trap 23), until ctx ends.
 func (s *Service) audit(ctx context.Context) {

@@ -49,9 +49,9 @@ type reader struct {
 	// second is when the current second of counting began, in Unix milliseconds, and frames is how many have come in it.
 	second int64
 	frames uint16
-	// first holds what await has read, and ahead is how much that is.
-	first [2]byte
-	ahead uint8
+	// ahead holds what await has read, from next to end: a frame like a pong is read as a whole.
+	ahead     [ws.MaxHeaderSize]byte
+	next, end uint8
 	// header is where a frame's header is read, and taken is how many bytes of it have been.
 	taken  uint8
 	header [ws.MaxHeaderSize]byte
@@ -60,8 +60,11 @@ type reader struct {
 // await waits for the first bytes of a frame. It is where a conn spends its life, and so it needs next to no stack: what it calls sets how much memory the conn's
 // goroutine has.
 func (r *reader) await() error {
-	n, err := r.from.Read(r.first[:])
-	r.ahead = uint8(n)
+	if r.next < r.end {
+		return nil
+	}
+	n, err := r.from.Read(r.ahead[:])
+	r.next, r.end = 0, uint8(n)
 	if n > 0 {
 		return nil // an error comes again
 	}
@@ -74,7 +77,7 @@ func (r *reader) message() ([]byte, error) {
 	state := ws.StateServerSide
 	var message []byte
 	for first := true; first || message != nil; first = false {
-		h, err := r.next(state)
+		h, err := r.head(state)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +85,7 @@ func (r *reader) message() ([]byte, error) {
 			return nil, errTooLarge
 		}
 		payload := make([]byte, h.Length)
-		if _, err := io.ReadFull(r.from, payload); err != nil {
+		if _, err := io.ReadFull((*counted)(r), payload); err != nil {
 			return nil, err
 		}
 		ws.Cipher(payload, h.Mask, 0)
@@ -115,8 +118,8 @@ func (r *reader) message() ([]byte, error) {
 	return nil, nil
 }
 
-// next reads and checks a frame's header.
-func (r *reader) next(state ws.State) (ws.Header, error) {
+// head reads and checks a frame's header.
+func (r *reader) head(state ws.State) (ws.Header, error) {
 	r.taken = 0
 	h, err := ws.ReadHeaderBuffer((*counted)(r), r.header[:])
 	switch {
@@ -146,15 +149,14 @@ func (r *reader) flooded(now int64) bool {
 type counted reader
 
 func (c *counted) Read(p []byte) (int, error) {
-	if c.ahead > 0 {
-		n := copy(p, c.first[:c.ahead])
-		c.ahead -= uint8(n)
-		c.first[0] = c.first[1]
+	if c.next < c.end {
+		n := copy(p, c.ahead[c.next:c.end])
+		c.next += uint8(n)
 		c.taken += uint8(n)
 		return n, nil
 	}
 	n, err := c.from.Read(p)
-	c.taken += uint8(n) // at most a header's length
+	c.taken += uint8(n) // of a header, which is short
 	return n, err
 }
 
