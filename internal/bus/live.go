@@ -12,6 +12,9 @@ const (
 	// LiveAcksTopic is where gateways tell what tabs did with a notice.
 	LiveAcksTopic = "curfew.live.acks"
 
+	// LivePassedAcksTopic is where a gateway passes on what a tab has acknowledged whose stream another one holds.
+	LivePassedAcksTopic = "curfew.live.passed_acks"
+
 	// liveAnswerPrefix begins the topics of answers. They aren't under _INBOX, which every user of the account may read.
 	liveAnswerPrefix = "curfew.live.answers."
 )

@@ -24,6 +24,8 @@ type Config struct {
 	Tabs func(tenant, user string) []Tab
 	// Conns is how many conns there are. It is called at each renewal; nil leaves the number at 0.
 	Conns func() int
+	// Passed is called with what other gateways pass on, one after the other; it decides whether the stream is one of its own, and must not block. nil takes nothing.
+	Passed func(PassedAck)
 	// Renewal is how often the entry of the register is renewed, up to a quarter sooner. Zero means 5 s: a third of the TTL of the bucket, so that two may fail.
 	Renewal time.Duration
 	// PresenceDelay is how long a user's first tab must stay, or the last one be gone, before it is told. Zero means 10 s, negative at once.
@@ -125,11 +127,17 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gateways: listen for questions: %w", err)
 	}
+	taking, err := g.takePassed()
+	if err != nil {
+		answering.stop()
+		return fmt.Errorf("gateways: listen for acknowledgements: %w", err)
+	}
 	var work sync.WaitGroup
 	work.Go(func() { g.register(ctx) })
 	work.Go(func() { g.presence.run(ctx, g.tellChanges) })
 	work.Go(func() { g.counts.acksDropped.Add(uint64(g.acks.run(ctx, g.cfg.AcksDelay, g.tellAcks))) })
 	work.Wait()
+	taking.stop()
 	answering.stop()
 	return nil
 }

@@ -177,12 +177,11 @@ func (t Tab) inForm() bool {
 }
 
 func (a Ack) inForm() bool {
-	switch a.Outcome {
-	case tab.OutcomeSignedOut, tab.OutcomeAlready, tab.OutcomeIgnored:
-	default:
-		return false
-	}
-	return events.TenantFault(a.Tenant) == "" && len(a.Event) == 36 && uuid.Validate(a.Event) == nil && !a.At.IsZero() && a.Conn != 0
+	return isOutcome(a.Outcome) && events.TenantFault(a.Tenant) == "" && len(a.Event) == 36 && uuid.Validate(a.Event) == nil && !a.At.IsZero() && a.Conn != 0
+}
+
+func isOutcome(o tab.Outcome) bool {
+	return o == tab.OutcomeSignedOut || o == tab.OutcomeAlready || o == tab.OutcomeIgnored
 }
 
 func isID(s string) bool { return len(s) == idBytes && strings.Trim(s, "0123456789abcdef") == "" }

@@ -57,7 +57,12 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	passed, err := encode(passedAck{V: version, PassedAck: PassedAck{Stream: "Zm9v.YmFy", Notice: "01980f3c-7b0a-7c1e-9f57-3a1d2b4c5d6e", Outcome: tab.OutcomeIgnored}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, got := range map[string][]byte{
+		"passed_ack":  passed,
 		"question":    q,
 		"answer":      all,
 		"answer_more": some,

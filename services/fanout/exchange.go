@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
@@ -108,7 +109,9 @@ func (s *Service) handleAck(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Invalid(problem.Fault{Field: "stream", Detail: "isn't the name of a stream: send that of the ready frame"}))
 		return
 	}
-	if process != s.process || !s.ackOnStream(number, tab.Ack{ID: q.ID, Outcome: q.Outcome}) {
+	ack := tab.Ack{ID: q.ID, Outcome: q.Outcome}
+	taken := process == s.process && s.ackOnStream(number, ack) || process != s.process && s.passOn(q.Stream, ack)
+	if !taken {
 		s.refuse(w, problem.New(http.StatusNotFound, "notice_unknown", "No open stream of that name waits for the acknowledgement of that notice."))
 		return
 	}
@@ -134,6 +137,22 @@ func (s *Service) ackOnStream(number uint64, a tab.Ack) bool {
 	c := s.streams[number]
 	s.mu.Unlock()
 	return c != nil && c.acked(a)
+}
+
+// passOn has the gateway that holds a stream take its acknowledgement, if there is one: a name may outlive its gateway.
+func (s *Service) passOn(stream string, a tab.Ack) bool {
+	if s.cfg.Gateway == nil {
+		return false
+	}
+	err := s.cfg.Gateway.PassOn(gateways.PassedAck{Stream: stream, Notice: a.ID, Outcome: a.Outcome})
+	return err == nil
+}
+
+// Passed takes an acknowledgement that came to another gateway, if its stream is held here.
+func (s *Service) Passed(a gateways.PassedAck) {
+	if process, number, ok := s.streamOf(a.Stream); ok && process == s.process {
+		s.ackOnStream(number, tab.Ack{ID: a.Notice, Outcome: a.Outcome})
+	}
 }
 
 // read reads a body of JSON.

@@ -8,7 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -24,6 +27,14 @@ func (g *rig) call(method, path, body string, header map[string]string) *httptes
 	}
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, q)
+	return w
+}
+
+// serve has a handler answer a GET.
+func serve(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w
 }
 
@@ -236,5 +247,35 @@ func TestAckBesideStream(t *testing.T) {
 		if status, _ := ack(ready.Stream, e.ID, "already"); status != 404 || len(g.shown) != 1 {
 			t.Errorf("a second time: %d, shown %v", status, g.shown)
 		}
+	})
+}
+
+// An acknowledgement that comes to a gateway that doesn't hold the stream is passed on, and the one that does takes it as its own.
+func TestAckIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		heard := &overheard{}
+		g := newRig(t, func(cfg *Config) { cfg.Gateway = heard })
+		s := who("ann", "s1")
+		c := watch(transports["sse"](g, s, cursor{}))
+		c.want(t, "ready")
+		other := g.svc.tickets.seal(streamNumber(g.svc.process+1, 1), forName)
+		heard.take()
+		w := g.call(http.MethodPost, pathAcks, tabclient.AckBody(other, "e1", tab.OutcomeIgnored), map[string]string{"Origin": site})
+		if w.Code != http.StatusNoContent {
+			t.Errorf("got %d %s, want 204", w.Code, w.Body)
+		}
+		if diff := cmp.Diff([]string{"pass on e1 ignored"}, heard.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		// And the other way round: what others pass on is taken if it is for a stream of ours, and for the notice that was shown there.
+		e := sessionRevoked(s, "bye")
+		g.svc.Passed(gateways.PassedAck{Stream: g.svc.streamName(g.onlyConn()), Notice: e.ID, Outcome: tab.OutcomeAlready})
+		g.publish(e)
+		g.svc.Passed(gateways.PassedAck{Stream: other, Notice: e.ID, Outcome: tab.OutcomeAlready})
+		g.svc.Passed(gateways.PassedAck{Stream: "forged", Notice: e.ID, Outcome: tab.OutcomeAlready})
+		if len(g.shown) > 1 {
+			t.Errorf("shown %v", g.shown)
+		}
+		c.want(t, logoutOf(e)...)
 	})
 }

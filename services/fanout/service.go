@@ -78,6 +78,8 @@ type Gateway interface {
 	Up(tenant, user string)
 	Down(tenant, user string)
 	Acked(gateways.Ack)
+	// PassOn tells all gateways of an acknowledgement for a stream that isn't held here.
+	PassOn(gateways.PassedAck) error
 }
 
 // Fleet is all gateways.

@@ -57,5 +57,8 @@ func (s *Service) handleTabs(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Unavailable("gateways_unavailable", "The gateways can't be asked at the moment: try again.", time.Second))
 		return
 	}
+	if answer.Gateways == nil {
+		answer.Gateways = []gateways.GatewayTabs{}
+	}
 	problem.JSON(w, http.StatusOK, TabsAnswer{User: user, Complete: answer.Complete(), Answer: answer})
 }

@@ -25,6 +25,7 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 		// There is a fan-out by the time that anybody can ask.
 		Tabs:   func(tenant, user string) []gateways.Tab { return s.fanout.Tabs(tenant, user) },
 		Conns:  func() int { return s.fanout.Open() },
+		Passed: func(a gateways.PassedAck) { s.fanout.Passed(a) },
 		Failed: func(err error) { log.WithError(err).Warn("other processes may not know that this gateway is there") },
 	})
 	if err != nil {
