@@ -28,11 +28,11 @@ const sortedBytes = len("GET " + pathConnect + " ")
 // costs what it needs and nothing else: what the HTTP server sets up for each connection would stay for hours. Tabs whose requests come on a connection that
 // was used before, or within one of HTTP/2, are served all the same, by Routes.
 //
-// If l accepts [*tls.Conn]s, those on which HTTP/2 is spoken are left as they are, after their handshake. Closing the returned listener closes l. It accepts until then, and so
-// has to be accepted from.
+// If l accepts [*tls.Conn]s, those on which HTTP/2 is spoken are left as they are, after their handshake. Closing the returned listener closes l, and the connections that
+// haven't said what they are for. It accepts until then, and so has to be accepted from.
 func (s *Service) Front(l net.Listener) net.Listener {
-	f := &front{Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{})}
-	go f.accept()
+	f := &front{Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{}), sorting: map[net.Conn]struct{}{}}
+	f.work.Go(f.accept)
 	return f
 }
 
@@ -46,6 +46,12 @@ type front struct {
 	done, failed chan struct{}
 	once         sync.Once
 	err          error
+	// work counts accept and sort.
+	work sync.WaitGroup
+
+	mu sync.Mutex
+	// sorting holds connections that haven't said what they are for; nil after Close.
+	sorting map[net.Conn]struct{}
 }
 
 func (f *front) Accept() (net.Conn, error) {
@@ -61,7 +67,33 @@ func (f *front) Accept() (net.Conn, error) {
 
 func (f *front) Close() error {
 	f.once.Do(func() { close(f.done) })
-	return f.Listener.Close()
+	err := f.Listener.Close()
+	f.mu.Lock()
+	for nc := range f.sorting {
+		_ = socket(nc).Close()
+	}
+	f.sorting = nil
+	f.mu.Unlock()
+	f.work.Wait()
+	return err
+}
+
+// begin notes a connection that is to be sorted, and reports whether there is still time for it.
+func (f *front) begin(nc net.Conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sorting == nil {
+		return false
+	}
+	f.sorting[nc] = struct{}{}
+	return true
+}
+
+// end says that a connection is no longer to be closed by Close: it is closed, or has an owner.
+func (f *front) end(nc net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sorting, nc)
 }
 
 // accept goes on when the system has no room for one more connection, as the HTTP server would.
@@ -73,12 +105,17 @@ func (f *front) accept() {
 		switch {
 		case err == nil:
 			pause = 0
-			go f.sort(nc)
+			if !f.begin(nc) {
+				_ = nc.Close()
+				continue
+			}
+			f.work.Go(func() { f.sort(nc) })
 		case errors.As(err, &passing) && passing.Temporary():
 			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
 			f.svc.cfg.Log.WithError(err).Warn("no room for one more connection: raise the limit of open files, or add a gateway")
-			if !sleep(f.svc.ctx, pause) {
-				continue // the listener is about to be closed
+			select {
+			case <-time.After(pause):
+			case <-f.done:
 			}
 		default:
 			f.err = err
@@ -96,16 +133,20 @@ func (f *front) sort(nc net.Conn) {
 		err := t.HandshakeContext(ctx)
 		cancel()
 		if err != nil {
+			f.end(nc)
 			_ = nc.Close()
 			return
 		}
 		if t.ConnectionState().NegotiatedProtocol == "h2" {
+			f.end(nc)
 			f.pass(nc)
 			return
 		}
 	}
 	first := make([]byte, sortedBytes)
-	if _, err := io.ReadFull(nc, first); err != nil {
+	_, err := io.ReadFull(nc, first)
+	f.end(nc)
+	if err != nil {
 		_ = nc.Close()
 		return
 	}
