@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // recovered turns a panic into a 500 and an error line, and keeps the process alive. If the answer had begun already, the connection is
@@ -26,7 +27,7 @@ func recovered(next http.Handler, log logrus.FieldLogger) http.Handler {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(http.ErrAbortHandler)
 			}
-			log.WithField("panic", fmt.Sprint(p)).WithField("stack", string(debug.Stack())).Error("a handler panicked")
+			log.WithField(telemetry.FieldPanic, fmt.Sprint(p)).WithField(telemetry.FieldStack, string(debug.Stack())).Error("a handler panicked")
 			if answer.begun {
 				panic(http.ErrAbortHandler)
 			}

@@ -55,7 +55,7 @@ type Config struct {
 	AllowedOrigins []string `koanf:"allowed_origins"`
 	// Heartbeat is how often an idle conn is pinged.
 	Heartbeat time.Duration `koanf:"heartbeat"`
-	// MaxConns bounds the tabs of this process; a tenth as many again, at most 1,000, may be on their way to becoming one.
+	// MaxConns bounds the tabs of this process; a tenth as many again, at most 450, may be on their way to becoming one.
 	MaxConns int `koanf:"max_conns"`
 	// MaxConnsPerUser bounds the tabs of one user at this process. -1 means no such bound.
 	MaxConnsPerUser int `koanf:"max_conns_per_user"`

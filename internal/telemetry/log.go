@@ -29,6 +29,8 @@ const (
 	FieldHint        = "hint"
 	FieldDuration    = "duration_ms"
 	FieldRequests    = "requests"
+	FieldPanic       = "panic"
+	FieldStack       = "stack"
 )
 
 // NewLogger returns a logger that writes to w. format is json, text, or auto: text where w is a terminal and JSON elsewhere. level is

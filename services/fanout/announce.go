@@ -69,12 +69,17 @@ func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users
 		if d.State != revocation.Revoked {
 			continue
 		}
-		n := told
-		if !revocation.Ends(e, entry.Session) {
-			if !entry.Value.isReady() {
-				// It is being told by who admits it, and of the event that has ended it.
-				continue
-			}
+		n, ready := told, entry.Value.isReady()
+		switch ends := revocation.Ends(e, entry.Session); {
+		case ends && !ready && !entry.Value.wire.answers():
+			// This is its first frame, which names the stream.
+			l := logoutBy(e)
+			l.Stream = s.streamName(entry.Value)
+			n = encode(l)
+		case !ends && !ready:
+			// It is being told by who admits it, and of the event that has ended it.
+			continue
+		case !ends:
 			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
 			n = encode(s.logoutOf(entry.Session, d))
 		}

@@ -90,6 +90,12 @@ type cursor struct {
 // open serves a conn that has a place, from its greeting on. That takes a deep stack, and the wait for the next heartbeat takes a small one for as long as the
 // tab is open: so the second gets a goroutine of its own.
 func (s *Service) open(c *conn, call caller) {
+	defer func() {
+		if s.panicked(recover()) {
+			c.fail(tab.CloseOverloaded)
+			c.leave()
+		}
+	}()
 	if s.greet(c, call) {
 		go c.listen()
 		return
@@ -162,6 +168,11 @@ func (c *conn) hello(call *caller) bool {
 // listen takes what the peer says until it says no more.
 func (c *conn) listen() {
 	defer c.leave()
+	defer func() {
+		if c.svc.panicked(recover()) {
+			c.fail(tab.CloseOverloaded)
+		}
+	}()
 	for {
 		if err := c.wire.await(); err != nil {
 			c.broken(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -32,16 +33,20 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
+	opened := false
+	defer func() {
+		if !opened {
+			s.giveUp(peer)
+		}
+	}()
 	who, p := s.identify(r, offers.Ticket, origin)
 	if p.Status != 0 {
-		s.giveUp(peer)
 		s.refuse(w, p)
 		return
 	}
 	upgrader := ws.HTTPUpgrader{Timeout: 5 * time.Second, Protocol: func(p string) bool { return p == tab.Subprotocol }}
 	nc, rw, _, err := upgrader.Upgrade(r, w)
 	if err != nil {
-		s.giveUp(peer)
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
 		if h, ok := w.(*handshake); ok {
 			h.giveBack()
@@ -55,6 +60,7 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	early = bytes.Clone(early)
 	c := s.newWebSocket(nc, early, peer)
 	c.queue = taken(w)
+	opened = true
 	s.open(c, caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
 }
 
@@ -106,12 +112,24 @@ func (s *Service) peerOf(remote string) peerKey {
 	return peerKey(maphash.Comparable(s.seed, peerNetwork(remote)))
 }
 
+// peerAt is peerOf for an address.
+func (s *Service) peerAt(remote net.Addr) peerKey {
+	if tcp, ok := remote.(*net.TCPAddr); ok {
+		return peerKey(maphash.Comparable(s.seed, network(tcp.AddrPort().Addr())))
+	}
+	return s.peerOf(remote.String())
+}
+
 func peerNetwork(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	ip, bits := ap.Addr().Unmap().WithZone(""), 32
+	return network(ap.Addr())
+}
+
+func network(ip netip.Addr) netip.Prefix {
+	ip, bits := ip.Unmap().WithZone(""), 32
 	if ip.Is6() {
 		bits = 64
 	}

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -13,21 +14,28 @@ const crewPatience = time.Second
 type crew struct {
 	ctx  context.Context
 	jobs chan func()
+	// work counts the goroutines, for wait.
+	work *sync.WaitGroup
 }
 
 // newCrew returns a crew that is dismissed when ctx ends; then everything gets a goroutine of its own.
-func newCrew(ctx context.Context) crew { return crew{ctx: ctx, jobs: make(chan func())} }
+func newCrew(ctx context.Context) crew {
+	return crew{ctx: ctx, jobs: make(chan func()), work: &sync.WaitGroup{}}
+}
 
 // do has a job done, at once.
 func (c crew) do(job func()) {
 	select {
 	case c.jobs <- job:
 	default:
-		go c.work(job)
+		c.work.Go(func() { c.serve(job) })
 	}
 }
 
-func (c crew) work(job func()) {
+// wait waits for what is being done. It is called when no more comes.
+func (c crew) wait() { c.work.Wait() }
+
+func (c crew) serve(job func()) {
 	job()
 	patience := time.NewTimer(crewPatience)
 	defer patience.Stop()

@@ -31,7 +31,10 @@ const sortedBytes = len("GET " + pathConnect + " ")
 // If l accepts [*tls.Conn]s, those on which HTTP/2 is spoken are left as they are, after their handshake. Closing the returned listener closes l, and the connections that
 // haven't said what they are for. It accepts until then, and so has to be accepted from.
 func (s *Service) Front(l net.Listener) net.Listener {
-	f := &front{Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{}), sorting: map[net.Conn]struct{}{}}
+	f := &front{
+		Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{}),
+		sorting: map[net.Conn]peerKey{}, sortingFrom: map[peerKey]int{},
+	}
 	f.work.Go(f.accept)
 	return f
 }
@@ -50,8 +53,9 @@ type front struct {
 	work sync.WaitGroup
 
 	mu sync.Mutex
-	// sorting holds connections that haven't said what they are for; nil after Close.
-	sorting map[net.Conn]struct{}
+	// sorting: connection that hasn't said what it is for → where it comes from; nil after Close. sortingFrom counts them by that.
+	sorting     map[net.Conn]peerKey
+	sortingFrom map[peerKey]int
 }
 
 func (f *front) Accept() (net.Conn, error) {
@@ -78,14 +82,18 @@ func (f *front) Close() error {
 	return err
 }
 
-// begin notes a connection that is to be sorted, and reports whether there is still time for it.
+// begin notes a connection that is to be sorted, and reports whether there is room for it. Sorting takes a moment, and TLS some milliseconds, so there are few at a time
+// unless somebody keeps silent.
 func (f *front) begin(nc net.Conn) bool {
+	peer := f.svc.peerAt(nc.RemoteAddr())
+	most, ofOne := f.svc.cfg.MaxHandshakes, f.svc.cfg.MaxHandshakesPerIP
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.sorting == nil {
+	if f.sorting == nil || len(f.sorting) >= most || ofOne > 0 && f.sortingFrom[peer] >= ofOne {
 		return false
 	}
-	f.sorting[nc] = struct{}{}
+	f.sorting[nc] = peer
+	f.sortingFrom[peer]++
 	return true
 }
 
@@ -93,7 +101,14 @@ func (f *front) begin(nc net.Conn) bool {
 func (f *front) end(nc net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	peer, there := f.sorting[nc]
+	if !there {
+		return
+	}
 	delete(f.sorting, nc)
+	if f.sortingFrom[peer]--; f.sortingFrom[peer] == 0 {
+		delete(f.sortingFrom, peer)
+	}
 }
 
 // accept goes on when the system has no room for one more connection, as the HTTP server would.
@@ -106,7 +121,8 @@ func (f *front) accept() {
 		case err == nil:
 			pause = 0
 			if !f.begin(nc) {
-				_ = nc.Close()
+				f.svc.cfg.Metrics.Refused.WithLabelValues("too_many_connections").Inc()
+				_ = socket(nc).Close()
 				continue
 			}
 			f.work.Go(func() { f.sort(nc) })

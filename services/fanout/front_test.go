@@ -259,6 +259,7 @@ func TestFrontRefuses(t *testing.T) {
 		"a foreign origin":     {"GET /v1/connect HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n" + offer + "\r\n", "HTTP/1.1 403 "},
 		"no upgrade":           {"GET /v1/connect HTTP/1.1\r\nHost: x\r\n" + offer + "\r\n", "HTTP/1.1 400 "},
 		"no subprotocol":       {"GET /v1/connect HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
+		"a stream of HEAD":     {"HEAD /v1/notices HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 405 "},
 		"a bad ticket":         {"GET /v1/connect HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Protocol: " + tab.Subprotocol + ", ticket.x.y\r\n\r\n", "HTTP/1.1 401 "},
 		"a stream without who": {"GET /v1/notices HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 401 "},
 	} {
@@ -357,6 +358,74 @@ func TestFrontCloses(t *testing.T) {
 			t.Error("the connection is still open")
 		}
 	})
+}
+
+// Whoever opens connections and keeps silent has few of them at a time, and keeps nobody else out.
+func TestFrontIsBounded(t *testing.T) {
+	g := newRig(t, func(cfg *Config) { cfg.MaxHandshakes = 8 }) // 4 from one address
+	addr := g.serveFront(nil, nil)
+	from := func(ip string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		nc, err := d.DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = nc.Close() })
+		return nc
+	}
+	closed := make(chan struct{}, 100)
+	for range 50 {
+		nc := from("127.0.0.2")
+		go func() {
+			_, _ = io.Copy(io.Discard, nc)
+			closed <- struct{}{}
+		}()
+	}
+	for range 46 {
+		within(t, closed, "closing what is too much")
+	}
+	select {
+	case <-closed:
+		t.Error("more were closed than had to be")
+	default:
+	}
+	// Somebody else.
+	nc := from("127.0.0.3")
+	if _, err := io.WriteString(nc, "GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := io.ReadAll(nc); err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 404 ") {
+		t.Errorf("somebody else got %q, %v", all, err)
+	}
+	if n := testutil.ToFloat64(g.metrics.Refused.WithLabelValues("too_many_connections")); n != 46 {
+		t.Errorf("%v are counted, want 46", n)
+	}
+}
+
+// A request whose answer panics ends alone.
+func TestFrontSurvivesPanic(t *testing.T) {
+	g := newRig(t, func(cfg *Config) {
+		cfg.Session = func(r *http.Request) (revocation.Session, error) { panic("a bug") }
+	})
+	addr := g.serveFront(nil, nil)
+	for _, path := range []string{pathConnect, pathNotices} {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: x\r\nOrigin: "+site+"\r\nSec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if all, _ := io.ReadAll(nc); len(all) > 0 {
+			t.Errorf("%s: got %q", path, all)
+		}
+	}
+	eventually(t, "no place is taken", func() bool { return g.svc.Open() == 0 })
+	g.stop() // which waits for those who log
+	if n := strings.Count(g.log.String(), "has panicked"); n != 2 {
+		t.Errorf("%d panics in the log, want 2", n)
+	}
 }
 
 // FuzzHandshake: whatever a connection begins with, it is answered or closed, and leaves nothing.

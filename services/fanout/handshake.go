@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // maxHeadBytes bounds a request's line and headers, as the HTTP server does. Cookies are the largest part of them.
@@ -46,6 +49,10 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 	h.buffers.br.Reset(&h.buffers.limit)
 	h.buffers.bw.Reset(nc)
 	defer func() {
+		if s.panicked(recover()) {
+			_ = nc.Close()
+			return
+		}
 		if !h.taken {
 			h.finish()
 			h.release()
@@ -75,6 +82,15 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 	s.handleNotices(h, r) // there are two
 }
 
+// panicked logs what recover has returned, if that is a panic. As with the HTTP server, one request or conn mustn't end them all.
+func (s *Service) panicked(r any) bool {
+	if r == nil {
+		return false
+	}
+	s.cfg.Log.WithField(telemetry.FieldPanic, fmt.Sprint(r)).WithField(telemetry.FieldStack, string(debug.Stack())).Error("a conn has panicked: please report it")
+	return true
+}
+
 func (h *handshake) Header() http.Header { return h.header }
 
 func (h *handshake) WriteHeader(status int) {
@@ -83,6 +99,7 @@ func (h *handshake) WriteHeader(status int) {
 	}
 	h.wrote = true
 	h.header.Set("Connection", "close")
+	h.header.Set("X-Content-Type-Options", "nosniff")
 	// What doesn't get through is no news to anybody.
 	_, _ = fmt.Fprintf(h.buffers.bw, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	_ = h.header.Write(h.buffers.bw)

@@ -271,9 +271,9 @@ func TestFloodOfSilentConns(t *testing.T) {
 
 func TestMaxHandshakesByDefault(t *testing.T) {
 	for _, c := range []struct{ conns, handshakes, perIP, want, wantPerIP int }{
-		{0, 0, 0, 1_000, 500},
-		{100_000, 0, 0, 1_000, 500},
-		{5_000, 0, 0, 500, 250},
+		{0, 0, 0, 450, 225},
+		{100_000, 0, 0, 450, 225},
+		{4_000, 0, 0, 400, 200},
 		{50, 0, 0, 16, 8},
 		{1, 0, 0, 1, 1},
 		{50, 30, 0, 30, 15},

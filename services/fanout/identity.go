@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/problem"
@@ -48,9 +49,9 @@ func (s *Service) identify(r *http.Request, ticket, origin string) (*identity, p
 }
 
 // ambient reports whether nothing tells that a page of ours has made the request: no allowed Origin, nor the browser's word that it comes from the gateway's own.
-// A token in a header is something that no browser sends by itself.
+// A bearer token is something that no browser sends by itself, unlike other schemes of Authorization.
 func (s *Service) ambient(r *http.Request, origin string) bool {
-	return origin == "" && r.Header.Get("Sec-Fetch-Site") != "same-origin" && r.Header.Get("Authorization") == ""
+	return origin == "" && r.Header.Get("Sec-Fetch-Site") != "same-origin" && !strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "bearer ")
 }
 
 func (s *Service) identifyByTicket(ticket, origin string) (*identity, problem.Problem) {

@@ -23,13 +23,25 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allow(w.Header(), origin)
-	who, p := s.identifyStream(r, origin)
-	if p.Status != 0 {
-		s.refuse(w, p)
+	if r.Method != http.MethodGet {
+		// A pattern of GET takes HEAD too, whose answer has no body to stream.
+		w.Header().Set("Allow", http.MethodGet)
+		s.refuse(w, problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "A stream of notices is opened with GET."))
 		return
 	}
 	peer := s.peerOf(r.RemoteAddr)
 	if p := s.enter(peer); p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	opened := false
+	defer func() {
+		if !opened {
+			s.giveUp(peer)
+		}
+	}()
+	who, p := s.identifyStream(r, origin)
+	if p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
@@ -44,10 +56,10 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	switch {
 	case errors.Is(err, http.ErrNotSupported):
+		opened = true
 		s.streamOverHTTP2(w, r, peer, call)
 		return
 	case err != nil:
-		s.giveUp(peer)
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
 		return
 	}
@@ -61,6 +73,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = h.Write(&head) // a buffer takes all
 	head.WriteString("\r\n")
+	opened = true
 	s.open(s.newStream(nc, early, peer, head.Bytes()), call)
 }
 

@@ -21,7 +21,7 @@ import (
 
 // Revocations race connects (trap 8): whatever the order, each tab gets its notice and 4501; ready, if at all, before it.
 func TestTrapRegisterCheckReady(t *testing.T) {
-	g := newRig(t, nil)
+	g := newRig(t, func(cfg *Config) { cfg.MaxHandshakesPerIP = -1 })
 	const n, each = 60, 4
 	var wg sync.WaitGroup
 	for i := range n {

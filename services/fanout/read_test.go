@@ -198,6 +198,10 @@ func FuzzReader(f *testing.F) {
 		on := &counts{t: t}
 		r := &reader{from: from, on: on}
 		for {
+			// As a conn that listens; and what await has to say message says again.
+			if r.await() != nil {
+				from.asked = 0
+			}
 			msg, err := r.message()
 			if from.asked > tab.MaxClientFrameBytes {
 				t.Fatalf("room for %d bytes at once", from.asked)

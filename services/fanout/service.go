@@ -46,9 +46,9 @@ type Config struct {
 	HelloTimeout time.Duration
 	// MaxConns bounds tabs, which are conns that have said hello with a good ticket. Zero means 19,000.
 	MaxConns int
-	// MaxHandshakes bounds conns from before their upgrade to the end of hello. They have places of their own: however many wait, no tab loses
-	// its place to them, and there are at most MaxConns+MaxHandshakes sockets. Zero means a tenth of MaxConns, but at least 16 and at most 1,000,
-	// and never more than MaxConns.
+	// MaxHandshakes bounds conns from before their upgrade to the end of hello, and as many again that haven't said yet what they are for (Front). They have places of their own:
+	// however many wait, no tab loses its place to them, and there are at most MaxConns+2*MaxHandshakes sockets, beside those of other callers. Zero means a tenth of
+	// MaxConns, but at least 16 and at most 450, and never more than MaxConns.
 	MaxHandshakes int
 	// MaxHandshakesPerIP bounds those of one remote IPv4 address or IPv6 /64 network, so that one peer can't take them all. Zero means half of
 	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
@@ -162,7 +162,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.MaxConns = 19_000
 	}
 	if cfg.MaxHandshakes <= 0 {
-		cfg.MaxHandshakes = min(max(cfg.MaxConns/10, 16), 1_000, cfg.MaxConns)
+		cfg.MaxHandshakes = min(max(cfg.MaxConns/10, 16), 450, cfg.MaxConns)
 	}
 	if cfg.MaxHandshakesPerIP == 0 {
 		cfg.MaxHandshakesPerIP = max(cfg.MaxHandshakes/2, 1)
@@ -204,6 +204,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.stop()
 	s.work.Wait()
+	s.crew.wait()
 	return nil
 }
 
