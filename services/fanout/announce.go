@@ -90,8 +90,8 @@ func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users
 	}
 }
 
-// tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, so an event that names
-// none finds nobody here.
+// tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, and a session without one gets no
+// ready, so an event that names none finds nobody here.
 func (s *Service) tellChanged(tenant, user string, changed *message) {
 	for _, e := range s.hub.User(tenant, user) {
 		if e.Value.sendChanged(changed) {

@@ -44,7 +44,7 @@ type conn struct {
 	ends, leaves int64
 	// spoke is the conn's place in the wheel, whose mutex guards it.
 	spoke spoke
-	// entry is the conn's place in the hub; nil before hello. Only the conn's owner uses it.
+	// entry is the conn's place in the hub; nil before hello. The conn's owner sets it, before anything is sent that could be acknowledged.
 	entry *revocation.LiveEntry[*conn]
 	// writer is the goroutine of write, when there is one.
 	writer sync.WaitGroup
@@ -58,8 +58,8 @@ type conn struct {
 	writing, closing bool
 	// ready is whether the ready frame has been queued; changed is whether a sessions_changed waits, in the queue or for ready.
 	ready, changed bool
-	// over is the id of the logout notice that was queued, after which only the close frame is; shown is whether the tab has acknowledged it, and
-	// grace ends the wait for that.
+	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that. code is what the
+	// conn is closed with.
 	shown bool
 	code  tab.CloseCode
 	over  string
@@ -270,7 +270,7 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 	case revocation.Undetermined:
 		if !d.MayMend() {
 			// A cookie or a token that says too little will say no more the next time.
-			c.end(tab.CloseTicketRefused, "session without auth time")
+			c.end(tab.CloseTicketRefused, "session incomplete")
 			return
 		}
 		c.end(tab.CloseOverloaded, "can't tell now")

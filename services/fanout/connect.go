@@ -59,7 +59,7 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	early = bytes.Clone(early)
 	c := s.newWebSocket(nc, early, peer)
-	c.queue = taken(w)
+	c.queue = firstWords(w)
 	opened = true
 	s.open(c, caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
 }

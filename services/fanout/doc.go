@@ -21,5 +21,5 @@
 //
 // Conns come by [Service.Front], which takes them before an HTTP server sees them, or by [Service.Routes]. One goroutine per conn waits in a small read; a second one
 // writes and exists only while there is something to write. None has a timer: one goroutine looks after those that are due, which a wheel of 10 ms slots tells. What is
-// WebSocket or an event stream about a conn is behind the interface wire, and all of the library that speaks WebSocket.
+// WebSocket or an event stream about a conn is behind the interface wire; the library that speaks WebSocket is used there, for the upgrade, and nowhere else.
 package fanout

@@ -29,7 +29,7 @@ const sortedBytes = len("GET " + pathConnect + " ")
 // was used before, or within one of HTTP/2, are served all the same, by Routes.
 //
 // If l accepts [*tls.Conn]s, those on which HTTP/2 is spoken are left as they are, after their handshake. Closing the returned listener closes l, and the connections that
-// haven't said what they are for. It accepts until then, and so has to be accepted from.
+// haven't said what they are for. It accepts until then, whether somebody accepts from it or not: what is no tab's waits for that.
 func (s *Service) Front(l net.Listener) net.Listener {
 	f := &front{
 		Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{}),

@@ -111,7 +111,7 @@ func (h *handshake) Write(p []byte) (int, error) {
 	return h.buffers.bw.Write(p)
 }
 
-// Hijack gives the connection away, with what was read of it. What is written to the writer isn't sent, so that it can be with what comes next.
+// Hijack gives the connection away, with what was read of it. What is written to the writer is kept in out, to be sent together with the first frame.
 func (h *handshake) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.taken = true
 	h.buffers.bw.Reset(&h.out)
@@ -143,16 +143,16 @@ func (h *handshake) release() {
 	h.svc.handshakes.Put(b)
 }
 
-// giveBack has the connection answered with what was written since it was taken over, which is an error, and closed.
+// giveBack takes the connection back, for serveTab to close. What was written since it was given away, the answer to a bad handshake, is sent.
 func (h *handshake) giveBack() {
 	h.taken = false
 	h.buffers.bw.Reset(h.nc)
 	_, _ = h.buffers.bw.Write(h.out.Bytes())
 }
 
-// taken returns what is to be written first on a connection that was taken over, and gives back what its handshake needed. The HTTP server has written its answer, and
-// what it needed can't be had back.
-func taken(w http.ResponseWriter) [][]byte {
+// firstWords returns what is to be written first on a connection that was taken over, and gives the buffers of its handshake back. One that was taken from the HTTP server
+// has nothing left to be written, and the server's buffers are lost.
+func firstWords(w http.ResponseWriter) [][]byte {
 	h, ok := w.(*handshake)
 	if !ok {
 		return nil

@@ -66,7 +66,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	_ = nc.SetDeadline(time.Time{})
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	early = bytes.Clone(early)
-	_ = taken(w)
+	_ = firstWords(w)
 	// Its end is that of the connection (RFC 9112 section 6.3), so it needs no chunks.
 	h.Set("Connection", "close")
 	var head bytes.Buffer

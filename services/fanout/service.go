@@ -54,7 +54,8 @@ type Config struct {
 	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
 	// this is what bounds them all. Set it negative there, and let the proxy bound conns per address.
 	MaxHandshakesPerIP int
-	// MaxConnsPerUser bounds the tabs of one user, who could take all places with one account. Zero means 256, negative no such bound.
+	// MaxConnsPerUser bounds the tabs of one user, who could take all places with one account; handshakes that are under way together may pass it. Zero means 256, negative no
+	// such bound.
 	MaxConnsPerUser int
 	// Session tells who a tab is by its request alone, by a session cookie or a token, for deployments where browsers send those to the gateway; nil takes tickets
 	// only. Its errors are those of package revocationhttp.
@@ -73,17 +74,20 @@ type Config struct {
 	OnShown func(event string, outcome tab.Outcome)
 }
 
-// Gateway is this gateway among others. Its methods don't block.
+// Gateway is this gateway among others. Its methods are called from many goroutines at once, and mustn't block. Tenants are never empty.
 type Gateway interface {
+	// Up says that a conn of the user is ready, and Down that one that was is gone.
 	Up(tenant, user string)
 	Down(tenant, user string)
+	// Acked tells what a tab has done with the notice of an event.
 	Acked(gateways.Ack)
 	// PassOn tells all gateways of an acknowledgement for a stream that isn't held here.
 	PassOn(gateways.PassedAck) error
 }
 
-// Fleet is all gateways.
+// Fleet is all gateways. It is asked by many goroutines at once.
 type Fleet interface {
+	// Tabs returns what gateways have told of a user's tabs until ctx ends. Who hasn't answered is no error.
 	Tabs(ctx context.Context, tenant, user string) (gateways.Answer, error)
 }
 
@@ -317,7 +321,7 @@ func (s *Service) acked(c *conn, a tab.Ack) {
 	}
 }
 
-// Tabs returns the open tabs of a user at this gateway, oldest first.
+// Tabs returns the open tabs of a user at this gateway, oldest first: those that are ready, about to be, or about to be closed.
 func (s *Service) Tabs(tenant, user string) []gateways.Tab {
 	tabs := []gateways.Tab{}
 	for _, e := range s.hub.User(tenant, user) {
