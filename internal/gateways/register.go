@@ -73,7 +73,8 @@ func (g *Gateway) renew(ctx context.Context) error {
 // maxMembers bounds what is read of the register.
 const maxMembers = 10_000
 
-// Members returns the gateways that are there, by name and id. It asks NATS and blocks until ctx ends at the latest.
+// Members returns the gateways that are there, by name and id. It asks NATS and blocks until ctx ends at the latest. It returns ErrClosed, or why the register
+// can't be read; never a part of it.
 func (f *Fleet) Members(ctx context.Context) ([]Member, error) {
 	members, err := f.members(ctx)
 	if err != nil {
@@ -83,6 +84,9 @@ func (f *Fleet) Members(ctx context.Context) ([]Member, error) {
 }
 
 func (f *Fleet) members(ctx context.Context) ([]Member, error) {
+	if f.closed() {
+		return nil, ErrClosed
+	}
 	w, err := f.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, err
