@@ -296,12 +296,30 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 
 // later takes a frame that comes after hello. A conn that is closing still takes an acknowledgement that has crossed the close frame.
 func (c *conn) later(msg []byte) {
+	if h, err := tab.DecodeHello(msg); err == nil {
+		c.helloAgain(h)
+		return
+	}
 	ack, known, err := tab.DecodeAck(msg)
 	switch {
 	case err != nil:
 		c.end(tab.CloseInvalidData, "not a frame of "+tab.Subprotocol)
 	case known:
 		c.acked(ack)
+	}
+}
+
+// helloAgain takes a hello on a conn that has been told already who it is for, by its request or by another hello. It says nothing new; but a tab that names another session
+// than its cookie does mustn't be left to believe that it hears of that.
+func (c *conn) helloAgain(h tab.Hello) {
+	// It isn't redeemed, so how old it is and where it may be used doesn't matter.
+	body, err := c.svc.tickets.unseal(h.Ticket, forConn)
+	if err != nil {
+		return
+	}
+	t, err := parseTicket(body)
+	if s := c.entry; err == nil && s != nil && (t.Session != s.Session.ID || t.User != s.Session.User || t.Tenant != tenantOf(s.Session)) {
+		c.end(tab.CloseTicketRefused, "the conn is for another session")
 	}
 }
 

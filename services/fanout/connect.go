@@ -28,15 +28,22 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	peer := s.peerOf(r.RemoteAddr)
-	if p := s.enter(peer); p.Status != 0 {
+	if r.ProtoMajor != 1 || !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") || hasBody(r) {
+		// Before the ticket is used up for nothing.
+		s.refuse(w, problem.New(http.StatusBadRequest, "no_websocket", "This is no WebSocket handshake (RFC 6455 section 4.1): send GET over HTTP/1.1 with Upgrade: websocket, and no body."))
+		return
+	}
+	// Looked at, and not used up yet: there may be no room.
+	_, err := s.tickets.open(offers.Ticket, origin, time.Now())
+	peer, known := s.peerOf(r.RemoteAddr), err == nil
+	if p := s.enter(peer, known); p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
 	opened := false
 	defer func() {
 		if !opened {
-			s.giveUp(peer)
+			s.giveUp(peer, known)
 		}
 	}()
 	who, p := s.identify(r, offers.Ticket, origin)
@@ -59,10 +66,13 @@ func (s *Service) handleConnect(w http.ResponseWriter, r *http.Request) {
 	early, _ := rw.Reader.Peek(rw.Reader.Buffered())
 	early = bytes.Clone(early)
 	c := s.newWebSocket(nc, early, peer)
-	c.queue = firstWords(w)
+	c.queue, c.seated = firstWords(w), known
 	opened = true
 	s.open(c, caller{origin: origin, who: who, known: cursor{position: offers.Position, after: offers.After}})
 }
+
+// hasBody reports whether a request has one, which would be taken for what its sender says on the conn.
+func hasBody(r *http.Request) bool { return r.ContentLength != 0 || len(r.TransferEncoding) > 0 }
 
 // newWebSocket returns a conn on l, of which early has been read already.
 func (s *Service) newWebSocket(l link, early []byte, peer peerKey) *conn {

@@ -66,7 +66,7 @@ func TestDrain(t *testing.T) {
 		if len(retries) < 8 {
 			t.Errorf("all are to come back together: %v", retries)
 		}
-		if p := g.svc.enter(peerKey(0)); p.Code != "draining" {
+		if p := g.svc.enter(peerKey(0), false); p.Code != "draining" {
 			t.Errorf("a new conn gets %+v", p)
 		}
 		g.svc.Drain(t.Context()) // again: nothing to do
@@ -78,7 +78,7 @@ func TestDrainReachesHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		silent := watch(g.pipe())
-		if p := g.svc.enter(peerKey(0)); p.Status != 0 { // the upgrade is under way
+		if p := g.svc.enter(peerKey(0), false); p.Status != 0 { // the upgrade is under way
 			t.Fatal(p)
 		}
 		here, there := newPipe(t)

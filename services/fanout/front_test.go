@@ -260,7 +260,7 @@ func TestFrontRefuses(t *testing.T) {
 		"no upgrade":           {"GET /v1/connect HTTP/1.1\r\nHost: x\r\n" + offer + "\r\n", "HTTP/1.1 400 "},
 		"no subprotocol":       {"GET /v1/connect HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
 		"a stream of HEAD":     {"HEAD /v1/notices HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 405 "},
-		"a bad ticket":         {"GET /v1/connect HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Protocol: " + tab.Subprotocol + ", ticket.x.y\r\n\r\n", "HTTP/1.1 401 "},
+		"a bad ticket":         {"GET /v1/connect HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: " + tab.Subprotocol + ", ticket.x.y\r\n\r\n", "HTTP/1.1 401 "},
 		"a stream without who": {"GET /v1/notices HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 401 "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -414,7 +414,7 @@ func TestFrontSurvivesPanic(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		if _, err := io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: x\r\nOrigin: "+site+"\r\nSec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: x\r\nOrigin: "+site+"\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: "+tab.Subprotocol+"\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		if all, _ := io.ReadAll(nc); len(all) > 0 {

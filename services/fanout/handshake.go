@@ -66,8 +66,8 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 	case err != nil:
 		http.Error(h, "This is no HTTP request.", http.StatusBadRequest)
 		return
-	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
-		http.Error(h, "A request of this kind has no body.", http.StatusBadRequest)
+	case r.ProtoMajor != 1 || hasBody(r):
+		http.Error(h, "A request of this kind is of HTTP/1.1 and has no body.", http.StatusBadRequest)
 		return
 	}
 	r.RemoteAddr = nc.RemoteAddr().String()

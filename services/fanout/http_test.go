@@ -205,7 +205,7 @@ func TestMaxConns(t *testing.T) {
 			t.Errorf("%d tabs, want %d", n, most)
 		}
 		eventually(t, "only tabs are left", func() bool { return g.svc.Open() == most })
-		if p := g.svc.enter(peerKey(0)); p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" {
+		if p := g.svc.enter(peerKey(0), false); p.Status != http.StatusServiceUnavailable || p.Code != "too_many_conns" {
 			t.Errorf("one more gets %+v", p)
 		}
 		for _, c := range conns {
@@ -382,7 +382,7 @@ func TestGivingUpTLSDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil)
 		client, server := tlsPair(t, cert)
-		if p := g.svc.enter(peerKey(0)); p.Status != 0 {
+		if p := g.svc.enter(peerKey(0), false); p.Status != 0 {
 			t.Fatal(p)
 		}
 		go g.svc.open(g.svc.newWebSocket(server, nil, peerKey(0)), caller{origin: site})

@@ -51,7 +51,9 @@ func (s *Service) identify(r *http.Request, ticket, origin string) (*identity, p
 // ambient reports whether nothing tells that a page of ours has made the request: no allowed Origin, nor the browser's word that it comes from the gateway's own.
 // A bearer token is something that no browser sends by itself, unlike other schemes of Authorization.
 func (s *Service) ambient(r *http.Request, origin string) bool {
-	return origin == "" && r.Header.Get("Sec-Fetch-Site") != "same-origin" && !strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "bearer ")
+	site := r.Header.Get("Sec-Fetch-Site")
+	program := site == "" && strings.HasPrefix(strings.ToLower(r.Header.Get("Authorization")), "bearer ")
+	return origin == "" && site != "same-origin" && !program
 }
 
 func (s *Service) identifyByTicket(ticket, origin string) (*identity, problem.Problem) {

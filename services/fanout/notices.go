@@ -23,27 +23,34 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	allow(w.Header(), origin)
-	if r.Method != http.MethodGet {
+	if r.Method != http.MethodGet || hasBody(r) {
 		// A pattern of GET takes HEAD too, whose answer has no body to stream.
 		w.Header().Set("Allow", http.MethodGet)
-		s.refuse(w, problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "A stream of notices is opened with GET."))
+		s.refuse(w, problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "A stream of notices is opened with GET, without a body."))
 		return
 	}
-	peer := s.peerOf(r.RemoteAddr)
-	if p := s.enter(peer); p.Status != 0 {
+	who, p := s.identifyByPass(r, origin)
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return
+	}
+	peer, known := s.peerOf(r.RemoteAddr), who != nil
+	if p := s.enter(peer, known); p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
 	opened := false
 	defer func() {
 		if !opened {
-			s.giveUp(peer)
+			s.giveUp(peer, known)
 		}
 	}()
-	who, p := s.identifyStream(r, origin)
-	if p.Status != 0 {
-		s.refuse(w, p)
-		return
+	if who == nil {
+		// This may take a while, and so it is done in a place.
+		if who, p = s.identifyBySession(r, origin); p.Status != 0 {
+			s.refuse(w, p)
+			return
+		}
 	}
 	call := caller{origin: origin, who: who}
 	// A browser tells by itself what it has heard last, or not: what isn't a position tells nothing.
@@ -57,7 +64,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, http.ErrNotSupported):
 		opened = true
-		s.streamOverHTTP2(w, r, peer, call)
+		s.streamOverHTTP2(w, r, peer, known, call)
 		return
 	case err != nil:
 		s.cfg.Metrics.Refused.WithLabelValues("upgrade_failed").Inc()
@@ -74,15 +81,18 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	_ = h.Write(&head) // a buffer takes all
 	head.WriteString("\r\n")
 	opened = true
-	s.open(s.newStream(nc, early, peer, head.Bytes()), call)
+	c := s.newStream(nc, early, peer, head.Bytes())
+	c.seated = known
+	s.open(c, call)
 }
 
 // streamOverHTTP2 opens a stream within a connection that isn't ours to take. It returns when the stream is over, and its goroutine is the server's, which costs
 // several times as much memory as one of ours.
-func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer peerKey, call caller) {
+func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer peerKey, known bool, call caller) {
 	w.WriteHeader(http.StatusOK)
 	l := newSharedLink(w, r)
 	c := s.newStream(l, nil, peer, nil)
+	c.seated = known
 	if s.greet(c, call) {
 		c.listen()
 		return
@@ -99,15 +109,20 @@ func (s *Service) newStream(l link, early []byte, peer peerKey, head []byte) *co
 	return c
 }
 
-// identifyStream tells who a stream is for, by the cookie that a ticket was exchanged for, or by what the deployment takes instead.
-func (s *Service) identifyStream(r *http.Request, origin string) (*identity, problem.Problem) {
+// identifyBySession tells who a stream is for by what the deployment takes instead of a ticket.
+func (s *Service) identifyBySession(r *http.Request, origin string) (*identity, problem.Problem) {
+	who, p := s.identify(r, "", origin)
+	if who == nil && p.Status == 0 {
+		p = problem.New(http.StatusUnauthorized, "pass_missing", "Exchange a ticket first: POST "+pathNotices+`, with {"ticket": "…"} and credentials included.`)
+	}
+	return who, p
+}
+
+// identifyByPass tells who a stream is for by the cookie that a ticket was exchanged for: nobody, without a problem, if there is none.
+func (s *Service) identifyByPass(r *http.Request, origin string) (*identity, problem.Problem) {
 	passes := r.CookiesNamed(passCookie)
 	if len(passes) == 0 {
-		who, p := s.identify(r, "", origin)
-		if who == nil && p.Status == 0 {
-			p = problem.New(http.StatusUnauthorized, "pass_missing", "Exchange a ticket first: POST "+pathNotices+`, with {"ticket": "…"} and credentials included.`)
-		}
-		return who, p
+		return nil, problem.Problem{}
 	}
 	if s.ambient(r, origin) {
 		return nil, problem.New(http.StatusForbidden, "origin_missing", "A stream that is opened by a cookie must come from an allowed Origin: browsers send it.")
@@ -115,13 +130,19 @@ func (s *Service) identifyStream(r *http.Request, origin string) (*identity, pro
 	if len(passes) > 1 {
 		return nil, problem.New(http.StatusUnauthorized, "ticket_refused", "There is more than one cookie "+passCookie+": exchange a new ticket.")
 	}
+	origins := []string{origin}
 	if origin == "" {
 		// From the gateway's own origin, as the browser has said, which doesn't name it then.
-		origin = s.ownOrigin(r)
+		origins = s.ownOrigins(r)
 	}
-	t, err := s.tickets.openPass(passes[0].Value, origin, time.Now())
+	t, err := ticket{}, errTicketOrigin
+	for _, origin := range origins {
+		if t, err = s.tickets.openPass(passes[0].Value, origin, time.Now()); err == nil {
+			break
+		}
+	}
 	if err != nil {
-		s.cfg.Log.WithError(err).Info("pass refused")
+		s.cfg.Log.WithError(err).Debug("pass refused")
 	}
 	if p := ticketProblem(err); p.Status != 0 {
 		return nil, p
@@ -129,14 +150,14 @@ func (s *Service) identifyStream(r *http.Request, origin string) (*identity, pro
 	return t.identity(), problem.Problem{}
 }
 
-// ownOrigin returns the allowed origin that a request was sent to, whatever speaks TLS in front; empty if that is none.
-func (s *Service) ownOrigin(r *http.Request) string {
+// ownOrigins returns the allowed origins that a request may have been sent to, of which whoever speaks TLS in front knows the one.
+func (s *Service) ownOrigins(r *http.Request) (own []string) {
 	for _, o := range s.cfg.AllowedOrigins {
 		if _, host, _ := strings.Cut(o, "://"); host == r.Host {
-			return o
+			own = append(own, o)
 		}
 	}
-	return ""
+	return own
 }
 
 // streamName returns what acknowledgements name a stream by, which only its tab is told; empty for a WebSocket.

@@ -185,7 +185,7 @@ func (g *rig) rawPipe(early []byte) net.Conn {
 // pipeFrom opens a pipe if the gateway has room for a conn from peer.
 func (g *rig) pipeFrom(peer peerKey, early []byte) (net.Conn, problem.Problem) {
 	g.t.Helper()
-	if p := g.svc.enter(peer); p.Status != 0 {
+	if p := g.svc.enter(peer, false); p.Status != 0 {
 		return nil, p
 	}
 	here, there := newPipe(g.t)

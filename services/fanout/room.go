@@ -11,9 +11,9 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// enter takes a place before hello for a conn that is about to be upgraded: from here to left, Run waits for it. The returned problem has status
-// 0 when there is one.
-func (s *Service) enter(peer peerKey) problem.Problem {
+// enter takes a place for a conn that is about to be upgraded: from here to left, Run waits for it. It is one before hello; or that of a tab, for who has shown that he is one,
+// so that those who haven't can't keep him out. The returned problem has status 0 when there is one.
+func (s *Service) enter(peer peerKey, known bool) problem.Problem {
 	// Spread, so that those who are refused together don't come back together.
 	later := 2*time.Second + rand.N(8*time.Second)
 	s.mu.Lock()
@@ -23,6 +23,10 @@ func (s *Service) enter(peer peerKey) problem.Problem {
 		return problem.Unavailable("draining", "This gateway is going away: connect again, to another.", time.Second)
 	case s.tabs >= s.cfg.MaxConns:
 		return problem.Unavailable("too_many_conns", "This gateway holds as many conns as it may: try again, or add a gateway.", later)
+	case known:
+		s.tabs++
+		s.work.Add(1)
+		return problem.Problem{}
 	case s.waiting >= s.cfg.MaxHandshakes:
 		return problem.Unavailable("too_many_conns", "This gateway has as many conns that haven't said hello as it may: try again.", later)
 	case s.cfg.MaxHandshakesPerIP > 0 && s.waitingFrom[peer] >= s.cfg.MaxHandshakesPerIP:
@@ -37,9 +41,13 @@ func (s *Service) enter(peer peerKey) problem.Problem {
 }
 
 // giveUp gives the place of a conn back that wasn't upgraded.
-func (s *Service) giveUp(peer peerKey) {
+func (s *Service) giveUp(peer peerKey, known bool) {
 	s.mu.Lock()
-	s.waitedLocked(peer)
+	if known {
+		s.tabs--
+	} else {
+		s.waitedLocked(peer)
+	}
 	s.mu.Unlock()
 	s.work.Done()
 }
@@ -49,6 +57,9 @@ func (s *Service) giveUp(peer peerKey) {
 func (s *Service) seat(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.seated {
+		return true
+	}
 	if s.tabs >= s.cfg.MaxConns {
 		return false
 	}

@@ -41,7 +41,7 @@ var transports = map[string]func(g *rig, s revocation.Session, known cursor) pee
 		return c
 	},
 	"sse": func(g *rig, s revocation.Session, known cursor) peer {
-		if p := g.svc.enter(peerKey(0)); p.Status != 0 {
+		if p := g.svc.enter(peerKey(0), false); p.Status != 0 {
 			g.t.Fatalf("no room: %+v", p)
 		}
 		here, there := newPipe(g.t)

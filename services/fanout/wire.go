@@ -38,12 +38,18 @@ type link interface {
 	SetWriteDeadline(time.Time) error
 }
 
-// socket returns what lies beneath TLS, or l.
+// socket returns what lies beneath TLS, and beneath what Front has put around it; or l.
 func socket(l link) link {
-	if t, ok := l.(*tls.Conn); ok {
-		return t.NetConn()
+	for {
+		switch t := l.(type) {
+		case *begun:
+			l = t.Conn
+		case *tls.Conn:
+			l = t.NetConn()
+		default:
+			return l
+		}
 	}
-	return l
 }
 
 // bound keeps the kernel from hiding a slow conn, or one whose peer is gone: with its default buffers one that never reads swallows megabytes before anything is

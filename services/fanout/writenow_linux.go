@@ -8,6 +8,9 @@ import (
 
 // writeNow writes what a link takes at once, and returns how much that was: nothing if it takes nothing, is broken, or isn't plain TCP. It never blocks.
 func writeNow(l link, b []byte) (n int) {
+	if b, ok := l.(*begun); ok {
+		l = b.Conn
+	}
 	t, ok := l.(*net.TCPConn)
 	if !ok {
 		return 0

@@ -211,10 +211,10 @@ func (r *rig) others() []exchange {
 		{name: "acknowledge too much", method: "POST", path: acks, body: big, header: page, status: 413, code: "body_too_large"},
 		{name: "acknowledge by a form", method: "POST", path: acks, body: `{"stream":"x","id":"e","outcome":"signed_out"}`, header: []string{"Content-Type", "text/plain"}, status: 415, code: "unsupported_media_type"},
 
-		{name: "connect with a bad ticket", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1, ticket.x.y"}, status: 401, code: "ticket_refused"},
+		{name: "connect with a bad ticket", method: "GET", path: "/v1/connect", header: []string{"Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Protocol", "curfew.v1, ticket.x.y"}, status: 401, code: "ticket_refused"},
 		{name: "connect without a subprotocol", method: "GET", path: "/v1/connect", status: 400, code: "subprotocol_missing"},
 		// A handshake needs headers that HTTP doesn't leave to OpenAPI.
-		{name: "connect without a handshake", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}, status: 400, beyond: true},
+		{name: "connect without a handshake", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}, status: 400, code: "no_websocket", beyond: true},
 		{name: "connect from elsewhere", method: "GET", path: "/v1/connect", header: []string{"Sec-WebSocket-Protocol", "curfew.v1", "Origin", "https://evil.example"}, status: 403, code: "origin_not_allowed"},
 		{name: "connect with another version", method: "GET", path: "/v1/connect", status: 426, header: []string{"Sec-WebSocket-Protocol", "curfew.v1", "Connection", "Upgrade",
 			"Upgrade", "websocket", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "12"}},
@@ -336,7 +336,7 @@ func (r *rig) testConns(t *testing.T) {
 	// Dial has held the answer to status 101 and the subprotocol.
 	r.seen["connect 101"]++
 	defer conn.Close()
-	r.do(t, exchange{method: "GET", path: "/v1/connect", status: 503, code: "too_many_conns", header: []string{"Sec-WebSocket-Protocol", "curfew.v1"}})
+	r.do(t, exchange{method: "GET", path: "/v1/connect", status: 503, code: "too_many_conns", header: []string{"Upgrade", "websocket", "Connection", "Upgrade", "Sec-WebSocket-Protocol", "curfew.v1"}})
 }
 
 // testStreams opens a stream for real, which has the only place; is told there that its session is over, and acknowledges that.
