@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
@@ -25,22 +26,19 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	allow(w.Header(), origin)
 	who, p := s.identifyStream(r, origin)
 	if p.Status != 0 {
-		s.refuse(w, p)
+		s.refuseStream(w, r, p)
 		return
 	}
 	peer := s.peerOf(r.RemoteAddr)
 	if p := s.enter(peer); p.Status != 0 {
-		s.refuse(w, p)
+		s.refuseStream(w, r, p)
 		return
 	}
 	call := caller{origin: origin, who: who}
 	// A browser tells by itself what it has heard last, or not: what isn't a position tells nothing.
 	call.known.position, _ = strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Accel-Buffering", "no") // nginx would gather
+	setStream(h)
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	switch {
 	case errors.Is(err, http.ErrNotSupported):
@@ -62,6 +60,30 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	_ = h.Write(&head) // a buffer takes all
 	head.WriteString("\r\n")
 	s.open(s.newStream(nc, early, peer, head.Bytes()), call)
+}
+
+func setStream(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no") // nginx would gather
+}
+
+// refuseStream is refuse, but for an EventSource that may come again: at another status than 200 it would give up for good (HTML Living Standard section 9.2.2), as
+// those would that come back to a gateway which still drains. It gets a stream that ends at once, and is told when to come back.
+func (s *Service) refuseStream(w http.ResponseWriter, r *http.Request, p problem.Problem) {
+	if !p.Retry || r.Header.Get("Accept") != "text/event-stream" {
+		s.refuse(w, p)
+		return
+	}
+	s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
+	code, reason := tab.CloseOverloaded, "try again later"
+	if p.Code == "draining" {
+		code, reason = tab.CloseDrain, tab.DrainReason(p.RetryAfter)
+	}
+	setStream(w.Header())
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(append(reconnectAfter(p.RetryAfter), new(eventStream).closing(code, reason)...)) // who is gone comes again anyhow
 }
 
 // streamOverHTTP2 opens a stream within a connection that isn't ours to take. It returns when the stream is over, and its goroutine is the server's, which costs
