@@ -450,7 +450,7 @@ test("a page of another origin gets nothing, with the victim's cookie and a stol
   const ticket = await tickets.ticket("vic", "v-1");
   const offers = ["curfew.v1", "ticket." + ticket];
   const hello = { type: "hello", ticket };
-  const [cookie, noOrigin] = [new RegExp(passCookie + "="), /^\(none\)$/];
+  const [cookie, none] = [new RegExp(passCookie + "="), /^\(none\)$/];
   const bad = await tab(context, evil);
   const [fromEvil, ofNobody] = [{ origin: new RegExp(`^${evil}$`) }, { origin: /^null$/ }];
   const withCookie = { ...fromEvil, cookie };
@@ -461,14 +461,14 @@ test("a page of another origin gets nothing, with the victim's cookie and a stol
   await refuses(tickets, bad, "a WebSocket with a ticket offered", { kind: "websocket", protocols: offers }, no, withCookie);
   await refuses(tickets, bad, "an EventSource", { kind: "eventsource" }, no, withCookie);
   await refuses(tickets, bad, "a fetch", { kind: "read" }, no, withCookie);
-  await refuses(tickets, bad, "a fetch that asks nobody", { kind: "read", mode: "no-cors" }, missing, { origin: noOrigin, cookie });
+  await refuses(tickets, bad, "a fetch that asks nobody", { kind: "read", mode: "no-cors" }, missing, { origin: none, cookie });
   await refuses(tickets, bad, "an exchange", { kind: "exchange", ticket }, no, { ...fromEvil, method: /^OPTIONS$/ });
   await refuses(tickets, bad, "an exchange without a preflight", { kind: "exchange", ticket, contentType: "text/plain" }, no, { ...withCookie, method: /^POST$/ });
   await refuses(tickets, bad, "an acknowledgement", { kind: "ack", contentType: "text/plain" }, no, withCookie);
-  await refuses(tickets, bad, "an image", { kind: "image" }, missing, { origin: noOrigin, cookie });
-  await refuses(tickets, bad, "a frame", { kind: "frame" }, missing, { origin: noOrigin, cookie });
+  await refuses(tickets, bad, "an image", { kind: "image" }, missing, { origin: none, cookie });
+  await refuses(tickets, bad, "a frame", { kind: "frame" }, missing, { origin: none, cookie });
   await refuses(tickets, bad, "a form", { kind: "form", method: "post", enctype: "text/plain", ticket }, no, { ...withCookie, method: /^POST$/ });
-  await refuses(tickets, bad, "a form by GET", { kind: "form", method: "get", ticket }, missing, { origin: noOrigin, cookie });
+  await refuses(tickets, bad, "a form by GET", { kind: "form", method: "get", ticket }, missing, { origin: none, cookie });
 
   const sandboxed = true;
   await refuses(tickets, bad, "a sandboxed WebSocket", { sandboxed, kind: "websocket", protocols: offers }, no, ofNobody);
@@ -480,7 +480,7 @@ test("a page of another origin gets nothing, with the victim's cookie and a stol
   // The application's own page counts only under the name that is allowed.
   const renamed = await tab(context, alias);
   await refuses(tickets, renamed, "a WebSocket from another name of the same server", { kind: "websocket", protocols: offers }, no, { origin: new RegExp(`^${alias}$`) });
-  await refuses(tickets, renamed, "an EventSource from another name of the same server", { kind: "eventsource" }, no, { cookie: noOrigin });
+  await refuses(tickets, renamed, "an EventSource from another name of the same server", { kind: "eventsource" }, no, { cookie: none });
 
   // A link, or the address bar.
   const got = await (await context.newPage()).goto(tickets.url + "/v1/notices");
