@@ -19,7 +19,7 @@ Runs, in this order, everything that must pass before a change is merged:
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
-  browser      the browser test in test/e2e, with the system's Chromium
+  browser      the browser tests in test/e2e, with the system's Chromium
 
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
@@ -235,7 +235,7 @@ authjs() {
 
 browser() {
   if [ ! -f test/e2e/package.json ]; then
-    echo "test.sh: test/e2e/package.json is missing, so the browser test can't run; restore the folder" >&2
+    echo "test.sh: test/e2e/package.json is missing, so the browser tests can't run; restore the folder" >&2
     return 1
   fi
   cd test/e2e

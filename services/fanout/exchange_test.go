@@ -1,14 +1,17 @@
 package fanout
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/gateways"
@@ -201,6 +204,54 @@ func TestPassIsUsedAgain(t *testing.T) {
 	g.publish(e)
 	if f := nextOf(t, reopen()); f.ID != e.ID {
 		t.Errorf("got %+v, want the notice", f)
+	}
+}
+
+// An EventSource gives up for good at any status but 200, so where it may come again it is told when, within a stream. Others get the status.
+func TestStreamIsPutOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*rig)
+		code   string
+		closed tab.CloseCode
+	}{
+		"while it drains": {func(g *rig) { g.svc.Drain(g.t.Context()) }, "draining", tab.CloseDrain},
+		"while it is full": {func(g *rig) {
+			if p := g.svc.enter(peerKey(0), true); p.Status != 0 {
+				g.t.Fatal(p)
+			}
+			g.t.Cleanup(func() { g.svc.giveUp(peerKey(0), true) })
+		}, "too_many_conns", tab.CloseOverloaded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, func(cfg *Config) { cfg.MaxConns = 1 })
+			pass := g.passFor(who("ann", "s1"))
+			c.before(g)
+			stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+g.serveFront(nil, nil), site, pass, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var closed *tabclient.CloseError
+			if f, err := stream.Next(t.Context()); !errors.As(err, &closed) || closed.Code != c.closed {
+				t.Errorf("got %+v, %v; want to be closed with %d", f, err, c.closed)
+			}
+			header := map[string]string{"Origin": site, "Cookie": pass.Name + "=" + pass.Value, "Accept": "text/event-stream"}
+			w := g.call(http.MethodGet, pathNotices, "", header)
+			ms, _, _ := strings.Cut(strings.TrimPrefix(w.Body.String(), "retry: "), "\n")
+			if n, err := strconv.Atoi(ms); w.Code != 200 || w.Header().Get("Content-Type") != "text/event-stream" || w.Header().Get("Access-Control-Allow-Origin") != site || err != nil || n < 1000 {
+				t.Errorf("got %d %v %q", w.Code, w.Header(), w.Body)
+			}
+			header["Accept"] = "*/*"
+			if w := g.call(http.MethodGet, pathNotices, "", header); w.Code != 503 || codeOf(w) != c.code {
+				t.Errorf("a program gets %d %s", w.Code, w.Body)
+			}
+			if n := testutil.ToFloat64(g.metrics.Refused.WithLabelValues(c.code)); n != 3 {
+				t.Errorf("%v refusals are counted, want 3", n)
+			}
+			// What won't be otherwise the next time is a status for all.
+			if w := g.call(http.MethodGet, pathNotices, "", map[string]string{"Origin": site, "Accept": "text/event-stream"}); w.Code != 401 {
+				t.Errorf("without a pass: %d", w.Code)
+			}
+		})
 	}
 }
 

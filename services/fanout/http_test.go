@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -267,6 +268,42 @@ func TestFloodOfSilentConns(t *testing.T) {
 			t.Errorf("%d tabs, %d wait, from %v; want %d tabs", g.svc.tabs, g.svc.waiting, g.svc.waitingFrom, most)
 		}
 	})
+}
+
+// As many conns as may wait say nothing. Who shows a good ticket, or what he was given for one, with his request gets in all the same; who shows a bad one doesn't.
+func TestSilentConnsKeepNoTicketOut(t *testing.T) {
+	g := newRig(t, func(cfg *Config) { cfg.MaxHandshakes, cfg.MaxHandshakesPerIP = 5, -1 })
+	addr := g.serveFront(nil, nil)
+	for range 5 {
+		g.dial("http://"+addr, "")
+	}
+	if _, err := tabclient.DialWith(t.Context(), "ws://"+addr, http.Header{"Origin": {site}}); err == nil {
+		t.Error("there is still room for who says nothing")
+	}
+	c := g.offer(&ws.Dialer{}, "ws://"+addr, g.ticket(who("ann", "s1")))
+	if f := next(t, c); f.Type != tab.TypeReady {
+		t.Errorf("got %+v, want ready", f)
+	}
+	stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+addr, site, g.passFor(who("ann", "s2")), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if f := nextOf(t, stream); f.Type != tab.TypeReady {
+		t.Errorf("got %+v, want ready", f)
+	}
+	if n := g.svc.Open(); n != 7 {
+		t.Errorf("%d conns, want 7", n)
+	}
+	// A ticket that was used before is looked at without a place among those who wait, and leaves none behind.
+	used := g.ticket(who("ann", "s3"))
+	if _, err := g.svc.redeem(used, site); err != nil {
+		t.Fatal(err)
+	}
+	w := g.call(http.MethodGet, pathConnect, "", map[string]string{"Origin": site, "Upgrade": "websocket", "Sec-WebSocket-Protocol": tab.Subprotocol + ", " + tab.OfferTicket + used})
+	if w.Code != http.StatusUnauthorized || g.svc.Open() != 7 {
+		t.Errorf("got %d %s, and %d conns", w.Code, w.Body, g.svc.Open())
+	}
 }
 
 func TestMaxHandshakesByDefault(t *testing.T) {

@@ -1,14 +1,11 @@
 package fanout
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -68,32 +65,21 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 }
 
-// With the kernel's own buffers a tab that doesn't read is noticed megabytes later. Those of a TLS conn are beneath it.
+// With the kernel's own buffers a tab that doesn't read is noticed megabytes later. Those of a TLS conn are beneath it, and so are those of a connection that was used before.
 func TestKernelBuffersAreBounded(t *testing.T) {
-	g := newRig(t, nil)
-	mux := http.NewServeMux()
-	g.svc.Routes(mux)
-	for _, c := range []struct {
-		name  string
-		start func(*httptest.Server)
-	}{{"TCP", (*httptest.Server).Start}, {"TLS", (*httptest.Server).StartTLS}} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := httptest.NewUnstartedServer(mux)
-			c.start(srv)
-			defer srv.Close()
-			d := ws.Dialer{Protocols: []string{tab.Subprotocol}, TLSConfig: &tls.Config{InsecureSkipVerify: true}}
-			nc, _, _, err := d.Dial(t.Context(), strings.Replace(srv.URL, "http", "ws", 1)+"/v1/connect")
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn := tabclient.On(nc)
-			hello(t, conn, g.ticket(who("ann", "s-"+c.name)))
-			if f := next(t, conn); f.Type != tab.TypeReady {
-				t.Fatalf("got %+v", f)
-			}
-			tcp, ok := socket(g.onlyConn().link).(*net.TCPConn)
+	cert := testCert(t)
+	for name, dial := range waysIn {
+		if name == "stream over HTTP/2" {
+			continue // the connection is the server's, and carries others
+		}
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, nil)
+			c := dial(g, cert, who("ann", "s1"))
+			nextOf(t, c)
+			own := g.onlyConn()
+			tcp, ok := socket(own.link).(*net.TCPConn)
 			if !ok {
-				t.Fatal("no TCP beneath")
+				t.Fatalf("no TCP beneath %T", own.link)
 			}
 			raw, err := tcp.SyscallConn()
 			if err != nil {
@@ -104,9 +90,11 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 				if on, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); err != nil || on != 0 {
 					t.Errorf("keep-alives of the kernel: %d, %v; want 0", on, err)
 				}
-				// Linux doubles what it is given.
-				if n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF); err != nil || n > 32<<10 {
-					t.Errorf("%d bytes, %v", n, err)
+				for _, buffer := range []int{syscall.SO_SNDBUF, syscall.SO_RCVBUF} {
+					// Linux doubles what it is given.
+					if n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, buffer); err != nil || n > 32<<10 {
+						t.Errorf("buffer %d: %d bytes, %v", buffer, n, err)
+					}
 				}
 				if ms, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout); err != nil || ms != int(unackedTimeout.Milliseconds()) {
 					t.Errorf("given up after %d ms, %v", ms, err)
@@ -114,7 +102,15 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			_ = nc.Close()
+			// Giving it up writes nothing, which could block whoever does it.
+			began := time.Now()
+			for range 100 {
+				_ = writeNow(tcp, make([]byte, 64<<10))
+			}
+			own.fail(tab.CloseOverloaded)
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("giving up took %v", took)
+			}
 			eventually(t, "no conn is left", func() bool { return g.svc.Open() == 0 })
 		})
 	}

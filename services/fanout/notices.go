@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
@@ -30,13 +31,16 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who, p := s.identifyByPass(r, origin)
+	if who == nil && p.Status == 0 && s.cfg.Session == nil {
+		p = passMissing()
+	}
 	if p.Status != 0 {
-		s.refuse(w, p)
+		s.refuseStream(w, r, p)
 		return
 	}
 	peer, known := s.peerOf(r.RemoteAddr), who != nil
 	if p := s.enter(peer, known); p.Status != 0 {
-		s.refuse(w, p)
+		s.refuseStream(w, r, p)
 		return
 	}
 	opened := false
@@ -48,7 +52,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	if who == nil {
 		// This may take a while, and so it is done in a place.
 		if who, p = s.identifyBySession(r, origin); p.Status != 0 {
-			s.refuse(w, p)
+			s.refuseStream(w, r, p)
 			return
 		}
 	}
@@ -56,10 +60,7 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	// A browser tells by itself what it has heard last, or not: what isn't a position tells nothing.
 	call.known.position, _ = strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64)
 	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Accel-Buffering", "no") // nginx would gather
+	setStream(h)
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	switch {
 	case errors.Is(err, http.ErrNotSupported):
@@ -84,6 +85,30 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 	c := s.newStream(nc, early, peer, head.Bytes())
 	c.seated = known
 	s.open(c, call)
+}
+
+func setStream(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no") // nginx would gather
+}
+
+// refuseStream is refuse, but for an EventSource that may come again: at another status than 200 it would give up for good (HTML Living Standard section 9.2.2), as
+// those would that come back to a gateway which still drains. It gets a stream that ends at once, and is told when to come back.
+func (s *Service) refuseStream(w http.ResponseWriter, r *http.Request, p problem.Problem) {
+	if !p.Retry || r.Header.Get("Accept") != "text/event-stream" {
+		s.refuse(w, p)
+		return
+	}
+	s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
+	code, reason := tab.CloseOverloaded, "try again later"
+	if p.Code == "draining" {
+		code, reason = tab.CloseDrain, tab.DrainReason(p.RetryAfter)
+	}
+	setStream(w.Header())
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(append(reconnectAfter(p.RetryAfter), new(eventStream).closing(code, reason)...)) // who is gone comes again anyhow
 }
 
 // streamOverHTTP2 opens a stream within a connection that isn't ours to take. It returns when the stream is over, and its goroutine is the server's, which costs
@@ -113,9 +138,13 @@ func (s *Service) newStream(l link, early []byte, peer peerKey, head []byte) *co
 func (s *Service) identifyBySession(r *http.Request, origin string) (*identity, problem.Problem) {
 	who, p := s.identify(r, "", origin)
 	if who == nil && p.Status == 0 {
-		p = problem.New(http.StatusUnauthorized, "pass_missing", "Exchange a ticket first: POST "+pathNotices+`, with {"ticket": "…"} and credentials included.`)
+		p = passMissing()
 	}
 	return who, p
+}
+
+func passMissing() problem.Problem {
+	return problem.New(http.StatusUnauthorized, "pass_missing", "Exchange a ticket first: POST "+pathNotices+`, with {"ticket": "…"} and credentials included.`)
 }
 
 // identifyByPass tells who a stream is for by the cookie that a ticket was exchanged for: nobody, without a problem, if there is none.
