@@ -16,9 +16,9 @@ const (
 	atOnce = 64
 	// maxMasses is how many events that end more wait. When there are more yet, every conn is looked at instead.
 	maxMasses = 1024
-	// breath is after how many conns of a mass others may run first: a millisecond or so. When they are many, as when thousands of tabs answer at once, each breath
-	// takes as long as all of them.
-	breath = 512
+	// breath is after how many conns of a mass others may run first. Fewer make a mass slower, and more make others wait: eight times as many cost a single tab behind it
+	// some milliseconds, and gained the mass next to nothing.
+	breath = 64
 )
 
 // connEntry is a conn in the hub.

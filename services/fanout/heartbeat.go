@@ -45,8 +45,14 @@ func (s *Service) begin(c *conn, who identity) {
 	s.later(c, now, now+half+rand.N(half+1))
 }
 
-// later has a conn looked after at due, or earlier if it ends or leaves before.
+// together returns within how many milliseconds conns are looked after in one go. Most of what an idle gateway costs is waking up: so it does that ten times in a second, and
+// not for each conn. There are too few at a time to hold anybody up, also where heartbeats are short.
+func (s *Service) together() int64 { return max(s.cfg.Heartbeat.Milliseconds()/450, 1) }
+
+// later has a conn looked after at due, or a moment later together with others, or earlier if it ends or leaves before.
 func (s *Service) later(c *conn, now, due int64) {
+	due += s.together() - 1
+	due -= due % s.together()
 	// The end is a time of the wall clock, which may be set meanwhile: so it is reckoned anew each time.
 	due = min(due, now+max(c.ends-time.Now().UnixMilli(), 0))
 	if c.leaves > 0 {

@@ -192,7 +192,7 @@ func TestHeartbeat(t *testing.T) {
 		for i := range 5 {
 			// The first after half an interval to a whole one, and each other after one that is a tenth longer or shorter.
 			at, others := ping(), time.Duration(i)*interval
-			if earliest, latest := interval/2+others*9/10, interval+others*11/10; at < earliest || at > latest+time.Duration(i+1)*slotMS*time.Millisecond {
+			if earliest, latest := interval/2+others*9/10, interval+others*11/10; at < earliest || at > latest+time.Duration(i+1)*(slotMS+time.Duration(g.svc.together()))*time.Millisecond {
 				t.Errorf("ping %d after %v, want it between %v and %v", i, at, earliest, latest)
 			}
 			if _, err := nc.Write(frame(fin|pongOp, nil)); err != nil {
@@ -206,7 +206,7 @@ func TestHeartbeat(t *testing.T) {
 		if _, err := nc.Read(make([]byte, 1)); err == nil {
 			t.Fatal("a third ping to a silent conn")
 		}
-		if silent := time.Since(heard); silent < interval*5/2 || silent > interval*5/2+slotMS*time.Millisecond {
+		if silent := time.Since(heard); silent < interval*5/2 || silent > interval*5/2+(slotMS+time.Duration(g.svc.together()))*time.Millisecond {
 			t.Errorf("given up after %v of silence", silent)
 		}
 		synctest.Wait()
