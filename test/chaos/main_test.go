@@ -42,7 +42,8 @@ func runTests(m *testing.M) (code int) {
 	if code = m.Run(); code != 0 {
 		return code
 	}
-	if err := goleak.Find(); err != nil {
+	// A link of the proxy whose two ends were cut at the same moment leaves the goroutine between them behind (toxiproxy v2.5.0): it is the test's, and holds nothing.
+	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")); err != nil {
 		_, _ = os.Stderr.WriteString(err.Error())
 		return 1
 	}
