@@ -228,3 +228,6 @@ func dump(w *httptest.ResponseRecorder) string {
 	fmt.Fprintf(&b, "\n%s", w.Body)
 	return strings.ReplaceAll(b.String(), "\r\n", "\n")
 }
+
+// pass lets time go by, in a bubble.
+func pass(d time.Duration) { <-time.After(d) }

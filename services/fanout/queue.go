@@ -78,7 +78,7 @@ func (c *conn) beat() {
 		c.send(frame)
 		return
 	}
-	// We are the writer for now, and leave, which comes after closing, waits for us.
+	// Until it is given back the caller is the writer, and leave, which comes after closing, waits for it.
 	c.writing = true
 	c.writer.Add(1)
 	c.mu.Unlock()

@@ -63,9 +63,6 @@ type openTab struct {
 // TestTabs has thousands of tabs at two gateways, ends sessions in every way, breaks conns, and kills one gateway. Whatever happens, each tab whose session is over is
 // told so once, by an event that ended it, and no other tab is.
 func TestTabs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes half a minute")
-	}
 	nats := newNode(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,16 +22,14 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	if err := os.Setenv(asProgram, "1"); err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
 
 // Every step measures every figure that the table has, though only in small, and all at once.
 func TestStepsMeasureEveryRow(t *testing.T) {
-	if _, err := mostFiles(); err != nil {
-		t.Skip(err)
-	}
 	measured := map[string]string{}
 	// Not parallel subtests, of which only as many run as there are processors: these wait most of the time.
 	var measuring sync.WaitGroup
@@ -83,9 +82,6 @@ func measureOnce(t *testing.T, step string) {
 }
 
 func TestWrongCalls(t *testing.T) {
-	if _, err := mostFiles(); err != nil {
-		t.Skip(err)
-	}
 	for _, args := range []string{"", "unknown", "run all", "run -steps none", "run -count 0", "run -most 4", "run -logouts 20000", "run -spread 2000000000", "run -idle soon"} {
 		var out, errs bytes.Buffer
 		if code := execute(t.Context(), strings.Fields(args), nil, &out, &errs); code != 2 || errs.Len() == 0 {
