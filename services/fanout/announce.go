@@ -112,20 +112,6 @@ type masses struct {
 	all, telling bool
 }
 
-// busy reports whether there are conns that are about to be told.
-func (m *masses) busy() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.telling || m.all || len(m.events) > 0
-}
-
-// told says that what was taken has been told.
-func (m *masses) told() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.telling = false
-}
-
 func newMasses() masses { return masses{wake: make(chan struct{}, 1)} }
 
 func (m *masses) add(a revocation.Applied) {
@@ -149,6 +135,20 @@ func (m *masses) take() (waiting []revocation.Applied, all bool) {
 	waiting, all = m.events, m.all
 	m.events, m.all, m.telling = nil, false, true
 	return waiting, all
+}
+
+// busy reports whether there are conns that are about to be told.
+func (m *masses) busy() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.telling || m.all || len(m.events) > 0
+}
+
+// told says that what was taken has been told.
+func (m *masses) told() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.telling = false
 }
 
 // tellMasses tells of what waits until ctx ends.

@@ -18,7 +18,7 @@ func TestHeartbeatsOverTCP(t *testing.T) {
 	c := g.dial(url, g.ticket(who("ann", "s1")))
 	next(t, c)
 	stream := g.stream(url, who("ann", "s2"), nil)
-	nextOf(t, stream)
+	next(t, stream)
 	for range 10 {
 		f, err := readFrame(c.NetConn())
 		if err != nil || f.Header.OpCode != ws.OpPing {
@@ -33,7 +33,7 @@ func TestHeartbeatsOverTCP(t *testing.T) {
 	}
 	e := sessionRevoked(who("ann", "s2"), "bye")
 	g.publish(e)
-	if f := nextOf(t, stream); f.ID != e.ID {
+	if f := next(t, stream); f.ID != e.ID {
 		t.Errorf("got %+v, want the notice", f)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"hash/maphash"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -116,30 +115,19 @@ func offersOf(r *http.Request) (tab.Offers, problem.Problem) {
 // peerKey is what conns before hello are counted by: a number for an address, which is shorter, and which nobody outside can foresee.
 type peerKey uint64
 
-// peerOf returns the key of a socket's other end: of an address of IPv4, or the network of an address of IPv6, of which one host has as many
-// as it likes. Other addresses, as those of a Unix socket, count as one.
+// peerOf returns the key of a socket's other end.
 func (s *Service) peerOf(remote string) peerKey {
 	return peerKey(maphash.Comparable(s.seed, peerNetwork(remote)))
 }
 
-// peerAt is peerOf for an address.
-func (s *Service) peerAt(remote net.Addr) peerKey {
-	if tcp, ok := remote.(*net.TCPAddr); ok {
-		return peerKey(maphash.Comparable(s.seed, network(tcp.AddrPort().Addr())))
-	}
-	return s.peerOf(remote.String())
-}
-
+// peerNetwork returns an address of IPv4, or the network of an address of IPv6, of which one host has as many as it likes. Other addresses, as those of a Unix
+// socket, count as one.
 func peerNetwork(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	return network(ap.Addr())
-}
-
-func network(ip netip.Addr) netip.Prefix {
-	ip, bits := ip.Unmap().WithZone(""), 32
+	ip, bits := ap.Addr().Unmap().WithZone(""), 32
 	if ip.Is6() {
 		bits = 64
 	}

@@ -43,15 +43,9 @@ type ExchangeRequest struct {
 
 // handleExchange takes a ticket and sets a cookie. An EventSource can send neither a header nor a first frame, and what stands in a URL is logged.
 func (s *Service) handleExchange(w http.ResponseWriter, r *http.Request) {
-	origin, p := s.originOf(r)
-	if p.Status != 0 {
-		s.refuse(w, p)
-		return
-	}
-	allow(w.Header(), origin)
 	var q ExchangeRequest
-	if p := read(w, r, &q); p.Status != 0 {
-		s.refuse(w, p)
+	origin, ok := s.readOfPage(w, r, &q)
+	if !ok {
 		return
 	}
 	if q.Ticket == "" {
@@ -85,15 +79,8 @@ type AckRequest struct {
 
 // handleAck takes an acknowledgement for a stream. Who knows its name is its tab.
 func (s *Service) handleAck(w http.ResponseWriter, r *http.Request) {
-	origin, p := s.originOf(r)
-	if p.Status != 0 {
-		s.refuse(w, p)
-		return
-	}
-	allow(w.Header(), origin)
 	var q AckRequest
-	if p := read(w, r, &q); p.Status != 0 {
-		s.refuse(w, p)
+	if _, ok := s.readOfPage(w, r, &q); !ok {
 		return
 	}
 	frame, err := tab.EncodeAck(tab.Ack{ID: q.ID, Outcome: q.Outcome})
@@ -153,6 +140,20 @@ func (s *Service) Passed(a gateways.PassedAck) {
 	if process, number, ok := s.streamOf(a.Stream); ok && process == s.process {
 		s.ackOnStream(number, tab.Ack{ID: a.Notice, Outcome: a.Outcome})
 	}
+}
+
+// readOfPage reads the body of JSON that a page sends, and lets the page read the answer. It returns the page's origin, or refuses the request and reports false.
+func (s *Service) readOfPage(w http.ResponseWriter, r *http.Request, v any) (origin string, ok bool) {
+	origin, p := s.originOf(r)
+	if p.Status == 0 {
+		allow(w.Header(), origin)
+		p = read(w, r, v)
+	}
+	if p.Status != 0 {
+		s.refuse(w, p)
+		return "", false
+	}
+	return origin, true
 }
 
 // read reads a body of JSON.

@@ -196,13 +196,13 @@ func TestPassIsUsedAgain(t *testing.T) {
 		return c
 	}
 	for range 3 {
-		if f := nextOf(t, reopen()); f.Type != tab.TypeReady {
+		if f := next(t, reopen()); f.Type != tab.TypeReady {
 			t.Errorf("got %+v, want ready", f)
 		}
 	}
 	e := sessionRevoked(s, "bye")
 	g.publish(e)
-	if f := nextOf(t, reopen()); f.ID != e.ID {
+	if f := next(t, reopen()); f.ID != e.ID {
 		t.Errorf("got %+v, want the notice", f)
 	}
 }
@@ -261,7 +261,7 @@ func TestAckBesideStream(t *testing.T) {
 		g := newRig(t, nil)
 		s := who("ann", "s1")
 		c := transports["sse"](g, s, cursor{})
-		ready := nextOf(t, c)
+		ready := next(t, c)
 		e := sessionRevoked(s, "bye")
 		ack := func(stream, id, outcome string) (int, string) {
 			w := g.call(http.MethodPost, pathAcks, tabclient.AckBody(stream, id, tab.Outcome(outcome)), map[string]string{"Origin": site})
@@ -289,7 +289,7 @@ func TestAckBesideStream(t *testing.T) {
 			t.Errorf("before the notice: %d %s", status, code)
 		}
 		g.publish(e)
-		nextOf(t, c)
+		next(t, c)
 		refused("after it")
 		if len(g.shown) != 0 {
 			t.Errorf("shown %v", g.shown)

@@ -85,7 +85,7 @@ func (f *front) Close() error {
 // begin notes a connection that is to be sorted, and reports whether there is room for it. Sorting takes a moment, and TLS some milliseconds, so there are few at a time
 // unless somebody keeps silent.
 func (f *front) begin(nc net.Conn) bool {
-	peer := f.svc.peerAt(nc.RemoteAddr())
+	peer := f.svc.peerOf(nc.RemoteAddr().String())
 	most, ofOne := f.svc.cfg.MaxHandshakes, f.svc.cfg.MaxHandshakesPerIP
 	f.mu.Lock()
 	defer f.mu.Unlock()

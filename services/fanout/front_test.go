@@ -148,7 +148,7 @@ func TestWaysIn(t *testing.T) {
 			g := newRig(t, nil)
 			s := who("ann", "s1")
 			c := dial(g, cert, s)
-			if f := nextOf(t, c); f.Type != tab.TypeReady || f.Session != "s1" {
+			if f := next(t, c); f.Type != tab.TypeReady || f.Session != "s1" {
 				t.Fatalf("got %+v, want ready", f)
 			}
 			tabs := g.svc.Tabs(tenant, "ann")
@@ -156,12 +156,12 @@ func TestWaysIn(t *testing.T) {
 				t.Errorf("tabs %+v, want one by %s", tabs, transport)
 			}
 			g.publish(sessionRevoked(who("ann", "s2"), ""))
-			if f := nextOf(t, c); f.Type != tab.TypeSessionsChanged {
+			if f := next(t, c); f.Type != tab.TypeSessionsChanged {
 				t.Errorf("got %+v, want sessions_changed", f)
 			}
 			e := sessionRevoked(s, "bye")
 			g.publish(e)
-			f := nextOf(t, c)
+			f := next(t, c)
 			if f.ID != e.ID || f.Message != "bye" {
 				t.Fatalf("got %+v, want the notice", f)
 			}

@@ -7,11 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
-
-	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // maxHeadBytes bounds a request's line and headers, as the HTTP server does. Cookies are the largest part of them.
@@ -80,15 +77,6 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 		return
 	}
 	s.handleNotices(h, r) // there are two
-}
-
-// panicked logs what recover has returned, if that is a panic. As with the HTTP server, one request or conn mustn't end them all.
-func (s *Service) panicked(r any) bool {
-	if r == nil {
-		return false
-	}
-	s.cfg.Log.WithField(telemetry.FieldPanic, fmt.Sprint(r)).WithField(telemetry.FieldStack, string(debug.Stack())).Error("a conn has panicked: please report it")
-	return true
 }
 
 func (h *handshake) Header() http.Header { return h.header }

@@ -289,7 +289,7 @@ func TestSilentConnsKeepNoTicketOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	if f := nextOf(t, stream); f.Type != tab.TypeReady {
+	if f := next(t, stream); f.Type != tab.TypeReady {
 		t.Errorf("got %+v, want ready", f)
 	}
 	if n := g.svc.Open(); n != 7 {

@@ -86,14 +86,14 @@ func TestTabsBySession(t *testing.T) {
 	defer stream.Close()
 	byTicket := g.dial(url, g.ticket(who("ann", "s2")))
 	for name, c := range map[string]peer{"s1": socket, "s1 ": stream, "s2": byTicket} {
-		if f := nextOf(t, c); f.Type != tab.TypeReady || f.Session != name[:2] {
+		if f := next(t, c); f.Type != tab.TypeReady || f.Session != name[:2] {
 			t.Errorf("got %+v, want ready", f)
 		}
 	}
 	e := sessionRevoked(who("ann", "s1"), "bye")
 	g.publish(e)
 	for _, c := range []peer{socket, stream} {
-		if f := nextOf(t, c); f.ID != e.ID {
+		if f := next(t, c); f.ID != e.ID {
 			t.Errorf("got %+v, want the notice", f)
 		}
 	}

@@ -75,7 +75,7 @@ func TestKernelBuffersAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, nil)
 			c := dial(g, cert, who("ann", "s1"))
-			nextOf(t, c)
+			next(t, c)
 			own := g.onlyConn()
 			tcp, ok := socket(own.link).(*net.TCPConn)
 			if !ok {

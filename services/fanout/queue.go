@@ -211,10 +211,9 @@ func (c *conn) nextBatch() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	batch := c.pong
-	switch {
-	case batch == nil && len(c.queue) == 1:
+	if batch == nil && len(c.queue) == 1 {
 		batch = c.queue[0]
-	default:
+	} else {
 		for _, frame := range c.queue {
 			batch = append(batch, frame...)
 		}

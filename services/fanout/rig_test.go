@@ -272,7 +272,7 @@ func hello(t *testing.T, c *tabclient.Conn, ticket string) {
 }
 
 // next returns the next frame.
-func next(t *testing.T, c *tabclient.Conn) tab.Frame {
+func next(t *testing.T, c peer) tab.Frame {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -112,9 +112,9 @@ func TestSuiteNoAcknowledgement(t *testing.T) {
 	onEach(t, nil, func(t *testing.T, g *rig, open func(revocation.Session, cursor) peer) {
 		s := who("ann", "s1")
 		c := open(s, cursor{})
-		nextOf(t, c)
+		next(t, c)
 		g.publish(sessionRevoked(s, "bye"))
-		nextOf(t, c)
+		next(t, c)
 		began := time.Now()
 		var closed *tabclient.CloseError
 		if _, err := c.Next(t.Context()); !errors.As(err, &closed) || closed.Code != tab.CloseSignedOut || time.Since(began) != ackTimeout {
@@ -139,7 +139,7 @@ func TestSuiteComesBack(t *testing.T) {
 		s := who("ann", "s1")
 		g.publish(sessionRevoked(who("bob", "b1"), ""))
 		first := open(s, cursor{})
-		ready := nextOf(t, first)
+		ready := next(t, first)
 		_ = first.Close()
 		watch(open(s, cursor{position: ready.Position})).want(t, "ready")
 		e := sessionRevoked(who("ann", "s2"), "")
@@ -171,9 +171,9 @@ func TestSuiteAbsoluteEnd(t *testing.T) {
 func TestSuiteDrain(t *testing.T) {
 	onEach(t, nil, func(t *testing.T, g *rig, open func(revocation.Session, cursor) peer) {
 		c := open(who("ann", "s1"), cursor{})
-		nextOf(t, c)
+		next(t, c)
 		go g.svc.Drain(t.Context())
-		f := nextOf(t, c)
+		f := next(t, c)
 		if f.Type != tab.TypeDrain || f.ReconnectAfterMS < 100 {
 			t.Errorf("got %+v, want drain", f)
 		}
@@ -207,7 +207,7 @@ func TestSuiteLivesOn(t *testing.T) {
 func TestSuiteStalled(t *testing.T) {
 	onEach(t, nil, func(t *testing.T, g *rig, open func(revocation.Session, cursor) peer) {
 		stalled := open(who("ann", "stalled"), cursor{})
-		nextOf(t, stalled)
+		next(t, stalled)
 		others := make([]*seen, 20)
 		for i := range others {
 			others[i] = watch(open(who("ann", fmt.Sprintf("s%d", i)), cursor{}))
@@ -252,16 +252,4 @@ func TestSuiteReplay(t *testing.T) {
 		g.publish(e)
 		c.want(t)
 	})
-}
-
-// nextOf returns the next frame.
-func nextOf(t *testing.T, c peer) tab.Frame {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	f, err := c.Next(ctx)
-	if err != nil {
-		t.Fatalf("next frame: %v", err)
-	}
-	return f
 }

@@ -66,7 +66,7 @@ func TestSuiteTellsOthers(t *testing.T) {
 		first.want(t, "ready")
 		want("up acme ann")
 		second := open(who("ann", "s2"), cursor{})
-		nextOf(t, second)
+		next(t, second)
 		want("up acme ann")
 		e := sessionRevoked(s, "bye")
 		g.publish(e)

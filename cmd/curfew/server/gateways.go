@@ -38,10 +38,7 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 }
 
 func registerGatewayMetrics(reg prometheus.Registerer, g *gateways.Gateway) {
-	counter := func(name, help string, value func(gateways.Stats) uint64) {
-		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "gateway", Name: name, Help: help},
-			func() float64 { return float64(value(g.Stats())) }))
-	}
+	counter := counters(reg, "gateway", g.Stats)
 	counter("acks_told_total", "Acknowledgements that were told to whoever makes receipts of them.", func(s gateways.Stats) uint64 { return s.Acks })
 	counter("acks_dropped_total", "Acknowledgements that couldn't be told.", func(s gateways.Stats) uint64 { return s.AcksDropped })
 	counter("presence_changes_total", "Users who have come or gone, as told.", func(s gateways.Stats) uint64 { return s.Changes })

@@ -107,12 +107,17 @@ func (s *Server) startAdmin(context.Context) error {
 	return nil
 }
 
+// counters returns what registers a counter of a part that counts by itself.
+func counters[S any](reg prometheus.Registerer, subsystem string, stats func() S) func(name, help string, value func(S) uint64) {
+	return func(name, help string, value func(S) uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: subsystem, Name: name, Help: help},
+			func() float64 { return float64(value(stats())) }))
+	}
+}
+
 // registerBusMetrics adds what the bus has counted.
 func registerBusMetrics(reg prometheus.Registerer, b *bus.Bus) {
-	counter := func(name, help string, value func(bus.Stats) uint64) {
-		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "bus", Name: name, Help: help},
-			func() float64 { return float64(value(b.Stats())) }))
-	}
+	counter := counters(reg, "bus", b.Stats)
 	counter("disconnects_total", "Times the connection to NATS was lost.", func(s bus.Stats) uint64 { return s.Disconnects })
 	counter("reconnects_total", "Times the connection to NATS came back.", func(s bus.Stats) uint64 { return s.Reconnects })
 	counter("async_errors_total", "Errors that NATS reported on its own.", func(s bus.Stats) uint64 { return s.AsyncErrors })

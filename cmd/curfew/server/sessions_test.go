@@ -3,7 +3,6 @@ package server_test
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/curfewhq/curfew/internal/config"
@@ -34,15 +34,7 @@ func authJSCookie(t *testing.T, claims map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed, err := e.Encrypt(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := sealed.CompactSerialize()
+	text, err := jwt.Encrypted(e).Claims(claims).Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,15 +47,7 @@ func signed(t *testing.T, claims map[string]any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := token.CompactSerialize()
+	text, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}

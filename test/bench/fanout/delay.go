@@ -17,18 +17,15 @@ const behind = 5 * time.Millisecond
 const quiet = 9_000
 
 // delay measures how much later than usual a tab is told whose logout comes right behind that of a whole other tenant, at the same gateway.
-func (b *bench) delay(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways + 1}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	for range b.count {
-		if err := b.delayOnce(ctx, d); err != nil {
-			return err
+func (b *bench) delay(ctx context.Context) error {
+	return b.deployed(ctx, shape{gateways: b.gateways, loads: b.gateways + 1}, func(ctx context.Context, d *deployment) error {
+		for range b.count {
+			if err := b.delayOnce(ctx, d); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (b *bench) delayOnce(ctx context.Context, d *deployment) error {

@@ -40,6 +40,16 @@ type shape struct {
 	tls             bool
 }
 
+// deployed has measure use a deployment of its own.
+func (b *bench) deployed(ctx context.Context, s shape, measure func(context.Context, *deployment) error) (err error) {
+	d, err := deploy(ctx, s, b.errs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	return measure(ctx, d)
+}
+
 func deploy(ctx context.Context, s shape, errs io.Writer) (d *deployment, err error) {
 	d = &deployment{}
 	defer func() {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,20 +11,17 @@ import (
 
 // everyone measures a logout of a whole tenant. Each round has it twice: tabs that acknowledge once all have been told, so that what telling takes is known by
 // itself, and tabs that acknowledge at once, while others are being told.
-func (b *bench) everyone(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	for n := range b.count {
-		for _, hold := range []bool{true, false} {
-			if err := b.everyoneOnce(ctx, d, n, hold); err != nil {
-				return err
+func (b *bench) everyone(ctx context.Context) error {
+	return b.deployed(ctx, shape{gateways: b.gateways, loads: b.gateways}, func(ctx context.Context, d *deployment) error {
+		for n := range b.count {
+			for _, hold := range []bool{true, false} {
+				if err := b.everyoneOnce(ctx, d, n, hold); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (b *bench) everyoneOnce(ctx context.Context, d *deployment, n int, hold bool) error {

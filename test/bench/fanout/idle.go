@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -18,12 +17,13 @@ func (b *bench) idleOften(ctx context.Context) error {
 }
 
 // idleTabs measures the gateways' CPU without tabs, and with idle ones once all have been pinged for the first time.
-func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.Duration) (err error) {
-	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways, heartbeat: set}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+func (b *bench) idleTabs(ctx context.Context, name string, set, heartbeat time.Duration) error {
+	return b.deployed(ctx, shape{gateways: b.gateways, loads: b.gateways, heartbeat: set}, func(ctx context.Context, d *deployment) error {
+		return b.idleOn(ctx, d, name, heartbeat)
+	})
+}
+
+func (b *bench) idleOn(ctx context.Context, d *deployment, name string, heartbeat time.Duration) error {
 	if err := b.cpuOver(ctx, d, name+"/empty"); err != nil {
 		return err
 	}

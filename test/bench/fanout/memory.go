@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/tabclient"
@@ -11,19 +10,14 @@ import (
 // memory measures what idle tabs take of one gateway, which is a new process each time.
 func (b *bench) memory(ctx context.Context) error {
 	for range b.count {
-		if err := b.memoryOnce(ctx); err != nil {
+		if err := b.deployed(ctx, shape{gateways: 1, loads: 1}, b.memoryOnce); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) memoryOnce(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: 1, loads: 1}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+func (b *bench) memoryOnce(ctx context.Context, d *deployment) error {
 	t, err := d.newTenant(ctx)
 	if err != nil {
 		return err
@@ -75,23 +69,18 @@ func (b *bench) perTab(ctx context.Context, d *deployment, name string, before u
 
 // memoryTLS is memory with TLS in the gateway. The tabs are ordinary conns of Go, in this process.
 func (b *bench) memoryTLS(ctx context.Context) error {
+	if err := raiseFiles(); err != nil {
+		return err
+	}
 	for range b.count {
-		if err := b.memoryTLSOnce(ctx); err != nil {
+		if err := b.deployed(ctx, shape{gateways: 1, tls: true}, b.memoryTLSOnce); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) memoryTLSOnce(ctx context.Context) (err error) {
-	if err := raiseFiles(); err != nil {
-		return err
-	}
-	d, err := deploy(ctx, shape{gateways: 1, tls: true}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+func (b *bench) memoryTLSOnce(ctx context.Context, d *deployment) error {
 	t, err := d.newTenant(ctx)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,12 +12,11 @@ import (
 const signedOut = int(tab.CloseSignedOut)
 
 // storm measures tabs that are cut off all at once and come back at once, each with a new ticket.
-func (b *bench) storm(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: 1, loads: 1}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+func (b *bench) storm(ctx context.Context) error {
+	return b.deployed(ctx, shape{gateways: 1, loads: 1}, b.storms)
+}
+
+func (b *bench) storms(ctx context.Context, d *deployment) error {
 	t, err := d.newTenant(ctx)
 	if err != nil {
 		return err

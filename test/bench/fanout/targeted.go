@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -19,12 +18,11 @@ type oneLogout struct {
 }
 
 // targeted measures how soon the tabs of one user are told, while many others are open.
-func (b *bench) targeted(ctx context.Context) (err error) {
-	d, err := deploy(ctx, shape{gateways: b.gateways, loads: b.gateways}, b.errs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
+func (b *bench) targeted(ctx context.Context) error {
+	return b.deployed(ctx, shape{gateways: b.gateways, loads: b.gateways}, b.targetedRounds)
+}
+
+func (b *bench) targetedRounds(ctx context.Context, d *deployment) error {
 	t, err := d.newTenant(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,17 @@
+package fanout
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/curfewhq/curfew/internal/telemetry"
+)
+
+// panicked logs what recover has returned, if that is a panic. As with the HTTP server, one request or conn mustn't end them all.
+func (s *Service) panicked(r any) bool {
+	if r == nil {
+		return false
+	}
+	s.cfg.Log.WithField(telemetry.FieldPanic, fmt.Sprint(r)).WithField(telemetry.FieldStack, string(debug.Stack())).Error("a conn has panicked: please report it")
+	return true
+}
