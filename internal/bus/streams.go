@@ -188,7 +188,9 @@ func streamError(op string, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
-		case codeStorageExceeded, codeNoResources, codeAccountResources, codeMemoryExceeded:
+		case codeMemoryExceeded:
+			hint = "JetStream there has less memory than Curfew reserves, 256 MiB for used tickets: raise max_memory_store, as in deploy/nats/nats.conf, or the account's max_mem"
+		case codeStorageExceeded, codeNoResources, codeAccountResources:
 			hint = "the ledger's limit is larger than the space for JetStream: lower it, or give it a bigger disk"
 		case codeSubjectOverlap:
 			hint = "another stream takes the same topics: find it with nats stream ls --subjects, and remove or narrow it"
