@@ -9,3 +9,9 @@ const DiskReserve = diskReserve
 
 // StartedLongAgo makes the deployment's first start, at which processes find each other's traces, one of the past.
 func (b *Bus) StartedLongAgo() { b.together = 0 }
+
+// Known reports whether k needn't ask.
+func (k *Kept) Known() bool {
+	_, known := k.known()
+	return known
+}

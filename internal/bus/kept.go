@@ -6,24 +6,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// KeptSince returns what tells since when a bucket holds all that was written to it within its TTL. A bucket in memory is empty after its servers have ended, and who
-// looks for an entry mustn't take that for its never having been written. It asks at once, and again after each time that the connection was lost; then the answer may
-// be later than need be, by the TTL at most, and it is never too early, but for what the clocks of this process and the server's differ by. A bucket that is gone
-// altogether, as after a lone server was started anew, is made anew. The returned func is safe for concurrent use.
-//
-// Not found out is a loss of all that a bucket's servers had while the server that this process is connected to went on.
-func (b *Bus) KeptSince(ctx context.Context, bucket Bucket) (func(context.Context) (time.Time, error), error) {
-	k := &kept{bus: b, bucket: bucket, turn: make(chan struct{}, 1)}
-	if _, err := k.ask(ctx); err != nil {
-		return nil, streamError("look how far back bucket "+bucket.Name+" goes", err)
-	}
-	return k.ask, nil
-}
+const (
+	askTimeout = 2 * time.Second
+	askAgain   = 250 * time.Millisecond
+)
 
-type kept struct {
+// Kept tells since when a bucket holds all that was written to it within its TTL. It is safe for concurrent use.
+type Kept struct {
 	bus    *Bus
 	bucket Bucket
 
@@ -37,7 +30,44 @@ type kept struct {
 	asked bool
 }
 
-func (k *kept) ask(ctx context.Context) (time.Time, error) {
+// Kept asks for how far back a bucket goes, and makes it if it is missing.
+func (b *Bus) Kept(ctx context.Context, bucket Bucket) (*Kept, error) {
+	k := &Kept{bus: b, bucket: bucket, turn: make(chan struct{}, 1)}
+	if _, err := k.Since(ctx); err != nil {
+		return nil, streamError("look how far back bucket "+bucket.Name+" goes", err)
+	}
+	return k, nil
+}
+
+// Run asks again as soon as the connection is back each time that it was lost, until ctx ends. Without it the first call of Since would ask, and what was written
+// between the two would count as lost.
+func (k *Kept) Run(ctx context.Context) error {
+	back := k.bus.Conn().StatusChanged(nats.CONNECTED)
+	defer k.bus.Conn().RemoveStatusListener(back)
+	for {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		_, err := k.Since(asking)
+		cancel()
+		var retry <-chan time.Time
+		if err != nil {
+			retry = time.After(askAgain) // the server may be there sooner than its streams
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-back:
+		case <-retry:
+		}
+	}
+}
+
+// Since returns since when the bucket holds all that was written to it within its TTL. A bucket in memory is empty after its servers have ended, and who looks for
+// an entry mustn't take that for its never having been written. The server was asked after the connection was last lost; then the answer may be later than need be,
+// by the TTL at most, and it is never too early, but for what the clocks of this process and the server's differ by. A bucket that is gone altogether, as after a
+// lone server was started anew, is made anew.
+//
+// Not found out is a loss of all that a bucket's servers had while the server that this process is connected to went on.
+func (k *Kept) Since(ctx context.Context) (time.Time, error) {
 	if since, ok := k.known(); ok {
 		return since, nil
 	}
@@ -75,7 +105,7 @@ func (k *kept) ask(ctx context.Context) (time.Time, error) {
 }
 
 // known returns the answer, unless the connection was lost since.
-func (k *kept) known() (time.Time, bool) {
+func (k *Kept) known() (time.Time, bool) {
 	lost := k.bus.Conn().Stats().Reconnects
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -10,20 +10,20 @@ import (
 )
 
 // A bucket in memory goes back to its oldest entry; and after its server was started anew, which has lost all, to no time before that.
-func TestKeptSince(t *testing.T) {
+func TestKept(t *testing.T) {
 	srv := natstest.Start(t)
 	cfg := natstest.Config(t)
 	cfg.URL, cfg.Embedded = srv.URL(), bus.Embedded{}
 	b := natstest.Open(t, cfg)
 	bucket := bus.TicketsBucket()
 	began := time.Now()
-	since, err := b.KeptSince(t.Context(), bucket)
+	kept, err := b.Kept(t.Context(), bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ask := func() time.Time {
 		t.Helper()
-		at, err := since(t.Context())
+		at, err := kept.Since(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,11 +43,11 @@ func TestKeptSince(t *testing.T) {
 	if again := ask(); !again.Equal(empty) {
 		t.Errorf("without a loss the answer has changed from %v to %v", empty, again)
 	}
-	later, err := b.KeptSince(t.Context(), bucket)
+	later, err := b.Kept(t.Context(), bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first, err := later(t.Context()); err != nil || first.Before(empty) || first.After(time.Now()) {
+	if first, err := later.Since(t.Context()); err != nil || first.Before(empty) || first.After(time.Now()) {
 		t.Errorf("with an entry it goes back to %v, %v", first, err)
 	}
 
@@ -58,7 +58,7 @@ func TestKeptSince(t *testing.T) {
 	<-bound.Done()
 	srv.Restart()
 	waitForReconnect(t, b)
-	if _, err := since(bound); err == nil {
+	if _, err := kept.Since(bound); err == nil {
 		t.Error("an answer without time to ask")
 	}
 	if at := ask(); at.Before(lost) || at.After(time.Now()) {
@@ -67,6 +67,36 @@ func TestKeptSince(t *testing.T) {
 	// The bucket is there again.
 	if _, err := kv.Create(t.Context(), "a", nil); err != nil {
 		t.Errorf("write after the loss: %v", err)
+	}
+}
+
+// What was written as soon as a lost connection was back isn't taken for lost: nobody has to have asked by then.
+func TestKeptAsksByItself(t *testing.T) {
+	srv := natstest.Start(t)
+	cfg := natstest.Config(t)
+	cfg.URL, cfg.Embedded = srv.URL(), bus.Embedded{}
+	b := natstest.Open(t, cfg)
+	kept, err := b.Kept(t.Context(), bus.TicketsBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- kept.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+	for range 2 {
+		lost := b.Conn().Stats().Reconnects
+		srv.Restart()
+		eventually(t, 20*time.Second, "it knows again", func() bool { return b.Conn().Stats().Reconnects > lost && kept.Known() })
+		written := time.Now()
+		if at, err := kept.Since(t.Context()); err != nil || at.After(written) {
+			t.Errorf("it goes back to %v (%v), want before %v", at, err, written)
+		}
 	}
 }
 

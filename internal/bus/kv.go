@@ -21,8 +21,8 @@ type Bucket struct {
 	// MarkerTTL, at least 1 s, allows a TTL per key (jetstream.KeyTTL) and is how long a watcher can see that a key expired.
 	// Zero means no TTLs per key.
 	MarkerTTL time.Duration
-	// Memory keeps a new bucket in memory, where writing to it costs no disk's time, and where what it holds is lost when all servers that keep it end: KeptSince
-	// tells. One that is there already stays as it is.
+	// Memory keeps a new bucket in memory, where writing to it costs no disk's time, and where what it holds is lost when all servers that keep it end: Kept tells.
+	// One that is there already stays as it is.
 	Memory bool
 	// Description is for operators.
 	Description string

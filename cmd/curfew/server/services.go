@@ -107,10 +107,11 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	if err != nil {
 		return err
 	}
-	since, err := s.bus.KeptSince(ctx, bus.TicketsBucket())
+	kept, err := s.bus.Kept(ctx, bus.TicketsBucket())
 	if err != nil {
 		return err
 	}
+	s.parts.Go("used tickets", kept.Run)
 	var session sessionReader
 	if s.cfg.TabsBySession {
 		if session, err = s.sessionOf(); err != nil {
@@ -123,7 +124,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 	}
 	s.fanout, err = fanout.New(fanout.Config{
 		Gateway: gateway, Fleet: fleet,
-		Replica: s.replica, Keys: s.keys, UsedTickets: used, UsedSince: since, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
+		Replica: s.replica, Keys: s.keys, UsedTickets: used, UsedSince: kept.Since, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
 		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnsPerUser: s.cfg.MaxConnsPerUser, MaxConnAge: s.cfg.MaxConnAge, Session: session,
 		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
