@@ -27,7 +27,8 @@ type Metrics struct {
 	Notices *prometheus.CounterVec
 	// Acks counts acknowledgements of tabs by outcome.
 	Acks *prometheus.CounterVec
-	// Tickets counts tickets by result: issued, used, refused.
+	// Tickets counts tickets by result: issued, used, or why one was refused: forged, malformed, expired, early, other_origin, used_before, too_old (issued before NATS
+	// was started anew, which may have forgotten its use), unknown (NATS didn't answer).
 	Tickets *prometheus.CounterVec
 	// SnapshotElected is 1 while this process is the one that saves snapshots for all.
 	SnapshotElected prometheus.Gauge
@@ -66,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		ConnsClosed: vec("conns_closed_total", "Closed conns by close code.", "code"),
 		Notices:     vec("notices_total", "Notices sent by type.", "type"),
 		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
-		Tickets:     vec("tickets_total", "Tickets by result.", "result"),
+		Tickets:     vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
 		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
 		}),

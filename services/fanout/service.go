@@ -295,7 +295,7 @@ func (s *Service) redeem(text, origin string) (ticket, error) {
 	defer cancel()
 	t, err := s.tickets.redeem(ctx, text, origin)
 	if err != nil {
-		s.cfg.Metrics.Tickets.WithLabelValues("refused").Inc()
+		s.cfg.Metrics.Tickets.WithLabelValues(ticketResult(err)).Inc()
 		log := s.cfg.Log.WithError(err)
 		if errors.Is(err, errTicketUnknown) {
 			log.Warn("used tickets can't be looked up: is NATS up?")

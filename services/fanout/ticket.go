@@ -44,6 +44,22 @@ var (
 	errTicketUnknown = errors.New("used tickets can't be looked up")
 )
 
+// ticketResult names for the metric why a ticket was refused.
+func ticketResult(err error) string {
+	for _, r := range []struct {
+		err  error
+		name string
+	}{
+		{errTicketForged, "forged"}, {errTicketExpired, "expired"}, {errTicketEarly, "early"}, {errTicketOrigin, "other_origin"},
+		{errTicketUsed, "used_before"}, {errTicketOld, "too_old"}, {errTicketUnknown, "unknown"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.name
+		}
+	}
+	return "malformed"
+}
+
 // ticket is what a ticket says. How it travels is in ticketform.go.
 type ticket struct {
 	ID      string

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
@@ -321,6 +322,11 @@ func TestTicketsOlderThanWhatIsKnown(t *testing.T) {
 		err = errors.New("no NATS")
 		if _, err := g.svc.redeem(g.ticket(who("ann", "s1")), site); !errors.Is(err, errTicketUnknown) {
 			t.Errorf("when it can't be told: %v", err)
+		}
+		for result, want := range map[string]float64{"used": 1, "too_old": 1, "unknown": 1, "forged": 0} {
+			if got := testutil.ToFloat64(g.metrics.Tickets.WithLabelValues(result)); got != want {
+				t.Errorf("counted %v as %s, want %v", got, result, want)
+			}
 		}
 	})
 }
