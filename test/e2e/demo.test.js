@@ -137,3 +137,33 @@ test("a tab that was offline when it happened learns it when it comes back", asy
   await signedOut(phone.tabs[0]);
   for (const d of [laptop, phone]) await d.context.close();
 });
+
+test("signing in reaches the tabs that were open before, and signing in anew moves them to the new session", async () => {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 760 } });
+  const [first, second] = [await context.newPage(), await context.newPage()];
+  for (const t of [first, second]) {
+    await t.goto(page);
+    await t.locator("#signed-out").waitFor();
+  }
+  await first.click("[data-user=ada]");
+  for (const t of [first, second]) await live(t);
+
+  // Another sign-in of the same browser, of which the second tab isn't told; then the session that it was connected with is ended.
+  const before = await second.locator("#session").textContent();
+  const other = await context.newPage();
+  await other.goto(page);
+  await live(other);
+  await other.evaluate(async () => {
+    await fetch("/log-out", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scope: "here" }) });
+    await fetch("/sign-in", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user: "ada" }) });
+  });
+  for (const t of [first, second, other]) {
+    await t.locator("#session").filter({ hasNotText: before }).waitFor();
+    await live(t);
+  }
+  // Their conns are the new session's: what ends it reaches them.
+  const waiting = timeOf([first, second, other]);
+  await second.click("[data-scope=here]");
+  await waiting;
+  await context.close();
+});

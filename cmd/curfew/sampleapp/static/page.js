@@ -3,8 +3,14 @@
 const $ = (id) => document.getElementById(id);
 let socket = null;
 let attempt = 0;
+let waiting = 0; // for the next attempt
 let timer = 0;
 let signedIn = false;
+// The session of the cookie, as the application said last, and that of the socket's ticket: signing in anew changes the first under an open tab.
+let session = "";
+let connected = "";
+// What one tab signs in to, all tabs of the browser are.
+const signIns = new BroadcastChannel("sign-in");
 
 async function call(method, path, body) {
   const res = await fetch(path, {
@@ -36,27 +42,28 @@ async function refresh() {
   }
   if (me.status !== 200) return signedIn;
   signedIn = true;
+  session = me.body.session;
   document.title = me.body.user + " · Curfew demo";
   $("signed-out").hidden = true;
   $("signed-in").hidden = false;
   $("user").textContent = me.body.user;
-  $("session").textContent = me.body.session;
+  $("session").textContent = session;
   const bySession = new Map();
   for (const t of me.body.tabs) {
     const s = bySession.get(t.session) ?? { count: 0, since: t.since };
     s.count++;
     bySession.set(t.session, s);
   }
-  $("tabs").replaceChildren(...[...bySession].map(([session, s]) => {
+  $("tabs").replaceChildren(...[...bySession].map(([id, s]) => {
     const row = document.createElement("tr");
-    row.className = session === me.body.session ? "mine" : "";
-    for (const text of [session + (session === me.body.session ? " (this one)" : ""), String(s.count), new Date(s.since).toLocaleTimeString()]) {
+    row.className = id === session ? "mine" : "";
+    for (const text of [id + (id === session ? " (this one)" : ""), String(s.count), new Date(s.since).toLocaleTimeString()]) {
       row.append(Object.assign(document.createElement("td"), { textContent: text }));
     }
     return row;
   }));
   clearTimeout(timer);
-  timer = setTimeout(refresh, 2000);
+  timer = setTimeout(enter, 2000);
   return true;
 }
 
@@ -66,19 +73,21 @@ function state(text, live) {
 }
 
 async function connect() {
-  if (!signedIn || socket) return;
+  if (!signedIn || socket || waiting) return;
   const t = await call("POST", "/ticket", {});
   if (t.status === 401) return showSignedOut("Your session is over.");
   if (t.status !== 200) return retry();
+  if (socket) return; // of another call, which had its ticket first
   const ws = new WebSocket(t.body.url, "curfew.v1");
   socket = ws;
+  connected = session;
   ws.onopen = () => ws.send(JSON.stringify({ type: "hello", ticket: t.body.ticket }));
   ws.onmessage = (m) => onFrame(ws, JSON.parse(m.data));
-  ws.onclose = (e) => {
+  ws.onclose = async (e) => {
     socket = null;
     state("closed " + e.code, false);
-    if (e.code === 4503) return retry();
-    if (e.code >= 4500 && e.code <= 4999) return refresh();
+    // That session is over; the browser may have another one by now.
+    if (e.code >= 4500 && e.code <= 4999 && !(await refresh())) return;
     retry(e.code === 1012 ? JSON.parse(e.reason || "{}").retry_ms : undefined);
   };
 }
@@ -87,7 +96,8 @@ async function connect() {
 function retry(ms) {
   if (!signedIn) return;
   attempt++;
-  setTimeout(connect, ms ?? Math.random() * Math.min(30000, 500 * 2 ** attempt));
+  clearTimeout(waiting);
+  waiting = setTimeout(() => { waiting = 0; connect(); }, ms ?? Math.random() * Math.min(30000, 500 * 2 ** attempt));
 }
 
 async function onFrame(ws, frame) {
@@ -115,7 +125,8 @@ for (const b of document.querySelectorAll("[data-user]")) {
   b.onclick = async () => {
     $("notice").hidden = true;
     await call("POST", "/sign-in", { user: b.dataset.user });
-    if (await refresh()) connect();
+    signIns.postMessage("");
+    await enter();
   };
 }
 
@@ -130,8 +141,16 @@ for (const b of document.querySelectorAll("[data-scope]")) {
   };
 }
 
-// A page from the back-forward cache, or one that slept, asks again before anybody reads it.
-addEventListener("pageshow", (e) => { if (e.persisted) refresh(); });
-document.addEventListener("visibilitychange", () => { if (!document.hidden && signedIn) refresh(); });
+// enter has the tab follow the session that the browser has by now, if it has one.
+async function enter() {
+  if (!(await refresh())) return;
+  if (socket && connected !== session) socket.close(1000); // and comes back with the other's ticket
+  else connect();
+}
 
-if (await refresh()) connect();
+// A page from the back-forward cache, or one that slept, asks again before anybody reads it.
+addEventListener("pageshow", (e) => { if (e.persisted) enter(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) enter(); });
+signIns.onmessage = enter;
+
+await enter();
