@@ -20,8 +20,9 @@
 // ignored.
 //
 // Where a network lets no WebSocket through, the tab exchanges its ticket for a cookie, POST /v1/notices, and opens GET /v1/notices, a stream of server-sent
-// events. Each event's data is a frame as above, its id is a position, which a browser sends back by itself, and the last frame is [Close], with the code that a
-// WebSocket would be closed with. Acknowledgements are posted to /v1/notices/acks, and name the stream as its first frame did.
+// events. Each event's data is a frame as above. The id of ready and sessions_changed is a position, which a browser sends back by itself. The last frame is
+// [Close], with the code that a WebSocket would be closed with, and with the id [StreamOver] if that is terminal. Acknowledgements are posted to /v1/notices/acks as
+// {"stream": …, "id": …, "outcome": …}; the stream is named by its first frame, ready or logout.
 //
 // Every frame is one JSON text message with a "type" member. Readers ignore members and types that they don't know. A notice is
 // a hint and never proof: the tab asks its own application before it clears anything. Sessions_changed says that something

@@ -62,6 +62,10 @@ const (
 // Terminal reports whether a tab must not reconnect by itself after this code.
 func (c CloseCode) Terminal() bool { return c >= 4500 && c <= 4999 }
 
+// StreamOver is the id of the last event of a stream of notices whose code is terminal, where others have a position or none. A browser would come back all the same,
+// and says it as its Last-Event-ID; it is answered with 204, at which it gives up (HTML Living Standard section 9.2.1).
+const StreamOver = "over"
+
 // FrameType is the "type" member of a frame.
 type FrameType string
 

@@ -29,7 +29,7 @@ type Stream struct {
 	mu sync.Mutex
 	// name is what the first frame has named the stream by; lastID and retry are what the fields id and retry said last.
 	name   string
-	lastID uint64
+	lastID string
 	retry  time.Duration
 }
 
@@ -38,14 +38,14 @@ type read struct {
 	err   error
 }
 
-// DialStream exchanges a ticket for a cookie and opens a stream on url (http:// or https://, up to the host). after is the position that was heard last, and 0 for
+// DialStream exchanges a ticket for a cookie and opens a stream on url (http:// or https://, up to the host). lastID is the id that was heard last, and empty for
 // none. The client's cookie jar, if it has one, isn't used.
-func DialStream(ctx context.Context, client *http.Client, url, origin, ticket string, after uint64) (*Stream, error) {
+func DialStream(ctx context.Context, client *http.Client, url, origin, ticket, lastID string) (*Stream, error) {
 	cookie, err := exchange(ctx, client, url, origin, ticket)
 	if err != nil {
 		return nil, err
 	}
-	return Reopen(ctx, client, url, origin, cookie, after)
+	return Reopen(ctx, client, url, origin, cookie, lastID)
 }
 
 // exchange returns the cookie that a gateway gives for a ticket.
@@ -60,8 +60,8 @@ func exchange(ctx context.Context, client *http.Client, url, origin, ticket stri
 	return resp.Cookies()[0], nil
 }
 
-// Reopen opens a stream with a cookie that was given for a ticket before.
-func Reopen(ctx context.Context, client *http.Client, url, origin string, cookie *http.Cookie, after uint64) (*Stream, error) {
+// Reopen opens a stream with a cookie that was given for a ticket before. A *StatusError of 204 says that it mustn't come again.
+func Reopen(ctx context.Context, client *http.Client, url, origin string, cookie *http.Cookie, lastID string) (*Stream, error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/notices", nil)
 	if err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func Reopen(ctx context.Context, client *http.Client, url, origin string, cookie
 	q.Header.Set("Origin", origin)
 	q.Header.Set("Accept", "text/event-stream")
 	q.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
-	if after > 0 {
-		q.Header.Set("Last-Event-ID", strconv.FormatUint(after, 10))
+	if lastID != "" {
+		q.Header.Set("Last-Event-ID", lastID)
 	}
 	resp, err := client.Do(q)
 	if err != nil {
@@ -153,9 +153,9 @@ func (s *Stream) readEvent(from *bufio.Reader) (tab.Frame, error) {
 			data = value
 		case "id":
 			s.mu.Lock()
-			s.lastID, err = strconv.ParseUint(string(value), 10, 64)
+			s.lastID = string(value)
 			s.mu.Unlock()
-			if err != nil {
+			if _, err := strconv.ParseUint(s.lastID, 10, 64); err != nil && s.lastID != tab.StreamOver {
 				return tab.Frame{}, errors.New("an id that is no position")
 			}
 		case "retry":
@@ -216,8 +216,8 @@ func (s *Stream) Name() string {
 	return s.name
 }
 
-// LastID is the position that was heard last.
-func (s *Stream) LastID() uint64 {
+// LastID is the id that was heard last, which a browser would come back with; empty if there was none.
+func (s *Stream) LastID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lastID

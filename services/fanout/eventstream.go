@@ -31,7 +31,11 @@ func (*eventStream) closing(code tab.CloseCode, reason string) []byte {
 	if err != nil {
 		return nil
 	}
-	return newMessage(frame, 0).event
+	id := ""
+	if code.Terminal() {
+		id = tab.StreamOver
+	}
+	return newEvent(frame, id)
 }
 
 // await leaves it to next, which has nothing to do but to wait.

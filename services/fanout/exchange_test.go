@@ -188,7 +188,7 @@ func TestPassIsUsedAgain(t *testing.T) {
 	url := g.serve()
 	pass := g.passFor(s)
 	reopen := func() peer {
-		c, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, pass, 0)
+		c, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, pass, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,6 +204,50 @@ func TestPassIsUsedAgain(t *testing.T) {
 	g.publish(e)
 	if f := next(t, reopen()); f.ID != e.ID {
 		t.Errorf("got %+v, want the notice", f)
+	}
+}
+
+// A browser that comes back by itself after the end of its session gives up at the answer, on a connection of its own and on one that is used again. One whose gateway
+// went away does not, and neither does a page that opens a stream for its next session.
+func TestStreamIsOverForGood(t *testing.T) {
+	g := newRig(t, nil)
+	s := who("ann", "s1")
+	pass := g.passFor(s)
+	for name, url := range map[string]string{"over the front": "http://" + g.serveFront(nil, nil), "over HTTP": g.serve()} {
+		open := func(lastID string) (*tabclient.Stream, error) {
+			c, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, pass, lastID)
+			if err == nil {
+				t.Cleanup(func() { _ = c.Close() })
+			}
+			return c, err
+		}
+		g.publish(sessionRevoked(s, "bye"))
+		c, err := open("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Ack(next(t, c).ID, tab.OutcomeSignedOut); err != nil {
+			t.Fatal(err)
+		}
+		var closed *tabclient.CloseError
+		if _, err := c.Next(t.Context()); !errors.As(err, &closed) || closed.Code != tab.CloseSignedOut || c.LastID() != tab.StreamOver {
+			t.Errorf("%s: closed with %v and the id %q", name, err, c.LastID())
+		}
+		var status *tabclient.StatusError
+		if _, err := open(c.LastID()); !errors.As(err, &status) || status.Status != http.StatusNoContent {
+			t.Errorf("%s: it came back to %v, want 204", name, err)
+		}
+		again, err := open("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := next(t, again); f.Type != tab.TypeLogout {
+			t.Errorf("%s: another stream begins with %+v", name, f)
+		}
+	}
+	w := g.call(http.MethodGet, pathNotices, "", map[string]string{"Origin": "https://evil.example", "Last-Event-ID": tab.StreamOver})
+	if w.Code != http.StatusForbidden {
+		t.Errorf("a foreign page gets %d", w.Code)
 	}
 }
 
@@ -226,7 +270,7 @@ func TestStreamIsPutOff(t *testing.T) {
 			g := newRig(t, func(cfg *Config) { cfg.MaxConns = 1 })
 			pass := g.passFor(who("ann", "s1"))
 			c.before(g)
-			stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+g.serveFront(nil, nil), site, pass, 0)
+			stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+g.serveFront(nil, nil), site, pass, "")
 			if err != nil {
 				t.Fatal(err)
 			}

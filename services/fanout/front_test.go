@@ -132,7 +132,7 @@ func (g *rig) stream(url string, s revocation.Session, protocols []string) *tabc
 	g.t.Helper()
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: len(protocols) > 0 && protocols[0] == "h2"}
 	g.t.Cleanup(tr.CloseIdleConnections)
-	stream, err := tabclient.DialStream(g.t.Context(), &http.Client{Transport: tr}, url, site, g.ticket(s), 0)
+	stream, err := tabclient.DialStream(g.t.Context(), &http.Client{Transport: tr}, url, site, g.ticket(s), "")
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -284,7 +284,7 @@ func TestSilentConnsKeepNoTicketOut(t *testing.T) {
 	if f := next(t, c); f.Type != tab.TypeReady {
 		t.Errorf("got %+v, want ready", f)
 	}
-	stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+addr, site, g.passFor(who("ann", "s2")), 0)
+	stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, "http://"+addr, site, g.passFor(who("ann", "s2")), "")
 	if err != nil {
 		t.Fatal(err)
 	}

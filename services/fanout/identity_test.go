@@ -79,7 +79,7 @@ func TestTabsBySession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, &http.Cookie{Name: "session", Value: "s1"}, 0)
+	stream, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, &http.Cookie{Name: "session", Value: "s1"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

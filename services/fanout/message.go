@@ -14,11 +14,19 @@ type message struct {
 
 // newMessage returns the message of an encoded frame. A tab that comes back tells the greatest position that it has heard; 0 tells it none.
 func newMessage(payload []byte, position uint64) *message {
-	event := make([]byte, 0, len(payload)+40)
+	id := ""
 	if position > 0 {
-		event = append(strconv.AppendUint(append(event, "id: "...), position, 10), '\n')
+		id = strconv.FormatUint(position, 10)
+	}
+	return &message{framed: ws.MustCompileFrame(ws.NewTextFrame(payload)), event: newEvent(payload, id)}
+}
+
+// newEvent returns the server-sent event of an encoded frame. An empty id leaves the browser with the one before.
+func newEvent(payload []byte, id string) []byte {
+	event := make([]byte, 0, len(payload)+40)
+	if id != "" {
+		event = append(append(append(event, "id: "...), id...), '\n')
 	}
 	// An encoded frame has no line break, which would end its line.
-	event = append(append(append(event, "data: "...), payload...), "\n\n"...)
-	return &message{framed: ws.MustCompileFrame(ws.NewTextFrame(payload)), event: event}
+	return append(append(append(event, "data: "...), payload...), "\n\n"...)
 }

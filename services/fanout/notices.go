@@ -30,6 +30,12 @@ func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "A stream of notices is opened with GET, without a body."))
 		return
 	}
+	if r.Header.Get("Last-Event-ID") == tab.StreamOver {
+		// The browser comes back by itself after an end for good, whatever its cookie shows by now: a page that wants another stream opens one.
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	who, p := s.identifyByPass(r, origin)
 	if who == nil && p.Status == 0 && s.cfg.Session == nil {
 		p = passMissing()

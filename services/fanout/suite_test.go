@@ -182,8 +182,8 @@ func TestSuiteDrain(t *testing.T) {
 		if want := tab.DrainReason(time.Duration(f.ReconnectAfterMS) * time.Millisecond); !errors.As(err, &closed) || closed.Code != tab.CloseDrain || closed.Reason != want {
 			t.Errorf("got %v, want 1012 %s", err, want)
 		}
-		if stream, ok := c.(*tabclient.Stream); ok && stream.Retry().Milliseconds() != f.ReconnectAfterMS {
-			t.Errorf("the browser would come back after %v, want %d ms", stream.Retry(), f.ReconnectAfterMS)
+		if stream, ok := c.(*tabclient.Stream); ok && (stream.Retry().Milliseconds() != f.ReconnectAfterMS || stream.LastID() == tab.StreamOver) {
+			t.Errorf("the browser would come back after %v with the id %q, want %d ms and a position", stream.Retry(), stream.LastID(), f.ReconnectAfterMS)
 		}
 	})
 }

@@ -343,7 +343,7 @@ func (r *rig) testConns(t *testing.T) {
 func (r *rig) testStreams(t *testing.T) {
 	ticket := r.ticket(t)
 	dial := func() (*tabclient.Stream, error) {
-		return tabclient.DialStream(t.Context(), r.client, r.srv.URL(), origin, ticket, 0)
+		return tabclient.DialStream(t.Context(), r.client, r.srv.URL(), origin, ticket, "")
 	}
 	// The place of the test before is free once its conn has left.
 	stream, err := dial()
@@ -368,6 +368,8 @@ func (r *rig) testStreams(t *testing.T) {
 		t.Fatalf("got %+v, %v; want logout", f, err)
 	}
 	r.do(t, exchange{method: "POST", path: "/v1/notices/acks", body: tabclient.AckBody(name, f.ID, tab.OutcomeSignedOut), status: 204})
+	// As a browser comes back by itself.
+	r.do(t, exchange{method: "GET", path: "/v1/notices", header: []string{"Origin", origin, "Last-Event-ID", tab.StreamOver}, status: 204})
 }
 
 // fullStream finds the only place taken, with a pass that is good.

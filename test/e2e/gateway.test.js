@@ -44,10 +44,7 @@ function page() {
       const es = new EventSource(url + "/v1/notices", { withCredentials: true });
       es.onopen = () => tell({ type: "opened" });
       es.onmessage = (e) => {
-        const frame = JSON.parse(e.data);
-        tell({ ...frame, lastEventId: e.lastEventId });
-        // What a tab does with a code that is terminal; after others the browser comes back by itself.
-        if (frame.type === "close" && frame.code >= 4500) es.close();
+        tell({ ...JSON.parse(e.data), lastEventId: e.lastEventId });
       };
       es.onerror = () => tell({ type: es.readyState === EventSource.CLOSED ? "ended" : "reconnecting" });
       return {};
@@ -413,13 +410,17 @@ test("server-sent events by a cookie, which come back by themselves, over a cut 
   assert.equal((await hears(p, "stream", "logout")).id, id);
   assert.deepEqual(await post(p, tickets.url + "/v1/notices/acks", { stream: again.stream, id, outcome: "signed_out" }), { status: 204, body: "" });
   assert.equal((await hears(p, "stream", "close", 2)).code, 4501);
+  // It comes back once more by itself, and is told that it needn't.
+  await hears(p, "stream", "ended", 1, RECONNECTED);
+  assert.equal(tickets.requests.at(-1)["last-event-id"], "over");
   assert.equal((await tickets.metrics("curfew_acks_total")).signed_out, 1);
   await until("the stream is gone", async () => (await tickets.conns()).sse === 0);
 
   // The cookie outlives the session, and tells no more than that it is over.
   await stay(p, "eventsource", "late", { url: tickets.url });
   await hears(p, "late", "close");
-  assert.deepEqual((await types(p, "late")).slice(0, 3), ["opened", "logout", "close"]);
+  await hears(p, "late", "ended", 1, RECONNECTED);
+  assert.deepEqual(await types(p, "late"), ["opened", "logout", "close", "reconnecting", "ended"]);
 });
 
 test("an allowed page of another site has a cookie for its own pages alone, and nobody another's", async (t) => {
