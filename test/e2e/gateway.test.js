@@ -519,3 +519,47 @@ test("tabs by the application's session cookie, and from no other page", async (
   assert.equal((await hears(p, "socket", "ended")).code, 4501);
   assert.equal((await hears(p, "stream", "close")).code, 4501);
 });
+
+test("the page of docs/tabs.md follows its browser from one session to the next", async (t) => {
+  const [, code] = readFileSync(join(root, "docs/tabs.md"), "utf8").match(/```js\n(.*?)```/s);
+  const context = await device(t);
+  const p = await tab(context, app);
+  let session = "d-1";
+  const heard = [];
+  let turnedAway = 0;
+  await p.exposeFunction("ticket", () => {
+    if (session) return tickets.ticket("dora", session);
+    turnedAway++;
+    return null;
+  });
+  await p.exposeFunction("over", (frame) => { heard.push(frame.id); return true; });
+  await p.exposeFunction("changed", () => heard.push("changed"));
+  const acked = async () => (await tickets.metrics("curfew_acks_total")).signed_out ?? 0;
+  const before = await acked();
+  const isOpen = (n) => until(`${n} streams are open`, async () => (await tickets.conns()).sse === n);
+
+  await p.evaluate(async ([code, url]) => {
+    const { notices } = await import("data:text/javascript," + encodeURIComponent(code));
+    await notices(url, { ticket, over, changed });
+  }, [code, tickets.url]);
+  await isOpen(1);
+  await tickets.revoke("dora", "d-elsewhere");
+  await until("it hears of the other session", () => heard.length === 1);
+
+  // Whoever signs in again is told of the next end too.
+  const first = await tickets.revoke("dora", session);
+  session = "d-2";
+  await until("it hears of the end", () => heard.length === 2);
+  await isOpen(0);
+  await isOpen(1);
+  const second = await tickets.revoke("dora", session);
+  session = "";
+  await until("it hears of that one's end", () => heard.length === 3);
+  assert.deepEqual(heard, ["changed", first.id, second.id]);
+  assert.equal(await acked(), before + 2);
+  await isOpen(0);
+
+  // Nobody is signed in, so its last word is that it has heard.
+  await until("it has asked for another ticket", () => turnedAway === 1);
+  assert.equal(tickets.requests.at(-1)["last-event-id"], "over");
+});
