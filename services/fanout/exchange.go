@@ -58,7 +58,7 @@ func (s *Service) handleExchange(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cookie := http.Cookie{
-		Name: passCookie, Value: s.tickets.issuePass(t, origin, time.Now()), Path: "/", MaxAge: int(passLifetime.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: passCookie(origin), Value: s.tickets.issuePass(t, origin, time.Now()), Path: "/", MaxAge: int(passLifetime.Seconds()), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		// An allowed origin of another site gets it for its own pages alone.

@@ -145,19 +145,22 @@ func TestWhoOpensStreams(t *testing.T) {
 	}{
 		{"with a pass", map[string]string{"Origin": site, "Cookie": text}, ""},
 		{"beside other cookies", map[string]string{"Origin": site, "Cookie": "a=b; " + text}, ""},
-		{"from the gateway's own origin", map[string]string{"Sec-Fetch-Site": "same-origin", "Cookie": pass.Name + "=" + ofOwn.Value}, ""},
+		{"from the gateway's own origin", map[string]string{"Sec-Fetch-Site": "same-origin", "Cookie": ofOwn.Name + "=" + ofOwn.Value}, ""},
+		{"beside that of another page of ours", map[string]string{"Origin": site, "Cookie": ofOwn.Name + "=" + ofOwn.Value + "; " + text}, ""},
 		{"without a pass", map[string]string{"Origin": site}, "pass_missing"},
 		{"with two", map[string]string{"Origin": site, "Cookie": text + "; " + text}, "ticket_refused"},
 		{"with a ticket", map[string]string{"Origin": site, "Cookie": pass.Name + "=" + g.ticket(who("ann", "s1"))}, "ticket_refused"},
 		{"with one that is cut off", map[string]string{"Origin": site, "Cookie": text[:len(text)-1]}, "ticket_refused"},
 		{"with one that is too old", map[string]string{"Origin": site, "Cookie": pass.Name + "=" + expired}, "ticket_refused"},
-		{"from another page of ours", map[string]string{"Origin": other, "Cookie": text}, "ticket_refused"},
+		{"from another page of ours", map[string]string{"Origin": other, "Cookie": text}, "pass_missing"},
+		{"under the name of another page of ours", map[string]string{"Origin": other, "Cookie": passCookie(other) + "=" + pass.Value}, "ticket_refused"},
 		{"from a foreign page", map[string]string{"Origin": "https://evil.example", "Cookie": text}, "origin_not_allowed"},
 		{"from a sandbox", map[string]string{"Origin": "null", "Cookie": text}, "origin_not_allowed"},
 		{"from nowhere", map[string]string{"Cookie": text}, "origin_missing"},
 		{"by an image of a foreign page", map[string]string{"Sec-Fetch-Site": "cross-site", "Cookie": text}, "origin_missing"},
 		{"by an image of another page of the site", map[string]string{"Sec-Fetch-Site": "same-site", "Cookie": text}, "origin_missing"},
-		{"of another origin, from the gateway's own", map[string]string{"Sec-Fetch-Site": "same-origin", "Cookie": text}, "ticket_refused"},
+		{"of another origin, from the gateway's own", map[string]string{"Sec-Fetch-Site": "same-origin", "Cookie": text}, "pass_missing"},
+		{"of another origin under the own one's name", map[string]string{"Sec-Fetch-Site": "same-origin", "Cookie": ofOwn.Name + "=" + pass.Value}, "ticket_refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := httptest.NewRequest(http.MethodGet, own+pathNotices, nil)

@@ -433,7 +433,7 @@ func FuzzHandshake(f *testing.F) {
 	const head = "GET /v1/connect HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: "
 	f.Add([]byte(head + tab.Subprotocol + "\r\n\r\n"))
 	f.Add([]byte(head + tab.Subprotocol + ", ticket.x.y, position.1\r\n\r\n"))
-	f.Add([]byte("GET /v1/notices HTTP/1.1\r\nHost: x\r\nCookie: " + passCookie + "=x.y\r\nLast-Event-ID: 7\r\n\r\n"))
+	f.Add([]byte("GET /v1/notices HTTP/1.1\r\nHost: x\r\nCookie: " + passCookie(site) + "=x.y\r\nLast-Event-ID: 7\r\n\r\n"))
 	f.Add([]byte("GET /v1/connect HTTP/1.1\r\nContent-Length: -1\r\n\r\n"))
 	f.Add(bytes.Repeat([]byte("\r\n"), 40))
 	f.Fuzz(func(t *testing.T, sent []byte) {

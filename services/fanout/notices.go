@@ -2,9 +2,12 @@ package fanout
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +16,14 @@ import (
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
-// passCookie holds the pass of a browser. Its prefix has browsers take it from this host alone, over TLS (RFC 6265bis section 4.1.3.2).
-const passCookie = "__Host-curfew-notices"
+// passPrefix begins the names of cookies that hold a browser's pass. It has browsers take them from this host alone, over TLS (RFC 6265bis section 4.1.3.2).
+const passPrefix = "__Host-curfew-notices-"
+
+// passCookie names the cookie of an origin: pages of two applications have a pass each, with one gateway.
+func passCookie(origin string) string {
+	sum := sha256.Sum256([]byte(origin))
+	return passPrefix + hex.EncodeToString(sum[:8])
+}
 
 // handleNotices opens a stream of notices.
 func (s *Service) handleNotices(w http.ResponseWriter, r *http.Request) {
@@ -155,34 +164,33 @@ func passMissing() problem.Problem {
 
 // identifyByPass tells who a stream is for by the cookie that a ticket was exchanged for: nobody, without a problem, if there is none.
 func (s *Service) identifyByPass(r *http.Request, origin string) (*identity, problem.Problem) {
-	passes := r.CookiesNamed(passCookie)
-	if len(passes) == 0 {
+	if !slices.ContainsFunc(r.Cookies(), func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, passPrefix) }) {
 		return nil, problem.Problem{}
 	}
 	if s.ambient(r, origin) {
 		return nil, problem.New(http.StatusForbidden, "origin_missing", "A stream that is opened by a cookie must come from an allowed Origin: browsers send it.")
-	}
-	if len(passes) > 1 {
-		return nil, problem.New(http.StatusUnauthorized, "ticket_refused", "There is more than one cookie "+passCookie+": exchange a new ticket.")
 	}
 	origins := []string{origin}
 	if origin == "" {
 		// From the gateway's own origin, as the browser has said, which doesn't name it then.
 		origins = s.ownOrigins(r)
 	}
-	t, err := ticket{}, errTicketOrigin
+	var refused problem.Problem // none, where there are only those of other origins
 	for _, origin := range origins {
-		if t, err = s.tickets.openPass(passes[0].Value, origin, time.Now()); err == nil {
-			break
+		passes := r.CookiesNamed(passCookie(origin))
+		if len(passes) > 1 {
+			return nil, problem.New(http.StatusUnauthorized, "ticket_refused", "There is more than one cookie "+passes[0].Name+": exchange a new ticket.")
+		}
+		for _, c := range passes {
+			t, err := s.tickets.openPass(c.Value, origin, time.Now())
+			if err == nil {
+				return t.identity(), problem.Problem{}
+			}
+			s.cfg.Log.WithError(err).Debug("pass refused")
+			refused = ticketProblem(err)
 		}
 	}
-	if err != nil {
-		s.cfg.Log.WithError(err).Debug("pass refused")
-	}
-	if p := ticketProblem(err); p.Status != 0 {
-		return nil, p
-	}
-	return t.identity(), problem.Problem{}
+	return nil, refused
 }
 
 // ownOrigins returns the allowed origins that a request may have been sent to, of which whoever speaks TLS in front knows the one.
