@@ -58,20 +58,17 @@ func examineConfig() []server.Finding {
 	return out
 }
 
-// examineKey uses the key for the cheapest call that needs one.
+// examineKey uses the key for a call that every process answers, whatever its roles. Without the right to it the key is a good one all the same.
 func examineKey(ctx context.Context, r *remote) server.Finding {
 	c, err := r.client()
 	if err != nil {
 		return server.Finding{Name: "api key", Status: "fail", Detail: err.Error(), Hint: hintOf(err)}
 	}
 	defer c.Close()
-	err = c.Call(ctx, http.MethodGet, "/v1/revocations?limit=1&since=1s", nil, nil, nil)
+	err = c.Call(ctx, http.MethodGet, "/v1/keys", nil, nil, nil)
 	var refused *apiclient.Error
-	switch {
-	case err == nil:
+	if err == nil || errors.As(err, &refused) && refused.Status == http.StatusForbidden {
 		return server.Finding{Name: "api key", Status: "ok", Detail: "works at " + r.url}
-	case errors.As(err, &refused) && refused.Status == http.StatusForbidden:
-		return server.Finding{Name: "api key", Status: "ok", Detail: "works at " + r.url + ", without the scope read"}
 	}
 	return server.Finding{Name: "api key", Status: "fail", Detail: err.Error(), Hint: hintOf(err)}
 }

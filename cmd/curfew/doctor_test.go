@@ -1,11 +1,14 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/natstest"
 )
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
@@ -36,6 +39,37 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 	}
 	if stdout, _, _ = command(t, "doctor"); !strings.Contains(stdout, "warn  skipped: 1 messages") {
 		t.Errorf("doctor doesn't tell of the message:\n%s", stdout)
+	}
+}
+
+// What is stale isn't ok, and nobody is sent after the wrong thing while NATS is down.
+func TestDoctorWithoutNATS(t *testing.T) {
+	ledger := natstest.Start(t)
+	startServer(t, func(c *config.Config) {
+		c.NATS.URL, c.StalenessBudget, c.Ledger.BeatInterval = ledger.URL(), time.Second, 300*time.Millisecond
+	})
+	ledger.Stop()
+	var stdout string
+	var code int
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(stdout, "fail  freshness"); {
+		if stdout, _, code = command(t, "doctor"); time.Now().After(deadline) {
+			t.Fatalf("freshness never fails:\n%s", stdout)
+		}
+	}
+	if code != exitFailed || !strings.Contains(stdout, "fail  replica") || !strings.Contains(stdout, "hint: is NATS up") {
+		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+}
+
+// A gateway's process answers neither publishers nor checks, and its key is a good one all the same.
+func TestDoctorAtAGateway(t *testing.T) {
+	ledger := natstest.Start(t)
+	startServer(t, func(c *config.Config) { c.NATS.URL = ledger.URL() })
+	keys := os.Getenv("CURFEW_DATA_DIR")
+	startServer(t, func(c *config.Config) { c.NATS.URL, c.Roles = ledger.URL(), []string{config.RoleFanout} })
+	t.Setenv("CURFEW_DATA_DIR", keys)
+	if out := must(t, "doctor"); !strings.Contains(out, "ok    api key") {
+		t.Errorf("got\n%s", out)
 	}
 }
 

@@ -21,13 +21,16 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // startServer runs the services for a test and points the verbs at them.
-func startServer(t *testing.T) *server.Server {
+func startServer(t *testing.T, change ...func(*config.Config)) *server.Server {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "data")
 	cfg.Ledger.SyncInterval, cfg.DrainWindow = 100*time.Millisecond, 10*time.Millisecond
+	for _, c := range change {
+		c(&cfg)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := server.Start(ctx, cfg, server.Options{Log: log})

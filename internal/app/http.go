@@ -133,7 +133,7 @@ func API(mux *http.ServeMux) http.Handler {
 			}
 		}
 		if len(allowed) == 0 {
-			problem.New(http.StatusNotFound, "no_such_call", "There is no such call: see docs/openapi.yaml.").Write(w)
+			problem.New(http.StatusNotFound, "no_such_call", "There is no such call here: docs/openapi.yaml has all that there are, and a process answers those of its roles (--roles).").Write(w)
 			return
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))

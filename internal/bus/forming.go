@@ -33,7 +33,11 @@ func (b *Bus) onceFormed(ctx context.Context, do func(context.Context) error) er
 			return err
 		}
 		if !told {
-			b.cfg.Log.WithError(err).Warnf("the NATS cluster isn't ready: waiting for it, for %v at most", formingPatience)
+			what := "the NATS cluster isn't ready"
+			if !forming(err) {
+				what = "JetStream doesn't answer: " + unansweredHint
+			}
+			b.cfg.Log.WithError(err).Warnf("%s; waiting for it, for %v at most", what, formingPatience)
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
@@ -186,7 +187,9 @@ func (b *Bus) configured(got, spec jetstream.StreamConfig) (want jetstream.Strea
 func streamError(op string, err error) error {
 	hint := "the user needs the right to manage streams: run once as an administrator, or check the server"
 	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if unanswered(err) {
+		hint = unansweredHint
+	} else if errors.As(err, &api) {
 		switch api.ErrorCode {
 		case codeMemoryExceeded:
 			hint = "JetStream there has less memory than Curfew reserves, 256 MiB for used tickets: raise max_memory_store, as in deploy/nats/nats.conf, or the account's max_mem"
@@ -199,6 +202,18 @@ func streamError(op string, err error) error {
 		}
 	}
 	return &Error{Op: op, Err: err, Hint: hint}
+}
+
+// unansweredHint is for requests without an answer. A server doesn't answer who has no right to ask, either.
+const unansweredHint = "is NATS up, has its cluster a leader, and may this user publish on $JS.API.>?"
+
+func unanswered(err error) bool {
+	for _, e := range []error{context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkDurable refuses names that NATS would refuse later or that would widen a topic.

@@ -206,6 +206,8 @@ func (c Config) Validate() error {
 	}
 	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
+	fault(c.NATS.URL == "" && c.NATS.Listen == "" && !c.Has(RolePublisher),
+		"roles: without publisher nobody writes to the embedded ledger: set nats.url to that of the other processes, or add publisher")
 	errs = append(errs, c.NATS.faults()...)
 	fault(c.SnapshotInterval < 0 || c.SnapshotInterval > 0 && c.SnapshotInterval < time.Second, "snapshot_interval: must be at least 1s, or 0 to save none")
 	fault(c.Ledger.SyncInterval < 0, "ledger.sync_interval: can't be negative; 0 syncs before each acknowledgement")

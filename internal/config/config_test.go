@@ -84,6 +84,7 @@ func TestValidate(t *testing.T) {
 		{name: "no clock skew", change: func(c *config.Config) { c.ClockSkew = 0 }, want: "clock_skew"},
 		{name: "too much clock skew", change: func(c *config.Config) { c.ClockSkew = 2 * time.Hour }, want: "clock_skew"},
 		{name: "no roles", change: func(c *config.Config) { c.Roles = nil }, want: "roles: give at least one"},
+		{name: "nobody writes", change: func(c *config.Config) { c.Roles = []string{"fanout"} }, want: "roles: without publisher nobody writes"},
 		{name: "unknown role", change: func(c *config.Config) { c.Roles = []string{"gate", "king"} }, want: `roles: "king"`},
 		{name: "no folder", change: func(c *config.Config) { c.DataDir = "" }, want: "data_dir"},
 		{name: "no folder with an external NATS", change: func(c *config.Config) { c.DataDir, c.NATS.URL = "", "nats://a" }},

@@ -2,11 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // Finding is one thing that doctor looked at.
@@ -54,8 +57,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 		return out
 	}
 	st := s.replica.Status()
-	out = append(out, Finding{Name: "freshness", Status: "ok", Detail: fmt.Sprintf("position %d, proof %.1f s old, %d sessions and %d cutoffs remembered",
-		st.Position, st.Staleness.Seconds(), st.Sessions, st.Cutoffs)})
+	out = append(out, freshness(st, s.cfg.StalenessBudget))
 	if st.Skipped > 0 {
 		out = append(out, Finding{Name: "skipped", Status: "warn", Detail: fmt.Sprintf("%d messages of the ledger hold no event that this version knows", st.Skipped),
 			Hint: "does a newer version, or somebody else, publish to this stream? the log names the positions"})
@@ -64,11 +66,26 @@ func (s *Server) examine(ctx context.Context) []Finding {
 	return append(out, s.examineStreams(ctx)...)
 }
 
+// freshness tells how old the replica's proof is, of how much.
+func freshness(st revocation.Status, budget time.Duration) Finding {
+	f := Finding{Name: "freshness", Status: "ok", Detail: fmt.Sprintf("position %d, proof %.1f s old of %v at most; remembers of sessions %d, of cutoffs %d",
+		st.Position, st.Staleness.Seconds(), budget, st.Sessions, st.Cutoffs)}
+	if !st.Fresh {
+		f.Status, f.Hint = "fail", "until it is fresh again, checks are undetermined and callers are refused: see replica above"
+	}
+	return f
+}
+
 // examineStreams compares the streams with what they should be.
 func (s *Server) examineStreams(ctx context.Context) []Finding {
 	differences, err := s.bus.Differences(ctx)
 	if err != nil {
-		return []Finding{{Name: "streams", Status: "fail", Detail: "couldn't be read: " + err.Error(), Hint: "is NATS up?"}}
+		f := Finding{Name: "streams", Status: "fail", Detail: "couldn't be read: " + err.Error(), Hint: "is NATS up?"}
+		var told *bus.Error
+		if errors.As(err, &told) {
+			f.Detail, f.Hint = "couldn't be read: "+told.Op+": "+told.Err.Error(), told.Hint
+		}
+		return []Finding{f}
 	}
 	if len(differences) == 0 {
 		return []Finding{{Name: "streams", Status: "ok", Detail: "as they should be"}}

@@ -94,7 +94,10 @@ func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error
 // Stop drains the conns and stops everything, within ctx.
 func (s *Server) Stop(ctx context.Context) error {
 	s.health.stopping.Store(true)
-	return s.parts.Stop(ctx)
+	s.log.Info("curfew stops: new requests are refused, and tabs are told when to come back")
+	err := s.parts.Stop(ctx)
+	s.log.Info("curfew has stopped")
+	return err
 }
 
 // URL is the address of the API, such as http://127.0.0.1:7080.
