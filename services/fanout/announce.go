@@ -14,6 +14,8 @@ import (
 const (
 	// atOnce is how many conns an event may end for them to be told in the replica's goroutine, before it goes on: some tenths of a millisecond.
 	atOnce = 64
+	// fewHere is how many of them are written to there.
+	fewHere = 8
 	// maxMasses is how many events that end more wait. When there are more yet, every conn is looked at instead.
 	maxMasses = 1024
 	// breath is after how many conns of a mass others may run first. With eight times as many a mass is told in three quarters of the time, and a single tab behind it some
@@ -43,60 +45,92 @@ func (s *Service) applied(a revocation.Applied) {
 }
 
 // announce tells the conns among found that are over, and the other tabs of their users.
-func (s *Service) announce(a revocation.Applied, found []*connEntry) {
-	e := a.Event
-	users := map[string]struct{}{e.UserID(): {}}
-	told := encode(logoutBy(e))
+func (s *Service) announce(of revocation.Applied, found []*connEntry) {
+	a := announcement{
+		svc: s, event: of.Event, notice: encode(logoutBy(of.Event)), changed: newChanged(of.Position), mass: len(found) > atOnce,
+		users: map[string]struct{}{of.Event.UserID(): {}},
+	}
 	for some := range slices.Chunk(found, breath) {
-		s.signOut(e, told, some, users)
-		if len(found) > atOnce {
+		for _, entry := range some {
+			a.signOut(entry)
+		}
+		if a.mass {
 			runtime.Gosched()
 		}
 	}
-	n, changed := 0, newChanged(a.Position)
-	for user := range users {
-		s.tellChanged(e.Meta().Tenant, user, changed)
+	n := 0
+	for user := range a.users {
+		a.tellChanged(user)
 		if n++; n%breath == 0 {
 			runtime.Gosched()
 		}
 	}
 }
 
-// signOut tells the conns that are over, and adds their users.
-func (s *Service) signOut(e events.Event, told notice, found []*connEntry, users map[string]struct{}) {
-	for _, entry := range found {
-		d := s.cfg.Replica.Check(entry.Session)
-		if d.State != revocation.Revoked {
-			continue
-		}
-		n, ready := told, entry.Value.isReady()
-		switch ends := revocation.Ends(e, entry.Session); {
-		case ends && !ready && !entry.Value.wire.answers():
-			// This is its first frame, which names the stream.
-			l := logoutBy(e)
-			l.Stream = s.streamName(entry.Value)
-			n = encode(l)
-		case !ends && !ready:
-			// It is being told by who admits it, and of the event that has ended it.
-			continue
-		case !ends:
-			// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
-			n = encode(s.logoutOf(entry.Session, d))
-		}
+// announcement is an event that is being told.
+type announcement struct {
+	svc   *Service
+	event events.Event
+	// notice is for whom it ends, and changed is for the other tabs of users.
+	notice  notice
+	changed *message
+	users   map[string]struct{}
+	// mass is whether it isn't the replica's goroutine that tells; said is how many conns were told.
+	mass bool
+	said int
+}
+
+// to has say queue something for a conn. Few are told by the caller, and so are the many that nobody else waits for: to begin a goroutine for each is half of what that
+// costs. In between others do it, or the replica would wait.
+func (a *announcement) to(c *conn, say func()) {
+	a.said++
+	if a.mass || a.said <= fewHere {
+		c.here(say)
+		return
+	}
+	say()
+}
+
+// signOut tells a conn if it is over, and adds its user.
+func (a *announcement) signOut(entry *connEntry) {
+	d := a.svc.cfg.Replica.Check(entry.Session)
+	if d.State != revocation.Revoked {
+		return
+	}
+	n, ready := a.notice, entry.Value.isReady()
+	switch ends := revocation.Ends(a.event, entry.Session); {
+	case ends && !ready && !entry.Value.wire.answers():
+		// This is its first frame, which names the stream.
+		l := logoutBy(a.event)
+		l.Stream = a.svc.streamName(entry.Value)
+		n = encode(l)
+	case !ends && !ready:
+		// It is being told by who admits it, and of the event that has ended it.
+		return
+	case !ends:
+		// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
+		n = encode(a.svc.logoutOf(entry.Session, d))
+	}
+	first := false
+	a.to(entry.Value, func() { first = a.svc.tell(entry.Value, n) })
+	if first {
 		// A conn that was told before is still there until its tab has answered; it changes nothing for the others again.
-		if s.show(entry.Value, n) {
-			users[entry.Session.User] = struct{}{}
-		}
+		a.users[entry.Session.User] = struct{}{}
 	}
 }
 
 // tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, and a session without one gets no
 // ready, so an event that names none finds nobody here.
-func (s *Service) tellChanged(tenant, user string, changed *message) {
-	for _, e := range s.hub.User(tenant, user) {
-		if e.Value.sendChanged(changed) {
-			s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
-		}
+func (a *announcement) tellChanged(user string) {
+	for _, e := range a.svc.hub.User(a.event.Meta().Tenant, user) {
+		a.to(e.Value, func() { a.svc.tellChanged(e.Value, a.changed) })
+	}
+}
+
+// tellChanged queues that something changed.
+func (s *Service) tellChanged(c *conn, changed *message) {
+	if c.sendChanged(changed) {
+		s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeSessionsChanged)).Inc()
 	}
 }
 
@@ -181,7 +215,10 @@ func (s *Service) tellAll(ctx context.Context) {
 		}
 		for _, entry := range some {
 			if d := s.cfg.Replica.Check(entry.Session); d.State == revocation.Revoked && s.show(entry.Value, encode(s.logoutOf(entry.Session, d))) {
-				s.tellChanged(entry.Session.Tenant, entry.Session.User, newChanged(d.Position))
+				changed := newChanged(d.Position)
+				for _, e := range s.hub.User(entry.Session.Tenant, entry.Session.User) {
+					e.Value.here(func() { s.tellChanged(e.Value, changed) })
+				}
 			}
 		}
 		runtime.Gosched()

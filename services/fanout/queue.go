@@ -68,14 +68,16 @@ func (c *conn) sendChanged(m *message) bool {
 	return !c.closing
 }
 
-// beat asks the peer for a sign of life. Most conns are idle and take it at once, so nobody is begun for it: a thousand times in a second that is most of what idle
-// conns cost.
-func (c *conn) beat() {
-	frame := c.wire.ping()
+// beat asks the peer for a sign of life.
+func (c *conn) beat() { c.here(func() { c.send(c.wire.ping()) }) }
+
+// here has what say queues written by the caller, as far as the conn takes it at once; only for what is left a goroutine is begun. Most conns are idle and take it all, and
+// to begin a goroutine for each is half of what it costs to tell very many. It never blocks.
+func (c *conn) here(say func()) {
 	c.mu.Lock()
-	if c.writing || c.closing || c.over != "" || len(c.queue) > 0 {
+	if c.writing || c.closing {
 		c.mu.Unlock()
-		c.send(frame)
+		say()
 		return
 	}
 	// Until it is given back the caller is the writer, and leave, which comes after closing, waits for it.
@@ -83,19 +85,14 @@ func (c *conn) beat() {
 	c.writer.Add(1)
 	c.mu.Unlock()
 	defer c.writer.Done()
-	n := writeNow(c.link, frame)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n < len(frame) {
-		c.queue = append([][]byte{frame[n:]}, c.queue...)
-	} else if !c.wire.answers() {
-		c.touch()
+	say()
+	for batch := c.nextBatch(); batch != nil; batch = c.nextBatch() {
+		if n := writeNow(c.link, batch); n < len(batch) {
+			c.writer.Go(func() { c.writeFrom(batch[n:]) })
+			return
+		}
+		c.written()
 	}
-	if len(c.queue) == 0 && c.pong == nil && !c.closing {
-		c.writing = false
-		return
-	}
-	c.writer.Go(c.write)
 }
 
 // answer answers a ping.
@@ -184,12 +181,10 @@ func (c *conn) startWriterLocked() {
 }
 
 // write runs while there is something to write.
-func (c *conn) write() {
-	for {
-		batch := c.nextBatch()
-		if batch == nil {
-			return
-		}
+func (c *conn) write() { c.writeFrom(c.nextBatch()) }
+
+func (c *conn) writeFrom(batch []byte) {
+	for ; batch != nil; batch = c.nextBatch() {
 		err := c.link.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err == nil {
 			_, err = c.link.Write(batch)
@@ -198,10 +193,14 @@ func (c *conn) write() {
 			c.fail(tab.CloseOverloaded)
 			return
 		}
-		if !c.wire.answers() {
-			// The kernel holds what a dead peer doesn't take, and ends the conn for it.
-			c.touch()
-		}
+		c.written()
+	}
+}
+
+// written takes the kernel's having taken it for a sign of life where the peer gives none: it holds what a dead one doesn't take, and ends the conn for it.
+func (c *conn) written() {
+	if !c.wire.answers() {
+		c.touch()
 	}
 }
 

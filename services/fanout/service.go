@@ -261,8 +261,14 @@ func newChanged(position uint64) *message {
 	return newMessage(frame, position)
 }
 
-// show queues the notice, and reports whether it is the conn's first.
-func (s *Service) show(c *conn, n notice) bool {
+// show queues the notice, writes it if the conn takes it at once, and reports whether it is the conn's first.
+func (s *Service) show(c *conn, n notice) (first bool) {
+	c.here(func() { first = s.tell(c, n) })
+	return first
+}
+
+// tell queues the notice, and reports whether it is the conn's first.
+func (s *Service) tell(c *conn, n notice) bool {
 	if n.message == nil {
 		c.end(tab.CloseSignedOut, "signed out")
 		return true
