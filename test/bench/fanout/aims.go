@@ -51,6 +51,10 @@ func toldRows() []row {
 		{name: "delay/mass", what: "a single tab right behind a mass logout: for how long after its notice others of the mass were still told", unit: "ms"},
 		{name: "delay/applied", what: "a single tab right behind a mass logout: later than usual, from applied", atMost: 5, unit: "ms"},
 		{name: "delay/posted", what: "a single tab right behind a mass logout: later than usual, from before the call", atMost: 5, unit: "ms"},
+		{name: "delay/meanwhile/applied/p50", what: "single tabs while a mass is told and closed: later than usual, from applied, p50", unit: "ms"},
+		{name: "delay/meanwhile/applied/most", what: "single tabs while a mass is told and closed: later than usual, from applied, at most", unit: "ms"},
+		{name: "delay/meanwhile/p50", what: "single tabs while a mass is told and closed: later than usual, from before the call, p50", unit: "ms"},
+		{name: "delay/meanwhile/most", what: "single tabs while a mass is told and closed: later than usual, from before the call, at most", unit: "ms"},
 	}
 }
 
