@@ -21,7 +21,8 @@ const maxDiscarded = 1 << 20
 // behindTimeout is for how long a tab waits for a replica that is behind what it knows.
 const behindTimeout = time.Second
 
-// conn is one tab's conn. It is owned by the goroutine that waits for what the peer says, which is the last to leave.
+// conn is one tab's conn. It is owned by who waits for what the peer says, a goroutine of its own or the poller; that goroutine, or one that the poller has begun for it, is the last
+// to leave.
 type conn struct {
 	svc  *Service
 	link link
@@ -44,6 +45,8 @@ type conn struct {
 	ends, leaves int64
 	// spoke is the conn's place in the wheel, whose mutex guards it.
 	spoke spoke
+	// place is where the poller has it.
+	place int32
 	// entry is the conn's place in the hub; nil before hello. The conn's owner sets it, before anything is sent that could be acknowledged.
 	entry *revocation.LiveEntry[*conn]
 	// writer is the goroutine of write, when there is one.
@@ -54,8 +57,8 @@ type conn struct {
 	// none any more).
 	queue [][]byte
 	pong  []byte
-	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is.
-	writing, closing bool
+	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is; parked is whether the poller waits for the peer.
+	writing, closing, parked bool
 	// ready is whether the ready frame has been queued; changed is whether a sessions_changed waits, in the queue or for ready.
 	ready, changed bool
 	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that. code is what the
@@ -96,11 +99,13 @@ func (s *Service) open(c *conn, call caller) {
 			c.leave()
 		}
 	}()
-	if s.greet(c, call) {
+	switch {
+	case !s.greet(c, call):
+		c.leave()
+	case c.park():
+	default:
 		go c.listen()
-		return
 	}
-	c.leave()
 }
 
 // greet admits a conn, and reports whether there is still something to hear from it.
@@ -165,28 +170,51 @@ func (c *conn) hello(call *caller) bool {
 	return true
 }
 
-// listen takes what the peer says until it says no more.
+// listen takes what the peer says until it says no more, or the conn is parked.
 func (c *conn) listen() {
-	defer c.leave()
+	parked := false
+	defer func() {
+		if !parked {
+			c.leave()
+		}
+	}()
 	defer func() {
 		if c.svc.panicked(recover()) {
 			c.fail(tab.CloseOverloaded)
 		}
 	}()
 	for {
-		if err := c.wire.await(); err != nil {
-			c.broken(err)
+		if parked = c.park(); parked {
 			return
 		}
-		msg, err := c.wire.next()
-		switch {
-		case err != nil:
+		err := c.wire.await()
+		if err == nil {
+			err = c.hear()
+		}
+		if err != nil {
 			c.broken(err)
 			return
-		case msg != nil:
-			c.later(msg)
 		}
 	}
+}
+
+// hear takes the next message.
+func (c *conn) hear() error {
+	msg, err := c.wire.next()
+	if err == nil && msg != nil {
+		c.later(msg)
+	}
+	return err
+}
+
+// ended is broken for a conn that was parked until then.
+func (c *conn) ended(err error) {
+	defer func() {
+		if c.svc.panicked(recover()) {
+			c.fail(tab.CloseOverloaded)
+		}
+	}()
+	c.broken(err)
 }
 
 // broken answers what ended the reading, and stays until the peer has read the answer or has had its time: closing a socket with unread bytes
@@ -349,6 +377,12 @@ func (c *conn) isClosing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing
+}
+
+func (c *conn) isWriting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writing
 }
 
 func (c *conn) isReady() bool {

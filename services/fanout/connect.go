@@ -3,7 +3,6 @@ package fanout
 import (
 	"bytes"
 	"hash/maphash"
-	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -85,14 +84,6 @@ func (s *Service) newConn(l link, peer peerKey) *conn {
 	bound(l)
 	c.touch()
 	return c
-}
-
-// after returns what reads early, and then l.
-func after(early []byte, l link) io.Reader {
-	if len(early) == 0 {
-		return l
-	}
-	return io.MultiReader(bytes.NewReader(early), l)
 }
 
 // offersOf reads the subprotocols that a request offers.

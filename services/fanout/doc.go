@@ -19,7 +19,8 @@
 //
 // What it doesn't promise: that a tab obeys. Services refuse the session themselves; the notice is for the screen.
 //
-// Conns come by [Service.Front], which takes them before an HTTP server sees them, or by [Service.Routes]. One goroutine per conn waits in a small read; a second one
-// writes and exists only while there is something to write. None has a timer: one goroutine looks after those that are due, which a wheel of 10 ms slots tells. What is
-// WebSocket or an event stream about a conn is behind the interface wire; the library that speaks WebSocket is used there, for the upgrade, and nowhere else.
+// Conns come by [Service.Front], which takes them before an HTTP server sees them, or by [Service.Routes]. On Linux one goroutine
+// waits for what the peers of all conns of plain TCP say; others have a goroutine each, which waits in a small read. Who tells a conn something writes it, and a goroutine that
+// writes exists only while a peer doesn't take it at once. None has a timer while it is idle: one goroutine looks after those that are due, which a wheel of 10 ms slots tells. What
+// is WebSocket or an event stream about a conn is behind the interface wire; the library that speaks WebSocket is used there, for the upgrade, and nowhere else.
 package fanout

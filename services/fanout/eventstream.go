@@ -25,6 +25,11 @@ func (*eventStream) form(m *message) []byte { return m.event }
 func (*eventStream) ping() []byte           { return comment }
 func (*eventStream) pong([]byte) []byte     { return nil }
 func (*eventStream) answers() bool          { return false }
+func (e *eventStream) rests() bool          { return !pending(e.from) }
+func (e *eventStream) reads(from io.Reader) { e.from = from }
+
+// whole has a goroutine deal with a peer that says something.
+func (*eventStream) whole([]byte) bool { return false }
 
 func (*eventStream) closing(code tab.CloseCode, reason string) []byte {
 	frame, err := tab.EncodeClose(tab.Close{Code: code, Reason: reason})

@@ -228,12 +228,27 @@ func (c *conn) nextBatch() []byte {
 	switch {
 	case c.closing && c.wire.answers():
 		// The reader takes the peer's close frame, or gives up.
-		_ = c.link.SetReadDeadline(time.Now().Add(closeTimeout))
+		c.listenForLocked(closeTimeout)
 	case c.closing:
 		// There is nothing to wait for, and so the reader comes to its end.
-		_ = c.link.SetReadDeadline(time.Now())
+		c.listenForLocked(0)
 	}
 	return nil
+}
+
+// listenForLocked has the waiting for the peer end after a while.
+func (c *conn) listenForLocked(d time.Duration) {
+	switch {
+	case !c.parked:
+		_ = c.link.SetReadDeadline(time.Now().Add(d))
+	case d <= 0:
+		c.hangUp()
+	default:
+		if c.grace != nil {
+			c.grace.Stop()
+		}
+		c.grace = time.AfterFunc(d, c.hangUp)
+	}
 }
 
 // fail gives the conn up without a word: the peer doesn't read, or is gone. It doesn't block, as the Close of TLS would, which writes.
@@ -243,6 +258,11 @@ func (c *conn) fail(code tab.CloseCode) {
 		c.closing, c.code = true, code
 	}
 	c.queue, c.pong = nil, nil
+	parked := c.parked
 	c.mu.Unlock()
+	if parked {
+		c.hangUp() // whoever is told that by the poller closes it
+		return
+	}
 	_ = socket(c.link).Close()
 }

@@ -119,6 +119,7 @@ type Service struct {
 	// handshakes holds buffers that a handshake needs for a moment, and crew does them.
 	handshakes *sync.Pool
 	crew       crew
+	poller     poller
 	// seed is that of peerKeys.
 	seed maphash.Seed
 	// process is a number that no other process has, probably; it makes the names of streams unique.
@@ -209,6 +210,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.stop()
 	s.work.Wait()
 	s.crew.wait()
+	s.poller.close()
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package fanout
 
 import (
+	"encoding/binary"
+	"io"
+
 	"github.com/gobwas/ws"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -23,3 +26,40 @@ func (*webSocket) closing(code tab.CloseCode, reason string) []byte {
 }
 
 func (w *webSocket) next() ([]byte, error) { return w.message() }
+func (w *webSocket) rests() bool           { return w.reader.next >= w.end && !pending(w.from) }
+func (w *webSocket) reads(from io.Reader)  { w.from = from }
+
+// whole follows the lengths of frames, and leaves it to next to find out what is wrong with them.
+func (w *webSocket) whole(said []byte) bool {
+	within := false // a message whose last frame hasn't come
+	for len(said) > 0 {
+		if len(said) < 2 {
+			return false
+		}
+		size, length := 2, uint64(said[1]&0x7f)
+		switch extended := said[2:]; {
+		case length == 126 && len(extended) >= 2:
+			size, length = size+2, uint64(binary.BigEndian.Uint16(extended))
+		case length == 127 && len(extended) >= 8:
+			size, length = size+8, binary.BigEndian.Uint64(extended)
+		case length >= 126:
+			return false
+		}
+		if masked := said[1]&0x80 != 0; masked {
+			size += 4
+		}
+		switch {
+		case len(said) < size:
+			return false
+		case length > uint64(tab.MaxClientFrameBytes):
+			return true // which next sees by the header alone
+		case len(said) < size+int(length):
+			return false
+		}
+		if control := said[0]&0x08 != 0; !control {
+			within = said[0]&0x80 == 0
+		}
+		said = said[size+int(length):]
+	}
+	return !within
+}

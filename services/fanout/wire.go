@@ -27,6 +27,12 @@ type wire interface {
 	// next returns the peer's next message; or nil if it said something that is no message, and was dealt with. It waits if it has to. No call follows one of
 	// either that returned an error.
 	next() ([]byte, error)
+	// rests reports whether nothing was read of the peer that next hasn't returned.
+	rests() bool
+	// whole reports whether what the peer has said, of which nothing was read before, ends where a message of it does, so that next doesn't wait when it reads that.
+	whole(said []byte) bool
+	// reads has next and await read from elsewhere.
+	reads(from io.Reader)
 	// answers is whether the peer can answer: acknowledge a notice, or say that it is still there.
 	answers() bool
 }

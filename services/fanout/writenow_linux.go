@@ -8,23 +8,29 @@ import (
 
 // writeNow writes what a link takes at once, and returns how much that was: nothing if it takes nothing, is broken, or isn't plain TCP. It never blocks.
 func writeNow(l link, b []byte) (n int) {
-	if b, ok := l.(*begun); ok {
-		l = b.Conn
-	}
-	t, ok := l.(*net.TCPConn)
-	if !ok {
+	t := plain(l)
+	if t == nil {
 		return 0
 	}
-	raw, err := t.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	// Not raw.Write: the deadline of an earlier write would end it.
-	_ = raw.Control(func(fd uintptr) {
-		var err error
-		for n, err = syscall.Write(int(fd), b); errors.Is(err, syscall.EINTR); n, err = syscall.Write(int(fd), b) {
+	// Not as a RawConn writes: the deadline of an earlier write would end it.
+	_ = withSocket(t, func(fd int) (err error) {
+		for n, err = syscall.Write(fd, b); errors.Is(err, syscall.EINTR); n, err = syscall.Write(fd, b) {
 			continue
 		}
+		return err
 	})
 	return max(n, 0)
+}
+
+// withSocket calls do with a conn's descriptor, which isn't closed meanwhile.
+func withSocket(t *net.TCPConn, do func(fd int) error) error {
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done error
+	if err := raw.Control(func(fd uintptr) { done = do(int(fd)) }); err != nil {
+		return err
+	}
+	return done
 }

@@ -1,0 +1,315 @@
+package fanout
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/tabclient"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// parked are how conns are opened that are waited for by the poller.
+var parked = map[string]func(g *rig, url string, s revocation.Session) peer{
+	"websocket": func(g *rig, url string, s revocation.Session) peer { return g.dial(url, g.ticket(s)) },
+	"websocket that offered": func(g *rig, url string, s revocation.Session) peer {
+		return g.offer(&ws.Dialer{}, strings.Replace(url, "http", "ws", 1), g.ticket(s))
+	},
+	"sse": func(g *rig, url string, s revocation.Session) peer { return g.stream(url, s, nil) },
+}
+
+func (c *conn) isParked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parked
+}
+
+// onTCP runs a test with each kind of conn that is parked.
+func onTCP(t *testing.T, change func(*Config), run func(t *testing.T, g *rig, open func(revocation.Session) peer)) {
+	for name, dial := range parked {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newRig(t, change)
+			url := "http://" + g.serveFront(nil, nil)
+			run(t, g, func(s revocation.Session) peer {
+				c := dial(g, url, s)
+				if f := next(t, c); f.Type != tab.TypeReady {
+					t.Fatalf("got %+v, want ready", f)
+				}
+				return c
+			})
+		})
+	}
+}
+
+// closedWith reads until the conn is closed.
+func closedWith(t *testing.T, c peer) tab.CloseCode {
+	t.Helper()
+	ctx, cancel := timeout(t, patience)
+	defer cancel()
+	for {
+		_, err := c.Next(ctx)
+		var closed *tabclient.CloseError
+		if errors.As(err, &closed) {
+			return closed.Code
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestParkedTakeNoGoroutine(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		const tabs = 50
+		var all []*conn
+		for i := range tabs {
+			open(who(fmt.Sprintf("user-%d", i), fmt.Sprintf("s%d", i)))
+		}
+		g.svc.mu.Lock()
+		for c := range g.svc.conns {
+			all = append(all, c)
+		}
+		g.svc.mu.Unlock()
+		eventually(t, "all are parked", func() bool {
+			for _, c := range all {
+				if !c.isParked() {
+					return false
+				}
+			}
+			return len(all) == tabs
+		})
+		stacks := make([]byte, 8<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if n := bytes.Count(stacks, []byte("fanout.(*conn).listen")); n > 0 {
+			t.Errorf("%d goroutines wait for peers", n)
+		}
+	})
+}
+
+func TestParkedAreTold(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		s := who("ann", "s1")
+		c, other := open(s), open(who("ann", "s2"))
+		e := sessionRevoked(s, "bye")
+		g.publish(e)
+		if f := next(t, c); f.ID != e.ID {
+			t.Errorf("got %+v, want the notice", f)
+		}
+		if f := next(t, other); f.Type != tab.TypeSessionsChanged {
+			t.Errorf("the other got %+v", f)
+		}
+		if err := c.Ack(e.ID, tab.OutcomeSignedOut); err != nil {
+			t.Fatal(err)
+		}
+		if code := closedWith(t, c); code != tab.CloseSignedOut {
+			t.Errorf("closed with %d", code)
+		}
+		eventually(t, "one is left", func() bool { return g.svc.Open() == 1 && g.closed("4501") == 1 })
+	})
+}
+
+// A peer that says nothing at all, neither to a notice nor to a close frame, is closed after its time.
+func TestParkedSilence(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		s := who("ann", "s1")
+		open(s)
+		began := time.Now()
+		g.publish(sessionRevoked(s, "bye"))
+		eventually(t, "the conn is gone", func() bool { return g.svc.Open() == 0 })
+		if took := time.Since(began); took < ackTimeout || g.closed("4501") != 1 {
+			t.Errorf("gone after %v, %v with 4501", took, g.closed("4501"))
+		}
+	})
+}
+
+// A peer that doesn't answer pings, and one that has gone without a word.
+func TestParkedLifelessness(t *testing.T) {
+	g := newRig(t, func(cfg *Config) { cfg.Heartbeat = 50 * time.Millisecond })
+	url := "http://" + g.serveFront(nil, nil)
+	next(t, g.dial(url, g.ticket(who("ann", "s1")))) // and reads no more
+	eventually(t, "the conn is given up", func() bool { return g.svc.Open() == 0 && g.closed("1013") == 1 })
+}
+
+func TestParkedPeersLeave(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		for i := range 20 {
+			_ = open(who("ann", fmt.Sprintf("s%d", i))).Close()
+		}
+		eventually(t, "none is left", func() bool { return g.svc.Open() == 0 && g.svc.hub.Len() == 0 })
+	})
+}
+
+func TestParkedDrain(t *testing.T) {
+	onTCP(t, func(cfg *Config) { cfg.DrainWindow = 10 * time.Millisecond }, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		c := open(who("ann", "s1"))
+		go g.svc.Drain(t.Context())
+		if code := closedWith(t, c); code != tab.CloseDrain {
+			t.Errorf("closed with %d", code)
+		}
+		eventually(t, "none is left", func() bool { return g.svc.Open() == 0 })
+	})
+}
+
+// What a peer says may come in any pieces: each frame is taken as if it had come whole, and the conn is parked again in between.
+func TestParkedHearsInPieces(t *testing.T) {
+	g := newRig(t, nil)
+	url := "http://" + g.serveFront(nil, nil)
+	c := g.dial(url, g.ticket(who("ann", "s1")))
+	next(t, c)
+	own := g.onlyConn()
+	eventually(t, "it is parked", own.isParked)
+	fragments := func(text string) []ws.Frame {
+		first := ws.NewFrame(ws.OpText, false, []byte(text[:3]))
+		return []ws.Frame{first, ws.NewPingFrame([]byte("between")), ws.NewFrame(ws.OpContinuation, true, []byte(text[3:]))}
+	}
+	frames := append([]ws.Frame{ws.NewPingFrame([]byte("a")), ws.NewPingFrame(bytes.Repeat([]byte("b"), 125))}, fragments(`{"type":"later","of":"another version"}`)...)
+	frames = append(frames, ws.NewTextFrame([]byte(`{"type":"`+strings.Repeat("x", 3000)+`"}`)))
+	var stream []byte
+	for _, f := range frames {
+		stream = append(stream, ws.MustCompileFrame(ws.MaskFrame(f))...)
+	}
+	for round := range tab.MaxFramesPerSecond / len(frames) {
+		for rest := stream; len(rest) > 0; {
+			n := 1 + rand.N(min(len(rest), []int{1, 3, 20, 4000}[round%4]))
+			if _, err := c.NetConn().Write(rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+			runtime.Gosched()
+		}
+		for pong := ""; pong != "between"; {
+			f, err := readFrame(c.NetConn())
+			if err != nil || f.Header.OpCode != ws.OpPong {
+				t.Fatalf("got %+v, %v; want a pong", f, err)
+			}
+			pong = string(f.Payload)
+		}
+		eventually(t, "it is parked again", own.isParked)
+	}
+	if g.svc.Open() != 1 {
+		t.Error("the conn is gone")
+	}
+}
+
+// Those who send half a frame and no more keep nobody from being heard.
+func TestParkedHalfFrames(t *testing.T) {
+	g := newRig(t, nil)
+	url := "http://" + g.serveFront(nil, nil)
+	for i := range 200 {
+		c := g.dial(url, g.ticket(who(fmt.Sprintf("user-%d", i), "s")))
+		next(t, c)
+		if _, err := c.NetConn().Write([]byte{0x81}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := who("ann", "s1")
+	c := g.dial(url, g.ticket(s))
+	next(t, c)
+	e := sessionRevoked(s, "bye")
+	g.publish(e)
+	next(t, c)
+	if err := c.Ack(e.ID, tab.OutcomeSignedOut); err != nil {
+		t.Fatal(err)
+	}
+	if code := closedWith(t, c); code != tab.CloseSignedOut {
+		t.Errorf("closed with %d", code)
+	}
+	if n := testutil.ToFloat64(g.metrics.Acks.WithLabelValues("signed_out")); n != 1 {
+		t.Errorf("%v acknowledgements", n)
+	}
+}
+
+// Whoever breaks the protocol reads why.
+func TestParkedWrongFrames(t *testing.T) {
+	g := newRig(t, nil)
+	url := "http://" + g.serveFront(nil, nil)
+	for name, c := range map[string]struct {
+		sent []byte
+		code tab.CloseCode
+	}{
+		"unmasked":  {ws.MustCompileFrame(ws.NewTextFrame([]byte("{}"))), tab.CloseProtocolError},
+		"binary":    {ws.MustCompileFrame(ws.MaskFrame(ws.NewBinaryFrame([]byte("{}")))), tab.CloseInvalidData},
+		"too large": {[]byte{0x81, 0xfe, 0xff, 0xff, 1, 2, 3, 4}, tab.CloseTooLarge},
+		"nonsense":  {ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("nonsense")))), tab.CloseInvalidData},
+		"flood":     {bytes.Repeat(ws.MustCompileFrame(ws.MaskFrame(ws.NewPongFrame(nil))), 2*tab.MaxFramesPerSecond), tab.CloseSlowDown},
+	} {
+		conn := g.dial(url, g.ticket(who("ann", "s1")))
+		next(t, conn)
+		if _, err := conn.NetConn().Write(c.sent); err != nil {
+			t.Fatal(err)
+		}
+		if code := closedWith(t, conn); code != c.code {
+			t.Errorf("%s: closed with %d, want %d", name, code, c.code)
+		}
+	}
+	eventually(t, "none is left", func() bool { return g.svc.Open() == 0 })
+}
+
+// A panic ends the conn that has brought it about, and no other: the one goroutine that waits for all goes on.
+func TestParkedSurvivePanic(t *testing.T) {
+	bug := errors.New("a bug")
+	g := newRig(t, func(cfg *Config) {
+		cfg.OnShown = func(string, tab.Outcome) { panic(bug) }
+	})
+	url := "http://" + g.serveFront(nil, nil)
+	s := who("ann", "s1")
+	c, other := g.dial(url, g.ticket(s)), g.dial(url, g.ticket(who("bob", "b1")))
+	next(t, c)
+	next(t, other)
+	e := sessionRevoked(s, "bye")
+	g.publish(e)
+	next(t, c)
+	if err := c.Ack(e.ID, tab.OutcomeSignedOut); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is gone", func() bool { return g.svc.Open() == 1 })
+	if err := other.SendFrame(ws.NewPingFrame([]byte("still there"))); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := readFrame(other.NetConn()); err != nil || string(f.Payload) != "still there" {
+		t.Errorf("the other got %+v, %v", f, err)
+	}
+	g.stop()
+	if n := strings.Count(g.log.String(), "has panicked"); n != 1 {
+		t.Errorf("%d panics in the log, want 1", n)
+	}
+}
+
+// FuzzWhole: what is called whole never has next wait for more.
+func FuzzWhole(f *testing.F) {
+	f.Add(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte("{}")))))
+	f.Add(ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(ws.OpText, false, []byte("{")))))
+	f.Add([]byte{0x89, 0x80, 1, 2, 3, 4, 0x8a, 0xfe, 0, 126})
+	f.Add([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5})
+	f.Fuzz(func(t *testing.T, said []byte) {
+		in := bytes.NewReader(said)
+		w := &webSocket{reader{from: in, on: deaf{}}}
+		if !w.whole(said) {
+			return
+		}
+		for in.Len() > 0 {
+			if _, err := w.message(); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%x isn't whole: %v", said, err)
+			} else if err != nil {
+				return
+			}
+		}
+	})
+}
+
+// deaf is told of frames and does nothing.
+type deaf struct{}
+
+func (deaf) touch()        {}
+func (deaf) answer([]byte) {}
