@@ -35,7 +35,7 @@ func (b *Bus) onceFormed(ctx context.Context, do func(context.Context) error) er
 		if !told {
 			what := "the NATS cluster isn't ready"
 			if !forming(err) {
-				what = "JetStream doesn't answer: " + unansweredHint
+				what += ", or doesn't answer: " + unansweredHint
 			}
 			b.cfg.Log.WithError(err).Warnf("%s; waiting for it, for %v at most", what, formingPatience)
 		}
