@@ -556,7 +556,7 @@ test("the page of docs/tabs.md follows its browser from one session to the next"
   session = "";
   await until("it hears of that one's end", () => heard.length === 3);
   assert.deepEqual(heard, ["changed", first.id, second.id]);
-  assert.equal(await acked(), before + 2);
+  await until("both are acknowledged", async () => await acked() === before + 2);
   await isOpen(0);
 
   // Nobody is signed in, so its last word is that it has heard.
