@@ -90,22 +90,26 @@ type cursor struct {
 	position uint64
 }
 
-// open serves a conn that has a place, from its greeting on. That takes a deep stack, and the wait for the next heartbeat takes a small one for as long as the
-// tab is open: so the second gets a goroutine of its own.
+// open serves a conn that has a place, from its greeting on. That takes a deep stack, and the wait for the next heartbeat takes none, or a small one, for as long as the
+// tab is open: so it is left to the poller, or gets a goroutine of its own.
 func (s *Service) open(c *conn, call caller) {
+	if s.welcome(c, call) && !c.park() {
+		go c.listen()
+	}
+}
+
+// welcome greets a conn, and reports whether there is still something to hear from it. If not it has left.
+func (s *Service) welcome(c *conn, call caller) (listens bool) {
 	defer func() {
 		if s.panicked(recover()) {
 			c.fail(tab.CloseOverloaded)
+			listens = false
+		}
+		if !listens {
 			c.leave()
 		}
 	}()
-	switch {
-	case !s.greet(c, call):
-		c.leave()
-	case c.park():
-	default:
-		go c.listen()
-	}
+	return s.greet(c, call)
 }
 
 // greet admits a conn, and reports whether there is still something to hear from it.
@@ -120,10 +124,6 @@ func (s *Service) greet(c *conn, call caller) bool {
 	}
 	if !s.seat(c) {
 		c.end(tab.CloseOverloaded, "no room")
-		return true
-	}
-	if s.tooMany(call.who.session) {
-		c.end(tab.CloseSlowDown, "too many tabs")
 		return true
 	}
 	c.admit(call.who.session, call.known)
@@ -302,6 +302,10 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 			return
 		}
 		c.end(tab.CloseOverloaded, "can't tell now")
+		return
+	}
+	if c.svc.tooMany(s) {
+		c.end(tab.CloseSlowDown, "too many tabs")
 		return
 	}
 	frame, err := tab.EncodeReady(tab.Ready{

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/sirupsen/logrus"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/tabclient"
@@ -425,6 +426,26 @@ func TestFrontSurvivesPanic(t *testing.T) {
 	g.stop() // which waits for those who log
 	if n := strings.Count(g.log.String(), "has panicked"); n != 2 {
 		t.Errorf("%d panics in the log, want 2", n)
+	}
+}
+
+// A panic while a conn is being admitted gives its place back, also where the goroutine is the HTTP server's.
+func TestGreetingSurvivesPanic(t *testing.T) {
+	s := who("ann", "s1")
+	g := newRig(t, func(cfg *Config) {
+		cfg.EventAt = func(context.Context, uint64) (events.Event, error) { panic("a bug") }
+	})
+	g.publish(sessionRevoked(s, "bye"))
+	c := waysIn["stream over HTTP/2"](g, testCert(t), s)
+	ctx, cancel := timeout(t, patience)
+	defer cancel()
+	if f, err := c.Next(ctx); err == nil {
+		t.Errorf("got %+v", f)
+	}
+	eventually(t, "no place is taken", func() bool { return g.svc.Open() == 0 })
+	g.stop()
+	if n := strings.Count(g.log.String(), "has panicked"); n != 1 {
+		t.Errorf("%d panics in the log, want 1", n)
 	}
 }
 

@@ -133,11 +133,9 @@ func (s *Service) streamOverHTTP2(w http.ResponseWriter, r *http.Request, peer p
 	l := newSharedLink(w, r)
 	c := s.newStream(l, nil, peer, nil)
 	c.seated = known
-	if s.greet(c, call) {
+	if s.welcome(c, call) {
 		c.listen()
-		return
 	}
-	c.leave()
 }
 
 // newStream returns a conn on l, of which early has been read already, and on which head is to be written first.

@@ -69,9 +69,9 @@ func (s *Service) seat(c *conn) bool {
 	return true
 }
 
-// tooMany reports whether a user has as many tabs here as one may.
+// tooMany reports whether a user has more tabs here than one may, among whom is the one that asks: so of those that come at once none is overlooked.
 func (s *Service) tooMany(who revocation.Session) bool {
-	return s.cfg.MaxConnsPerUser > 0 && len(s.hub.User(who.Tenant, who.User)) >= s.cfg.MaxConnsPerUser
+	return s.cfg.MaxConnsPerUser > 0 && len(s.hub.User(who.Tenant, who.User)) > s.cfg.MaxConnsPerUser
 }
 
 func (s *Service) waitedLocked(peer peerKey) {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -239,6 +241,34 @@ func TestSuiteTooManyTabs(t *testing.T) {
 		watch(open(who("ann", "s4"), cursor{})).want(t, "closed 4029")
 		watch(open(who("bob", "b1"), cursor{})).want(t, "ready")
 	})
+}
+
+// Nor can who opens very many at once, whichever of them are let in.
+func TestTooManyTabsAtOnce(t *testing.T) {
+	g := newRig(t, func(cfg *Config) { cfg.MaxConnsPerUser, cfg.MaxHandshakesPerIP, cfg.MaxHandshakes = 5, -1, 100 })
+	url := "http://" + g.serveFront(nil, nil)
+	var dialling sync.WaitGroup
+	var ready atomic.Int64
+	for i := range 40 {
+		ticket := g.ticket(who("ann", fmt.Sprintf("s%d", i)))
+		dialling.Go(func() {
+			c, err := tabclient.Dial(t.Context(), strings.Replace(url, "http", "ws", 1), site, ticket)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			ctx, cancel := timeout(t, patience)
+			defer cancel()
+			if f, err := c.Next(ctx); err == nil && f.Type == tab.TypeReady {
+				ready.Add(1)
+			}
+		})
+	}
+	dialling.Wait()
+	if n := ready.Load(); n > 5 {
+		t.Errorf("%d tabs of one user, want 5 at most", n)
+	}
 }
 
 // A replay tells no browser anything.
