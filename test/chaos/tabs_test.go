@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,10 +35,12 @@ const (
 
 // tabs are thousands of them, and the gateways that they connect to.
 type tabs struct {
-	t       *testing.T
-	ctx     context.Context
-	key     string
-	client  *http.Client
+	t      *testing.T
+	ctx    context.Context
+	key    string
+	client *http.Client
+	// streams is client without a bound on how long an answer takes.
+	streams *http.Client
 	model   *model
 	all     []*openTab
 	dialing chan struct{}
@@ -50,15 +53,27 @@ type tabs struct {
 // openTab is a tab that comes back whenever its conn ends, until its session is over.
 type openTab struct {
 	session revocation.Session
+	// stream is whether it opens a stream of server-sent events instead of a WebSocket.
+	stream bool
 	// ready is whether it has heard ready on the conn that it has.
 	ready atomic.Bool
 
 	mu   sync.Mutex
-	conn *tabclient.Conn
+	conn tabConn
 	// told are the ids of the logout notices that it was sent, on whichever conn.
 	told []string
 	over bool
 }
+
+// tabConn is a conn of either transport.
+type tabConn interface {
+	Next(context.Context) (tab.Frame, error)
+	Ack(id string, outcome tab.Outcome) error
+	Close() error
+}
+
+// tabOrigin is that of the tabs' pages.
+const tabOrigin = "https://app.example"
 
 // TestTabs has thousands of tabs at two gateways, ends sessions in every way, breaks conns, and kills one gateway. Whatever happens, each tab whose session is over is
 // told so once, by an event that ended it, and no other tab is.
@@ -66,18 +81,19 @@ func TestTabs(t *testing.T) {
 	nats := newNode(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	first := serve(t, nats.url())
-	second := serve(t, nats.url())
+	first := serve(t, nats.url(), "--allowed-origins", tabOrigin)
+	second := serve(t, nats.url(), "--allowed-origins", tabOrigin)
+	transport := &http.Transport{MaxIdleConnsPerHost: atOnceDialing}
 	s := &tabs{
 		t: t, ctx: ctx, key: first.key, model: newModel(), dialing: make(chan struct{}, atOnceDialing), gateways: []string{first.api, second.api},
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnceDialing}, Timeout: patience},
+		client: &http.Client{Transport: transport, Timeout: patience}, streams: &http.Client{Transport: transport},
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer s.client.CloseIdleConnections()
 	defer cancel()
 	for i := range manyTabs {
-		o := &openTab{session: tabSession(i % tabSessions)}
+		o := &openTab{session: tabSession(i % tabSessions), stream: i%4 == 0}
 		s.all = append(s.all, o)
 		running.Go(func() { s.live(o) })
 	}
@@ -112,7 +128,7 @@ func tabSession(i int) revocation.Session {
 	}
 }
 
-// tabEvent ends one session, those of a user but for one, of a device, or a few of a client.
+// tabEvent ends one session, those of a user but for one, of a device, or a few of a client or of the tenant.
 func tabEvent() events.Event {
 	s := tabSession(rand.N(tabSessions))
 	c := events.Common{
@@ -129,6 +145,9 @@ func tabEvent() events.Event {
 	case 5:
 		return &events.UserLoggedOutEverywhere{Common: c, User: s.User, Cutoff: time.Now(), KnownSessions: []string{s.ID}}
 	}
+	if rand.N(16) == 0 {
+		return &events.TenantLoggedOut{Common: c, Cutoff: time.Now().Add(-59*time.Minute - 30*time.Second)}
+	}
 	return &events.SessionRevoked{Common: c, Session: s.ID, User: s.User}
 }
 
@@ -136,7 +155,7 @@ func tabEvent() events.Event {
 func (s *tabs) live(o *openTab) {
 	known := uint64(0)
 	for s.ctx.Err() == nil && !o.isOver() {
-		c, err := s.dial(o.session, known)
+		c, err := s.dial(o, known)
 		if err != nil {
 			pause(s.ctx, 20*time.Millisecond+rand.N(200*time.Millisecond))
 			continue
@@ -149,7 +168,7 @@ func (s *tabs) live(o *openTab) {
 }
 
 // listen reads a conn to its end, and returns the greatest position that it told.
-func (s *tabs) listen(o *openTab, c *tabclient.Conn) (known uint64) {
+func (s *tabs) listen(o *openTab, c tabConn) (known uint64) {
 	for {
 		f, err := c.Next(s.ctx)
 		if err != nil {
@@ -169,7 +188,7 @@ func (s *tabs) listen(o *openTab, c *tabclient.Conn) (known uint64) {
 	}
 }
 
-func (s *tabs) dial(session revocation.Session, known uint64) (*tabclient.Conn, error) {
+func (s *tabs) dial(o *openTab, known uint64) (tabConn, error) {
 	select {
 	case s.dialing <- struct{}{}:
 		defer func() { <-s.dialing }()
@@ -179,9 +198,20 @@ func (s *tabs) dial(session revocation.Session, known uint64) (*tabclient.Conn, 
 	s.mu.Lock()
 	gateway := s.gateways[rand.N(len(s.gateways))]
 	s.mu.Unlock()
-	ticket, err := s.ticket(gateway, session)
+	ticket, err := s.ticket(gateway, o.session)
 	if err != nil {
 		return nil, err
+	}
+	if o.stream {
+		heard := ""
+		if known > 0 {
+			heard = strconv.FormatUint(known, 10)
+		}
+		c, err := tabclient.DialStream(s.ctx, s.streams, gateway, tabOrigin, ticket, heard)
+		if err != nil {
+			return nil, err // and no interface over nothing
+		}
+		return c, nil
 	}
 	c, err := tabclient.DialWith(s.ctx, strings.Replace(gateway, "http", "ws", 1), http.Header{})
 	if err != nil {
@@ -231,8 +261,10 @@ func (s *tabs) breakConns(n int) {
 		if c == nil {
 			continue
 		}
-		if tcp, ok := c.NetConn().(*net.TCPConn); ok && i%2 == 0 {
-			_ = tcp.SetLinger(0)
+		if ws, ok := c.(*tabclient.Conn); ok && i%2 == 0 {
+			if tcp, ok := ws.NetConn().(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
 		}
 		_ = c.Close()
 	}
@@ -302,7 +334,7 @@ func (o *openTab) isOver() bool {
 	return o.over
 }
 
-func (o *openTab) setConn(c *tabclient.Conn) {
+func (o *openTab) setConn(c tabConn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.conn = c
