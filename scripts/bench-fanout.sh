@@ -10,7 +10,7 @@ Measures the gateway with tens of thousands of tabs on this machine: what a tab
 takes of its memory, how soon tabs are told of a logout, how many come back at
 once, and what idle ones cost. Prints a table of all figures beside the aims, and
 leaves the results in a folder. docs/benchmarks/fanout.md says what each figure
-means. Let nothing else run meanwhile: it takes about 25 minutes on two cores, and
+means. Let nothing else run meanwhile: it takes about ten minutes on two cores, and
 4 GiB of memory.
 
 Gateways, ledger and tabs are processes on loopback that share the processors.
