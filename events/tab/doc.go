@@ -34,6 +34,6 @@
 // # Close codes
 //
 // The range says what a tab does: 4500–4999 never reconnect, 4000–4499 and the registered codes reconnect with jitter. A tab that
-// sends more than [MaxFramesPerSecond] frames, whatever they are, is closed with 4029. After 4503 the ticket is of no more use: the tab may
+// sends more than [MaxFramesPerSecond] frames, whatever they are, is closed with 4029; a frame counts as one more for each 512 bytes of it. After 4503 the ticket is of no more use: the tab may
 // open another conn with a new one, once its application has given it one.
 package tab

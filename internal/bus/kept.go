@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ func (k *Kept) Run(ctx context.Context) error {
 		cancel()
 		var retry <-chan time.Time
 		if err != nil {
-			retry = time.After(askAgain) // the server may be there sooner than its streams
+			retry = time.After(askAgain/2 + rand.N(askAgain/2)) // the server may be there sooner than its streams
 		}
 		select {
 		case <-ctx.Done():

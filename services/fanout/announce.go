@@ -41,13 +41,13 @@ func (s *Service) applied(a revocation.Applied) {
 		s.masses.add(a)
 		return
 	}
-	s.announce(a, found)
+	s.announce(a, found, false)
 }
 
 // announce tells the conns among found that are over, and the other tabs of their users.
-func (s *Service) announce(of revocation.Applied, found []*connEntry) {
+func (s *Service) announce(of revocation.Applied, found []*connEntry, mass bool) {
 	a := announcement{
-		svc: s, event: of.Event, notice: encode(logoutBy(of.Event)), changed: newChanged(of.Position), mass: len(found) > atOnce,
+		svc: s, event: of.Event, notice: encode(logoutBy(of.Event)), changed: newChanged(of.Position), mass: mass,
 		users: map[string]struct{}{of.Event.UserID(): {}},
 	}
 	for some := range slices.Chunk(found, breath) {
@@ -198,7 +198,7 @@ func (s *Service) tellMasses(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			s.announce(a, s.hub.Affected(a.Event))
+			s.announce(a, s.hub.Affected(a.Event), true)
 		}
 		if all {
 			s.tellAll(ctx)

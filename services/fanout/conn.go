@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -47,9 +47,9 @@ type conn struct {
 	spoke spoke
 	// place is where the poller has it.
 	place int32
-	// entry is the conn's place in the hub; nil before hello. The conn's owner sets it, before anything is sent that could be acknowledged.
+	// entry is the conn's place in the hub; nil before hello. The conn's owner sets it, with mu held, so that it is there before anything is sent that could be acknowledged.
 	entry *revocation.LiveEntry[*conn]
-	// writer is the goroutine of write, when there is one.
+	// writer counts who writes: the goroutine of write, or a caller of here.
 	writer sync.WaitGroup
 
 	mu sync.Mutex
@@ -61,7 +61,7 @@ type conn struct {
 	writing, closing, parked bool
 	// ready is whether the ready frame has been queued; changed is whether a sessions_changed waits, in the queue or for ready.
 	ready, changed bool
-	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that. code is what the
+	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that, or for the answer to a close frame while parked. code is what the
 	// conn is closed with.
 	shown bool
 	code  tab.CloseCode
@@ -221,7 +221,6 @@ func (c *conn) ended(err error) {
 // would reset it, and the peer wouldn't learn why.
 func (c *conn) broken(err error) {
 	var p *protocolError
-	var late net.Error
 	switch {
 	case errors.Is(err, errPeerClosed):
 		// RFC 6455 section 7.1.1: the server closes first, so there is nothing to wait for but the answer's being written.
@@ -229,8 +228,8 @@ func (c *conn) broken(err error) {
 		return
 	case errors.As(err, &p):
 		c.end(p.code, p.reason)
-	case errors.As(err, &late) && late.Timeout() && c.end(tab.CloseHelloLate, "hello came too late"):
-		// Reading has no other deadline until the conn is closing.
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.end(tab.CloseHelloLate, "hello came too late"):
+		// Reading has no other deadline until the conn is closing. That the kernel has given the peer up is another error.
 	default:
 		c.fail(tab.CloseNormal)
 		return
@@ -272,6 +271,21 @@ func (c *conn) leave() {
 	c.svc.left(c, code)
 }
 
+// enter puts the conn into the hub, and closes it if its user has too many. They enter one after the other, so that of those who come at once as many are let in as may be.
+func (c *conn) enter(s revocation.Session) bool {
+	c.svc.entering.Lock()
+	defer c.svc.entering.Unlock()
+	// Who finds the conn there tells it something once it is unlocked, and what is acknowledged is of its entry.
+	c.mu.Lock()
+	c.entry = c.svc.hub.Add(s, c)
+	c.mu.Unlock()
+	if c.svc.tooMany(s) {
+		c.end(tab.CloseSlowDown, "too many tabs")
+		return false
+	}
+	return true
+}
+
 // admit does register, check, ready, in this order. The other way round:
 //
 //  1. the check says active;
@@ -282,7 +296,9 @@ func (c *conn) leave() {
 // and ready tells how far it is.
 func (c *conn) admit(s revocation.Session, known cursor) {
 	ctx := c.svc.ctx
-	c.entry = c.svc.hub.Add(s, c)
+	if !c.enter(s) {
+		return
+	}
 	if known.position > 0 {
 		behind, cancel := context.WithTimeout(ctx, behindTimeout)
 		_ = c.svc.cfg.Replica.WaitFor(behind, known.position)
@@ -302,10 +318,6 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 			return
 		}
 		c.end(tab.CloseOverloaded, "can't tell now")
-		return
-	}
-	if c.svc.tooMany(s) {
-		c.end(tab.CloseSlowDown, "too many tabs")
 		return
 	}
 	frame, err := tab.EncodeReady(tab.Ready{
@@ -328,16 +340,15 @@ func (c *conn) admit(s revocation.Session, known cursor) {
 
 // later takes a frame that comes after hello. A conn that is closing still takes an acknowledgement that has crossed the close frame.
 func (c *conn) later(msg []byte) {
-	if h, err := tab.DecodeHello(msg); err == nil {
-		c.helloAgain(h)
+	ack, known, err := tab.DecodeAck(msg)
+	if known {
+		c.acked(ack)
 		return
 	}
-	ack, known, err := tab.DecodeAck(msg)
-	switch {
-	case err != nil:
+	if h, helloErr := tab.DecodeHello(msg); helloErr == nil {
+		c.helloAgain(h)
+	} else if err != nil {
 		c.end(tab.CloseInvalidData, "not a frame of "+tab.Subprotocol)
-	case known:
-		c.acked(ack)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 // eventStream is a wire of server-sent events (HTML Living Standard section 9.2), for networks that block WebSocket. The peer says nothing on it.
 type eventStream struct {
 	from io.Reader
+	// said is how much it has said all the same.
+	said int
 	few  [16]byte
 }
 
@@ -28,8 +30,8 @@ func (*eventStream) answers() bool          { return false }
 func (e *eventStream) rests() bool          { return !pending(e.from) }
 func (e *eventStream) reads(from io.Reader) { e.from = from }
 
-// whole has a goroutine deal with a peer that says something.
-func (*eventStream) whole([]byte) bool { return false }
+// whole is always so, for there are no messages.
+func (*eventStream) whole([]byte) bool { return true }
 
 func (*eventStream) closing(code tab.CloseCode, reason string) []byte {
 	frame, err := tab.EncodeClose(tab.Close{Code: code, Reason: reason})
@@ -47,14 +49,11 @@ func (*eventStream) closing(code tab.CloseCode, reason string) []byte {
 func (*eventStream) await() error { return nil }
 
 func (e *eventStream) next() ([]byte, error) {
-	for said := 0; said <= maxSaid; {
-		n, err := e.from.Read(e.few[:])
-		if err != nil {
-			return nil, err
-		}
-		said += n
+	n, err := e.from.Read(e.few[:])
+	if e.said += n; e.said > maxSaid {
+		return nil, errTooLarge
 	}
-	return nil, errTooLarge
+	return nil, err
 }
 
 // reconnectAfter returns the field that tells a browser how long to wait before it opens the stream again.

@@ -48,6 +48,10 @@ func (s *Service) handleExchange(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if origin == "" {
+		s.refuse(w, problem.New(http.StatusForbidden, "origin_missing", "A ticket is exchanged by a page, whose cookie is for its origin: send Origin."))
+		return
+	}
 	if q.Ticket == "" {
 		s.refuse(w, problem.Invalid(problem.Fault{Field: "ticket", Detail: "is required: get one from the application"}))
 		return

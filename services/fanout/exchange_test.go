@@ -71,7 +71,7 @@ func TestExchange(t *testing.T) {
 		code               string
 	}{
 		{"a ticket", `{"ticket":"` + g.ticket(who("ann", "s1")) + `"}`, site, 204, ""},
-		{"a program's", `{"ticket":"` + g.ticket(who("ann", "s1")) + `"}`, "", 204, ""},
+		{"a program's", `{"ticket":"` + g.ticket(who("ann", "s1")) + `"}`, "", 403, "origin_missing"},
 		{"a used ticket", `{"ticket":"` + used + `"}`, site, 401, "ticket_refused"},
 		{"a forged one", `{"ticket":"e30.e30"}`, site, 401, "ticket_refused"},
 		{"a pass", `{"ticket":"` + g.passFor(who("ann", "s1")).Value + `"}`, site, 401, "ticket_refused"},

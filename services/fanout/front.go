@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -14,6 +15,10 @@ import (
 const (
 	// sortTimeout is for how long a connection may take to say what it is for: to shake hands if it speaks TLS, and to send the first bytes.
 	sortTimeout = 5 * time.Second
+	// timeToSpeak is for how long a connection may keep silent although others wait for its place.
+	timeToSpeak = time.Second
+	// warnEvery is how often it is said that the system has no room for one more connection.
+	warnEvery = 10 * time.Second
 	// longestPause is the longest pause after the system had no room for one more connection.
 	longestPause = time.Second
 )
@@ -33,7 +38,7 @@ const sortedBytes = len("GET " + pathConnect + " ")
 func (s *Service) Front(l net.Listener) net.Listener {
 	f := &front{
 		Listener: l, svc: s, rest: make(chan net.Conn), done: make(chan struct{}), failed: make(chan struct{}),
-		sorting: map[net.Conn]peerKey{}, sortingFrom: map[peerKey]int{},
+		sorting: map[net.Conn]sorted{}, sortingFrom: map[peerKey]int{}, room: make(chan struct{}, 1),
 	}
 	f.work.Go(f.accept)
 	return f
@@ -53,9 +58,19 @@ type front struct {
 	work sync.WaitGroup
 
 	mu sync.Mutex
-	// sorting: connection that hasn't said what it is for → where it comes from; nil after Close. sortingFrom counts them by that.
-	sorting     map[net.Conn]peerKey
+	// sorting: connection that hasn't said what it is for, or as a tab all that it wants → where it comes from, and since when it is there; nil after Close. sortingFrom counts
+	// them by where they come from.
+	sorting     map[net.Conn]sorted
 	sortingFrom map[peerKey]int
+	// room has a token when there may be room for one more.
+	room chan struct{}
+}
+
+// sorted is a connection that is being sorted.
+type sorted struct {
+	peer peerKey
+	// since is on the service's clock.
+	since int64
 }
 
 func (f *front) Accept() (net.Conn, error) {
@@ -82,45 +97,101 @@ func (f *front) Close() error {
 	return err
 }
 
-// begin notes a connection that is to be sorted, and reports whether there is room for it. Sorting takes a moment, and TLS some milliseconds, so there are few at a time
-// unless somebody keeps silent.
-func (f *front) begin(nc net.Conn) bool {
-	peer := f.svc.peerOf(nc.RemoteAddr().String())
+// begin notes a connection that is to be sorted, unless there is no room: then it returns after how long there may be, or that there won't be for this one.
+//
+// Sorting takes a moment, and TLS some milliseconds, so there are few at a time unless somebody keeps silent. Whoever does gives way to who comes, once he has had the time that
+// it takes to speak: the longest silent one of the peer that has the most. So nobody keeps others out by saying nothing, from however many addresses.
+func (f *front) begin(nc net.Conn) (wait time.Duration, refused bool) {
+	peer, now := f.svc.peerOf(nc.RemoteAddr().String()), f.svc.clock()
 	most, ofOne := f.svc.cfg.MaxHandshakes, f.svc.cfg.MaxHandshakesPerIP
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.sorting == nil || len(f.sorting) >= most || ofOne > 0 && f.sortingFrom[peer] >= ofOne {
-		return false
+	switch {
+	case f.sorting == nil:
+		return 0, true
+	case ofOne > 0 && f.sortingFrom[peer] >= ofOne:
+		if f.evictLocked(now, func(s sorted) bool { return s.peer == peer }) > 0 {
+			return 0, true
+		}
+	case len(f.sorting) >= most:
+		mostOfOne := slices.Max(slices.Collect(maps.Values(f.sortingFrom)))
+		if wait := f.evictLocked(now, func(s sorted) bool { return f.sortingFrom[s.peer] == mostOfOne }); wait > 0 {
+			return wait, false
+		}
 	}
-	f.sorting[nc] = peer
+	f.sorting[nc] = sorted{peer, now}
 	f.sortingFrom[peer]++
-	return true
+	return 0, false
 }
 
-// end says that a connection is no longer to be closed by Close: it is closed, or has an owner.
+// evictLocked closes the connection that has been sorted for the longest among some of which there is one, or returns for how long that must still be let be.
+func (f *front) evictLocked(now int64, among func(sorted) bool) (wait time.Duration) {
+	var oldest net.Conn
+	for nc, s := range f.sorting {
+		if among(s) && (oldest == nil || s.since < f.sorting[oldest].since) {
+			oldest = nc
+		}
+	}
+	if wait := timeToSpeak - time.Duration(now-f.sorting[oldest].since)*time.Millisecond; wait > 0 {
+		return wait
+	}
+	f.svc.cfg.Metrics.Refused.WithLabelValues("too_many_connections").Inc()
+	_ = socket(oldest).Close()
+	f.endLocked(oldest)
+	return 0
+}
+
+// end says that a connection is no longer to be closed by Close, nor in favour of another: it is closed, or has an owner.
 func (f *front) end(nc net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	peer, there := f.sorting[nc]
+	f.endLocked(nc)
+}
+
+func (f *front) endLocked(nc net.Conn) {
+	s, there := f.sorting[nc]
 	if !there {
 		return
 	}
 	delete(f.sorting, nc)
-	if f.sortingFrom[peer]--; f.sortingFrom[peer] == 0 {
-		delete(f.sortingFrom, peer)
+	if f.sortingFrom[s.peer]--; f.sortingFrom[s.peer] == 0 {
+		delete(f.sortingFrom, s.peer)
+	}
+	select {
+	case f.room <- struct{}{}:
+	default: // it has been said
+	}
+}
+
+// admit waits until there is room for a connection, and reports whether it is to be sorted. Those that come meanwhile wait in the kernel.
+func (f *front) admit(nc net.Conn) bool {
+	for {
+		wait, refused := f.begin(nc)
+		switch {
+		case refused:
+			return false
+		case wait == 0:
+			return true
+		}
+		select {
+		case <-f.room:
+		case <-time.After(wait):
+		case <-f.done:
+			return false
+		}
 	}
 }
 
 // accept goes on when the system has no room for one more connection, as the HTTP server would.
 func (f *front) accept() {
-	pause := time.Duration(0)
+	pause, warned := time.Duration(0), time.Time{}
 	for {
 		nc, err := f.Listener.Accept()
 		var passing interface{ Temporary() bool }
 		switch {
 		case err == nil:
 			pause = 0
-			if !f.begin(nc) {
+			if !f.admit(nc) {
 				f.svc.cfg.Metrics.Refused.WithLabelValues("too_many_connections").Inc()
 				_ = socket(nc).Close()
 				continue
@@ -128,7 +199,10 @@ func (f *front) accept() {
 			f.work.Go(func() { f.sort(nc) })
 		case errors.As(err, &passing) && passing.Temporary():
 			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
-			f.svc.cfg.Log.WithError(err).Warn("no room for one more connection: raise the limit of open files, or add a gateway")
+			if time.Since(warned) > warnEvery {
+				warned = time.Now()
+				f.svc.cfg.Log.WithError(err).Warn("no room for one more connection: raise the limit of open files, or add a gateway")
+			}
 			select {
 			case <-time.After(pause):
 			case <-f.done:
@@ -161,13 +235,13 @@ func (f *front) sort(nc net.Conn) {
 	}
 	first := make([]byte, sortedBytes)
 	_, err := io.ReadFull(nc, first)
+	if err == nil && isTab(first) {
+		f.svc.crew.do(func() { f.svc.serveTab(nc, first, func() { f.end(nc) }) })
+		return
+	}
 	f.end(nc)
 	if err != nil {
 		_ = nc.Close()
-		return
-	}
-	if isTab(first) {
-		f.svc.crew.do(func() { f.svc.serveTab(nc, first) })
 		return
 	}
 	f.pass(&begun{Conn: nc, first: first})

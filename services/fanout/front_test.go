@@ -365,15 +365,7 @@ func TestFrontCloses(t *testing.T) {
 func TestFrontIsBounded(t *testing.T) {
 	g := newRig(t, func(cfg *Config) { cfg.MaxHandshakes = 8 }) // 4 from one address
 	addr := g.serveFront(nil, nil)
-	from := func(ip string) net.Conn {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-		nc, err := d.DialContext(t.Context(), "tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = nc.Close() })
-		return nc
-	}
+	from := dialFrom(t, addr)
 	closed := make(chan struct{}, 100)
 	for range 50 {
 		nc := from("127.0.0.2")
@@ -400,6 +392,54 @@ func TestFrontIsBounded(t *testing.T) {
 	}
 	if n := testutil.ToFloat64(g.metrics.Refused.WithLabelValues("too_many_connections")); n != 46 {
 		t.Errorf("%v are counted, want 46", n)
+	}
+}
+
+// dialFrom returns what dials an address from an IP of this machine.
+func dialFrom(t *testing.T, addr string) func(ip string) net.Conn {
+	return func(ip string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		nc, err := d.DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = nc.Close() })
+		return nc
+	}
+}
+
+// Whoever says nothing, or begins a request and doesn't end it, keeps nobody out, from however many addresses, and however soon others take the place of those that are closed.
+func TestFrontGivesPlacesOfTheSilent(t *testing.T) {
+	for name, said := range map[string]string{"nothing": "", "half a request": "GET /v1/connect HTTP/1.1\r\nHost: x\r\nCookie: "} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, func(cfg *Config) { cfg.MaxHandshakes = 8 }) // 4 from one address
+			from := dialFrom(t, g.serveFront(nil, nil))
+			silent := func(i int) net.Conn {
+				nc := from(fmt.Sprintf("127.0.0.%d", 2+i%4))
+				if _, err := io.WriteString(nc, said); err != nil {
+					t.Error(err)
+				}
+				return nc
+			}
+			for i := range 16 { // eight of which wait in the kernel
+				silent(i)
+			}
+			for i := range 3 {
+				nc := from("127.0.0.9")
+				if _, err := io.WriteString(nc, "GET /v1/nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				_ = nc.SetReadDeadline(time.Now().Add(patience))
+				if all, err := io.ReadAll(nc); err != nil || !strings.HasPrefix(string(all), "HTTP/1.1 404 ") {
+					t.Errorf("somebody else got %q, %v", all, err)
+				}
+				silent(i)
+			}
+			if n := testutil.ToFloat64(g.metrics.Refused.WithLabelValues("too_many_connections")); n < 3 {
+				t.Errorf("%v gave way, want one for each at least", n)
+			}
+		})
 	}
 }
 

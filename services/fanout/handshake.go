@@ -39,13 +39,15 @@ func newHandshakes() *sync.Pool {
 	}}
 }
 
-// serveTab answers the request of a tab, of which first has been read already, on a connection of its own.
-func (s *Service) serveTab(nc net.Conn, first []byte) {
+// serveTab answers the request of a tab, of which first has been read already, on a connection of its own. It calls read once it has
+// read the request, or can't.
+func (s *Service) serveTab(nc net.Conn, first []byte, read func()) {
 	h := &handshake{svc: s, nc: nc, buffers: s.handshakes.Get().(*handshakeBuffers), header: http.Header{}}
 	h.buffers.limit = io.LimitedReader{R: io.MultiReader(bytes.NewReader(first), nc), N: maxHeadBytes}
 	h.buffers.br.Reset(&h.buffers.limit)
 	h.buffers.bw.Reset(nc)
 	defer func() {
+		read()
 		if s.panicked(recover()) {
 			_ = nc.Close()
 			return
@@ -56,6 +58,7 @@ func (s *Service) serveTab(nc net.Conn, first []byte) {
 		}
 	}()
 	r, err := http.ReadRequest(h.buffers.br)
+	read()
 	switch {
 	case err != nil && h.buffers.limit.N <= 0:
 		http.Error(h, "The request's headers are too large: send fewer cookies.", http.StatusRequestHeaderFieldsTooLarge)
@@ -111,6 +114,11 @@ func (h *handshake) finish() {
 	defer h.nc.Close()
 	_ = h.nc.SetDeadline(time.Now().Add(time.Second))
 	if h.buffers.bw.Flush() != nil {
+		return
+	}
+	// Not if too many are waited for: who refuses very many would have as many goroutines and files.
+	defer h.svc.lingering.Add(-1)
+	if h.svc.lingering.Add(1) > int64(h.svc.cfg.MaxHandshakes) {
 		return
 	}
 	if half, ok := h.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {

@@ -115,7 +115,7 @@ func TestTicketsUnavailable(t *testing.T) {
 	g := newRig(t, func(cfg *Config) { cfg.UsedTickets = &usedTickets{err: errors.New("no NATS")} })
 	for name, w := range map[string]*httptest.ResponseRecorder{
 		"upgrade":  g.call(http.MethodGet, pathConnect, "", map[string]string{"Upgrade": "websocket", "Sec-WebSocket-Protocol": tab.Subprotocol + ", " + tab.OfferTicket + g.ticket(who("ann", "s1"))}),
-		"exchange": g.call(http.MethodPost, pathNotices, `{"ticket":"`+g.ticket(who("ann", "s1"))+`"}`, nil),
+		"exchange": g.call(http.MethodPost, pathNotices, `{"ticket":"`+g.ticket(who("ann", "s1"))+`"}`, map[string]string{"Origin": site}),
 	} {
 		if w.Code != http.StatusServiceUnavailable || codeOf(w) != "tickets_unavailable" || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("%s: %d %v %s", name, w.Code, w.Header(), w.Body)

@@ -17,7 +17,12 @@ func (c *conn) park() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || !c.svc.poller.add(c) {
+	if c.closing {
+		return false
+	}
+	// And of what was read before nothing is kept.
+	c.wire.reads(c.link)
+	if !c.svc.poller.add(c) {
 		return false
 	}
 	c.parked = true
@@ -38,10 +43,7 @@ func (c *conn) said(b []byte, err error, in *bytes.Reader) {
 	default:
 		early = bytes.Clone(b)
 	}
-	c.svc.poller.remove(c)
-	c.mu.Lock()
-	c.parked = false
-	c.mu.Unlock()
+	c.unpark()
 	var wrong *protocolError
 	switch {
 	case err == nil:
@@ -62,6 +64,14 @@ func (c *conn) said(b []byte, err error, in *bytes.Reader) {
 		}
 		c.leave()
 	}
+}
+
+// unpark has the poller wait for the conn no longer. What the peer has said since is read by whoever listens then.
+func (c *conn) unpark() {
+	c.svc.poller.remove(c)
+	c.mu.Lock()
+	c.parked = false
+	c.mu.Unlock()
 }
 
 // take takes whole messages. What they have the conn say is written by the caller, as far as it is taken at once.

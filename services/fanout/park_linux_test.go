@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,7 +182,7 @@ func TestParkedHearsInPieces(t *testing.T) {
 	for _, f := range frames {
 		stream = append(stream, ws.MustCompileFrame(ws.MaskFrame(f))...)
 	}
-	for round := range tab.MaxFramesPerSecond / len(frames) {
+	for round := range tab.MaxFramesPerSecond / (len(frames) + 3000/frameUnit) {
 		for rest := stream; len(rest) > 0; {
 			n := 1 + rand.N(min(len(rest), []int{1, 3, 20, 4000}[round%4]))
 			if _, err := c.NetConn().Write(rest[:n]); err != nil {
@@ -283,6 +286,100 @@ func TestParkedSurvivePanic(t *testing.T) {
 	g.stop()
 	if n := strings.Count(g.log.String(), "has panicked"); n != 1 {
 		t.Errorf("%d panics in the log, want 1", n)
+	}
+}
+
+// A peer that the kernel has given up is no tab that was late.
+func TestParkedVanished(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		open(who("ann", "s1"))
+		own := g.onlyConn()
+		eventually(t, "it is parked", own.isParked)
+		own.said(nil, syscall.ETIMEDOUT, new(bytes.Reader)) // as the poller says it
+		eventually(t, "the conn is gone", func() bool { return g.svc.Open() == 0 })
+		if g.closed("4008") != 0 || g.closed("1000") != 1 {
+			t.Errorf("closed as late %v times, and without a word %v times", g.closed("4008"), g.closed("1000"))
+		}
+	})
+}
+
+// If the waiting fails, each conn has a goroutine again, and so have those that come later.
+func TestParkedOutliveThePoller(t *testing.T) {
+	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
+		first := open(who("ann", "s1"))
+		eventually(t, "it is parked", g.onlyConn().isParked)
+		g.svc.poller.mu.Lock()
+		_ = g.svc.poller.file.Close()
+		g.svc.poller.mu.Unlock()
+		eventually(t, "it has a goroutine", func() bool { return !g.onlyConn().isParked() })
+		second := open(who("ann", "s2"))
+		for s, c := range map[string]peer{"s1": first, "s2": second} {
+			e := sessionRevoked(who("ann", s), "bye")
+			g.publish(e)
+			f := next(t, c)
+			if f.Type == tab.TypeSessionsChanged {
+				f = next(t, c)
+			}
+			if err := c.Ack(f.ID, tab.OutcomeSignedOut); err != nil || f.ID != e.ID {
+				t.Errorf("%s: got %+v, %v", s, f, err)
+			}
+			if code := closedWith(t, c); code != tab.CloseSignedOut {
+				t.Errorf("%s: closed with %d", s, code)
+			}
+		}
+		eventually(t, "none is left", func() bool { return g.svc.Open() == 0 })
+	})
+}
+
+// A stream's tab may acknowledge beside it as soon as it has heard, also while the conn is still being admitted.
+func TestParkedAcknowledgeAtOnce(t *testing.T) {
+	g := newRig(t, nil)
+	url := "http://" + g.serveFront(nil, nil)
+	for i := range 40 {
+		s := who("ann", fmt.Sprintf("s%d", i))
+		pass := g.passFor(s)
+		var published sync.WaitGroup
+		published.Go(func() { g.feed.Publish(sessionRevoked(s, "bye")) })
+		c, err := tabclient.Reopen(t.Context(), http.DefaultClient, url, site, pass, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		f := next(t, c)
+		for f.Type != tab.TypeLogout {
+			f = next(t, c)
+		}
+		if err := c.Ack(f.ID, tab.OutcomeSignedOut); err != nil {
+			t.Errorf("%s, %s: %v", s.ID, f.Type, err)
+		}
+		published.Wait()
+	}
+	if n := testutil.ToFloat64(g.metrics.Acks.WithLabelValues("signed_out")); n != 40 {
+		t.Errorf("%v acknowledgements, want 40", n)
+	}
+}
+
+// What was read in pieces isn't kept.
+func TestParkedKeepNothing(t *testing.T) {
+	g := newRig(t, nil)
+	c := g.dial("http://"+g.serveFront(nil, nil), g.ticket(who("ann", "s1")))
+	next(t, c)
+	own := g.onlyConn()
+	eventually(t, "it is parked", own.isParked)
+	frame := ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(bytes.Repeat([]byte("x"), 125))))
+	if _, err := c.NetConn().Write(frame[:100]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a goroutine waits for the rest", func() bool { return !own.isParked() })
+	if _, err := c.NetConn().Write(frame[100:]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is parked again", own.isParked)
+	_ = c.Close()
+	eventually(t, "the conn is gone", func() bool { return g.svc.Open() == 0 })
+	g.stop()                                                             // after which nobody else looks
+	if from := own.wire.(*webSocket).from; from != io.Reader(own.link) { //nolint:forcetypeassert // a WebSocket it is
+		t.Errorf("it still has %T", from)
 	}
 }
 

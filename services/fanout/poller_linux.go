@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -13,7 +14,7 @@ import (
 const heardAtOnce = 8 << 10
 
 // poller waits for what the peers of all parked conns say, in one goroutine, which begins with the first of them. That saves each of them a goroutine with its stack, which is more
-// than half of what a conn needs. Its zero value is ready; close it. Its methods are safe for concurrent use.
+// than half of what a conn needs. Its zero value is ready; close it. Its methods are safe for concurrent use, but for remove, which is its own goroutine's.
 type poller struct {
 	work sync.WaitGroup
 
@@ -54,7 +55,7 @@ func (p *poller) add(c *conn) bool {
 	return err == nil
 }
 
-// remove has it no longer wait for a conn. It is called by the poller's own goroutine.
+// remove has it no longer wait for a conn.
 func (p *poller) remove(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,6 +105,7 @@ func (p *poller) close() {
 }
 
 func (p *poller) run(raw syscall.RawConn) {
+	defer p.giveBack()
 	events := make([]syscall.EpollEvent, breath)
 	conns := make([]*conn, breath)
 	heard := make([]byte, heardAtOnce)
@@ -116,7 +118,7 @@ func (p *poller) run(raw syscall.RawConn) {
 			return err == nil && n > 0
 		})
 		if err != nil {
-			return // it is closed
+			return // it is closed, or of no use
 		}
 		p.mu.Lock()
 		for i, e := range events[:n] {
@@ -124,13 +126,27 @@ func (p *poller) run(raw syscall.RawConn) {
 		}
 		p.mu.Unlock()
 		for _, c := range conns[:n] {
-			p.hear(c, heard, in)
+			if c != nil {
+				p.hear(c, heard, in)
+			}
 		}
 		clear(conns)
 		if n == len(events) {
 			// So that the runtime looks for what else has come over the network, the events above all, which it would otherwise do every ten milliseconds.
 			time.Sleep(time.Microsecond)
 		}
+	}
+}
+
+// giveBack has conns that are still parked, if the waiting has failed, be waited for by a goroutine each, and parks no more.
+func (p *poller) giveBack() {
+	p.mu.Lock()
+	p.closed = true
+	left := slices.DeleteFunc(slices.Clone(p.conns), func(c *conn) bool { return c == nil })
+	p.mu.Unlock()
+	for _, c := range left {
+		c.unpark()
+		go c.listen()
 	}
 }
 

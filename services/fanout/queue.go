@@ -171,7 +171,7 @@ func (c *conn) hold() bool {
 	return true
 }
 
-// startWriterLocked isn't called once closing is set, so leave, which comes later, waits for every writer.
+// startWriterLocked isn't called after closeLocked, so leave, which comes later, waits for every writer.
 func (c *conn) startWriterLocked() {
 	if c.writing {
 		return

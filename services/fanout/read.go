@@ -41,6 +41,9 @@ type listener interface {
 	answer(payload []byte)
 }
 
+// frameUnit is how many bytes of a frame count as one more.
+const frameUnit = 512
+
 // reader reads messages from a peer by the rules of RFC 6455, and all of them.
 type reader struct {
 	from io.Reader
@@ -130,18 +133,18 @@ func (r *reader) head(state ws.State) (ws.Header, error) {
 	case ws.CheckHeader(h, state) != nil, int(r.taken) != ws.HeaderSize(h):
 		// Section 5.2: the length is written in as few bytes as it takes.
 		return h, errFraming
-	case r.flooded(time.Now().UnixMilli()):
+	case r.flooded(time.Now().UnixMilli(), h.Length):
 		return h, errFlood
 	}
 	return h, nil
 }
 
-// flooded counts a frame, and reports whether it is one too many.
-func (r *reader) flooded(now int64) bool {
+// flooded counts a frame, a long one as several, and reports whether it is one too many: what is said costs a processor by its length.
+func (r *reader) flooded(now, length int64) bool {
 	if since := now - r.second; since < 0 || since >= 1000 {
 		r.second, r.frames = now, 0
 	}
-	r.frames++
+	r.frames += 1 + uint16(min(length, tab.MaxClientFrameBytes)/frameUnit)
 	return r.frames > tab.MaxFramesPerSecond
 }
 

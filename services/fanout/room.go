@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
@@ -69,9 +70,14 @@ func (s *Service) seat(c *conn) bool {
 	return true
 }
 
-// tooMany reports whether a user has more tabs here than one may, among whom is the one that asks: so of those that come at once none is overlooked.
+// tooMany reports whether a user has more tabs here than one may, not counting those that are being closed.
 func (s *Service) tooMany(who revocation.Session) bool {
-	return s.cfg.MaxConnsPerUser > 0 && len(s.hub.User(who.Tenant, who.User)) > s.cfg.MaxConnsPerUser
+	if s.cfg.MaxConnsPerUser < 0 {
+		return false
+	}
+	tabs := s.hub.User(who.Tenant, who.User)
+	return len(tabs) > s.cfg.MaxConnsPerUser &&
+		len(slices.DeleteFunc(tabs, func(e *connEntry) bool { return e.Value.isClosing() })) > s.cfg.MaxConnsPerUser
 }
 
 func (s *Service) waitedLocked(peer peerKey) {

@@ -47,14 +47,14 @@ type Config struct {
 	// MaxConns bounds tabs, which are conns that have said hello with a good ticket. Zero means 19,000.
 	MaxConns int
 	// MaxHandshakes bounds conns from before their upgrade to the end of hello, and as many again that haven't said yet what they are for (Front). They have places of their own:
-	// however many wait, no tab loses its place to them, and there are at most MaxConns+2*MaxHandshakes sockets, beside those of other callers. Zero means a tenth of
+	// however many wait, no tab loses its place to them, and there are at most MaxConns+3*MaxHandshakes sockets, beside those of other callers. Zero means a tenth of
 	// MaxConns, but at least 16 and at most 450, and never more than MaxConns.
 	MaxHandshakes int
 	// MaxHandshakesPerIP bounds those of one remote IPv4 address or IPv6 /64 network, so that one peer can't take them all. Zero means half of
 	// MaxHandshakes, negative no such bound. The address is the socket's, for headers can be forged: behind a proxy all conns share one, and then
 	// this is what bounds them all. Set it negative there, and let the proxy bound conns per address.
 	MaxHandshakesPerIP int
-	// MaxConnsPerUser bounds the tabs of one user, who could take all places with one account; handshakes that are under way together may pass it. Zero means 256, negative no
+	// MaxConnsPerUser bounds the tabs of one user, who could take all places with one account. Zero means 256, negative no
 	// such bound.
 	MaxConnsPerUser int
 	// Session tells who a tab is by its request alone, by a session cookie or a token, for deployments where browsers send those to the gateway; nil takes tickets
@@ -120,6 +120,10 @@ type Service struct {
 	handshakes *sync.Pool
 	crew       crew
 	poller     poller
+	// lingering counts refused handshakes whose peers are given a moment to read why.
+	lingering atomic.Int64
+	// entering is held by who is put into the hub.
+	entering sync.Mutex
 	// seed is that of peerKeys.
 	seed maphash.Seed
 	// process is a number that no other process has, probably; it makes the names of streams unique.

@@ -3,6 +3,7 @@ package fanout
 import (
 	"encoding/binary"
 	"io"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -29,8 +30,14 @@ func (w *webSocket) next() ([]byte, error) { return w.message() }
 func (w *webSocket) rests() bool           { return w.reader.next >= w.end && !pending(w.from) }
 func (w *webSocket) reads(from io.Reader)  { w.from = from }
 
-// whole follows the lengths of frames, and leaves it to next to find out what is wrong with them.
+// muchSaid is how many frames a peer may send in a second before it has a goroutine of its own to listen to it: a tab sends two in a minute.
+const muchSaid = 10
+
+// whole follows the lengths of frames, and leaves it to next to find out what is wrong with them. Nothing is whole of a peer that says so much that others would wait.
 func (w *webSocket) whole(said []byte) bool {
+	if w.frames >= muchSaid && time.Now().UnixMilli()-w.second < 1000 {
+		return false
+	}
 	within := false // a message whose last frame hasn't come
 	for len(said) > 0 {
 		if len(said) < 2 {

@@ -29,7 +29,8 @@ type wire interface {
 	next() ([]byte, error)
 	// rests reports whether nothing was read of the peer that next hasn't returned.
 	rests() bool
-	// whole reports whether what the peer has said, of which nothing was read before, ends where a message of it does, so that next doesn't wait when it reads that.
+	// whole reports whether what the peer has said, of which nothing was read before, ends where a message of it does, so that next doesn't wait when it reads that, and isn't
+	// so much that it takes long.
 	whole(said []byte) bool
 	// reads has next and await read from elsewhere.
 	reads(from io.Reader)
