@@ -63,7 +63,7 @@ type Hooks struct {
 	Skipped func(position uint64, err error)
 	// FeedLost: the feed stopped and is followed again after retryIn.
 	FeedLost func(err error, retryIn time.Duration)
-	// Synced: everything up to the head that was seen at the start has been applied. That proves nothing about freshness.
+	// Synced: everything up to the head that was seen at the start has been applied. That proves nothing about freshness. It is called before Open returns.
 	Synced func(position uint64)
 	// RetentionShort: the stream keeps events for have only, and max age and leeway need need. It is called once, and again only after the
 	// stream has kept enough meanwhile. A replica that has missed nothing goes on, and stays right: but none can be opened any more, and one

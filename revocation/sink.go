@@ -181,11 +181,12 @@ func (s *sink) advance(position uint64) {
 		r.position.Store(position)
 	}
 	first := r.position.Load() >= r.head.Load() && r.synced.CompareAndSwap(false, true)
-	s.open()
-	r.waiters.wake(r.position.Load())
 	if first && r.cfg.Hooks.Synced != nil {
+		// Before Open returns, so that whoever opens it finds what the hook has noted.
 		r.cfg.Hooks.Synced(r.position.Load())
 	}
+	s.open()
+	r.waiters.wake(r.position.Load())
 }
 
 // open lets Open return, if the replica is synced and fresh. Once it has, that is for ever: what comes later is for Check to tell.
