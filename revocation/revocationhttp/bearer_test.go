@@ -25,14 +25,14 @@ func signRS256(t testing.TB, key *rsa.PrivateKey, input string) []byte {
 	return sig
 }
 
-// encrypted returns good claims as a JWE to the issuer's own key.
-func encrypted(t testing.TB, key *rsa.PublicKey) string {
+// encrypted returns a text as a JWE.
+func encrypted(t testing.TB, to jose.Recipient, enc jose.ContentEncryption, zip jose.CompressionAlgorithm, text string) string {
 	t.Helper()
-	enc, err := jose.NewEncrypter(jose.A128GCM, jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: key}, nil)
+	e, err := jose.NewEncrypter(enc, to, &jose.EncrypterOptions{Compression: zip})
 	if err != nil {
 		t.Fatal(err)
 	}
-	obj, err := enc.Encrypt([]byte(with(nil)))
+	obj, err := e.Encrypt([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

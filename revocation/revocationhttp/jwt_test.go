@@ -171,7 +171,7 @@ func TestAttacks(t *testing.T) {
 		"crit":                     sign(`{"alg":"RS256","crit":["exp"],"exp":1}`, with(nil)),
 		"crit b64":                 sign(`{"alg":"RS256","crit":["b64"],"b64":true}`, with(nil)),
 		"b64 alone":                sign(`{"alg":"RS256","b64":true}`, with(nil)),
-		"JWE":                      encrypted(t, &key.PublicKey),
+		"JWE":                      encrypted(t, jose.Recipient{Algorithm: jose.RSA_OAEP_256, Key: &key.PublicKey}, jose.A128GCM, "", with(nil)),
 		"typ of a logout token":    sign(`{"alg":"RS256","typ":"logout+jwt"}`, with(nil)),
 		"typ of a security event":  sign(`{"alg":"RS256","typ":"secevent+jwt"}`, with(nil)),
 		"typ not a string":         sign(`{"alg":"RS256","typ":["JWT"]}`, with(nil)),

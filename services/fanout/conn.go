@@ -57,12 +57,12 @@ type conn struct {
 	// none any more).
 	queue [][]byte
 	pong  []byte
-	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is; parked is whether the poller waits for the peer.
-	writing, closing, parked bool
+	// writing is whether a writer is at work; closing is whether a close frame has been queued, after which nothing is; polled is whether the poller waits for the peer.
+	writing, closing, polled bool
 	// ready is whether the ready frame has been queued; changed is whether a sessions_changed waits, in the queue or for ready.
 	ready, changed bool
-	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that, or for the answer to a close frame while parked. code is what the
-	// conn is closed with.
+	// shown is whether the tab has acknowledged the logout notice whose id over is, after which only the close frame is queued; grace ends the wait for that, or for the answer
+	// to a close frame while the conn is polled. code is what it is closed with.
 	shown bool
 	code  tab.CloseCode
 	over  string
@@ -93,7 +93,7 @@ type cursor struct {
 // open serves a conn that has a place, from its greeting on. That takes a deep stack, and the wait for the next heartbeat takes none, or a small one, for as long as the
 // tab is open: so it is left to the poller, or gets a goroutine of its own.
 func (s *Service) open(c *conn, call caller) {
-	if s.welcome(c, call) && !c.park() {
+	if s.welcome(c, call) && !c.poll() {
 		go c.listen()
 	}
 }
@@ -170,21 +170,17 @@ func (c *conn) hello(call *caller) bool {
 	return true
 }
 
-// listen takes what the peer says until it says no more, or the conn is parked.
+// listen takes what the peer says until it says no more, or the conn is polled.
 func (c *conn) listen() {
-	parked := false
+	polled := false
 	defer func() {
-		if !parked {
+		if !polled {
 			c.leave()
 		}
 	}()
-	defer func() {
-		if c.svc.panicked(recover()) {
-			c.fail(tab.CloseOverloaded)
-		}
-	}()
+	defer c.survive()
 	for {
-		if parked = c.park(); parked {
+		if polled = c.poll(); polled {
 			return
 		}
 		err := c.wire.await()
@@ -207,13 +203,9 @@ func (c *conn) hear() error {
 	return err
 }
 
-// ended is broken for a conn that was parked until then.
+// ended is broken for a conn that was polled until then.
 func (c *conn) ended(err error) {
-	defer func() {
-		if c.svc.panicked(recover()) {
-			c.fail(tab.CloseOverloaded)
-		}
-	}()
+	defer c.survive()
 	c.broken(err)
 }
 

@@ -13,7 +13,7 @@ import (
 // heardAtOnce is how much of what a peer has said is read at a time: more than its longest message.
 const heardAtOnce = 8 << 10
 
-// poller waits for what the peers of all parked conns say, in one goroutine, which begins with the first of them. That saves each of them a goroutine with its stack, which is more
+// poller waits for what the peers of all polled conns say, in one goroutine, which begins with the first of them. That saves each of them a goroutine with its stack, which is more
 // than half of what a conn needs. Its zero value is ready; close it. Its methods are safe for concurrent use, but for remove, which is its own goroutine's.
 type poller struct {
 	work sync.WaitGroup
@@ -23,7 +23,7 @@ type poller struct {
 	file   *os.File
 	fd     int
 	closed bool
-	// conns are the parked ones, each at its place, and nil where nobody is: free has those places.
+	// conns are the polled ones, each at its place, and nil where nobody is: free has those places.
 	conns []*conn
 	free  []int32
 }
@@ -94,7 +94,7 @@ func (p *poller) openLocked() bool {
 	return true
 }
 
-// close ends the waiting. No conn is parked any more.
+// close ends the waiting. No conn is polled any more.
 func (p *poller) close() {
 	p.mu.Lock()
 	if p.closed = true; p.file != nil {
@@ -138,14 +138,14 @@ func (p *poller) run(raw syscall.RawConn) {
 	}
 }
 
-// giveBack has conns that are still parked, if the waiting has failed, be waited for by a goroutine each, and parks no more.
+// giveBack has conns that are still polled, if the waiting has failed, be waited for by a goroutine each, and polls no more.
 func (p *poller) giveBack() {
 	p.mu.Lock()
 	p.closed = true
 	left := slices.DeleteFunc(slices.Clone(p.conns), func(c *conn) bool { return c == nil })
 	p.mu.Unlock()
 	for _, c := range left {
-		c.unpark()
+		c.unpoll()
 		go c.listen()
 	}
 }

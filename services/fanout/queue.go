@@ -239,7 +239,7 @@ func (c *conn) nextBatch() []byte {
 // listenForLocked has the waiting for the peer end after a while.
 func (c *conn) listenForLocked(d time.Duration) {
 	switch {
-	case !c.parked:
+	case !c.polled:
 		_ = c.link.SetReadDeadline(time.Now().Add(d))
 	case d <= 0:
 		c.hangUp()
@@ -258,9 +258,9 @@ func (c *conn) fail(code tab.CloseCode) {
 		c.closing, c.code = true, code
 	}
 	c.queue, c.pong = nil, nil
-	parked := c.parked
+	polled := c.polled
 	c.mu.Unlock()
-	if parked {
+	if polled {
 		c.hangUp() // whoever is told that by the poller closes it
 		return
 	}

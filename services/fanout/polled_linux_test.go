@@ -22,8 +22,8 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// parked are how conns are opened that are waited for by the poller.
-var parked = map[string]func(g *rig, url string, s revocation.Session) peer{
+// polled are how conns are opened that are waited for by the poller.
+var polled = map[string]func(g *rig, url string, s revocation.Session) peer{
 	"websocket": func(g *rig, url string, s revocation.Session) peer { return g.dial(url, g.ticket(s)) },
 	"websocket that offered": func(g *rig, url string, s revocation.Session) peer {
 		return g.offer(&ws.Dialer{}, strings.Replace(url, "http", "ws", 1), g.ticket(s))
@@ -31,15 +31,15 @@ var parked = map[string]func(g *rig, url string, s revocation.Session) peer{
 	"sse": func(g *rig, url string, s revocation.Session) peer { return g.stream(url, s, nil) },
 }
 
-func (c *conn) isParked() bool {
+func (c *conn) isPolled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.parked
+	return c.polled
 }
 
-// onTCP runs a test with each kind of conn that is parked.
+// onTCP runs a test with each kind of conn that is polled.
 func onTCP(t *testing.T, change func(*Config), run func(t *testing.T, g *rig, open func(revocation.Session) peer)) {
-	for name, dial := range parked {
+	for name, dial := range polled {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newRig(t, change)
@@ -72,7 +72,7 @@ func closedWith(t *testing.T, c peer) tab.CloseCode {
 	}
 }
 
-func TestParkedTakeNoGoroutine(t *testing.T) {
+func TestPolledTakeNoGoroutine(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		const tabs = 50
 		var all []*conn
@@ -84,9 +84,9 @@ func TestParkedTakeNoGoroutine(t *testing.T) {
 			all = append(all, c)
 		}
 		g.svc.mu.Unlock()
-		eventually(t, "all are parked", func() bool {
+		eventually(t, "all are polled", func() bool {
 			for _, c := range all {
-				if !c.isParked() {
+				if !c.isPolled() {
 					return false
 				}
 			}
@@ -100,7 +100,7 @@ func TestParkedTakeNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestParkedAreTold(t *testing.T) {
+func TestPolledAreTold(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		s := who("ann", "s1")
 		c, other := open(s), open(who("ann", "s2"))
@@ -123,7 +123,7 @@ func TestParkedAreTold(t *testing.T) {
 }
 
 // A peer that says nothing at all, neither to a notice nor to a close frame, is closed after its time.
-func TestParkedSilence(t *testing.T) {
+func TestPolledSilence(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		s := who("ann", "s1")
 		open(s)
@@ -137,14 +137,14 @@ func TestParkedSilence(t *testing.T) {
 }
 
 // A peer that doesn't answer pings, and one that has gone without a word.
-func TestParkedLifelessness(t *testing.T) {
+func TestPolledLifelessness(t *testing.T) {
 	g := newRig(t, func(cfg *Config) { cfg.Heartbeat = 50 * time.Millisecond })
 	url := "http://" + g.serveFront(nil, nil)
 	next(t, g.dial(url, g.ticket(who("ann", "s1")))) // and reads no more
 	eventually(t, "the conn is given up", func() bool { return g.svc.Open() == 0 && g.closed("1013") == 1 })
 }
 
-func TestParkedPeersLeave(t *testing.T) {
+func TestPolledPeersLeave(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		for i := range 20 {
 			_ = open(who("ann", fmt.Sprintf("s%d", i))).Close()
@@ -153,7 +153,7 @@ func TestParkedPeersLeave(t *testing.T) {
 	})
 }
 
-func TestParkedDrain(t *testing.T) {
+func TestPolledDrain(t *testing.T) {
 	onTCP(t, func(cfg *Config) { cfg.DrainWindow = 10 * time.Millisecond }, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		c := open(who("ann", "s1"))
 		go g.svc.Drain(t.Context())
@@ -164,14 +164,14 @@ func TestParkedDrain(t *testing.T) {
 	})
 }
 
-// What a peer says may come in any pieces: each frame is taken as if it had come whole, and the conn is parked again in between.
-func TestParkedHearsInPieces(t *testing.T) {
+// What a peer says may come in any pieces: each frame is taken as if it had come whole, and the conn is polled again in between.
+func TestPolledHearsInPieces(t *testing.T) {
 	g := newRig(t, nil)
 	url := "http://" + g.serveFront(nil, nil)
 	c := g.dial(url, g.ticket(who("ann", "s1")))
 	next(t, c)
 	own := g.onlyConn()
-	eventually(t, "it is parked", own.isParked)
+	eventually(t, "it is polled", own.isPolled)
 	fragments := func(text string) []ws.Frame {
 		first := ws.NewFrame(ws.OpText, false, []byte(text[:3]))
 		return []ws.Frame{first, ws.NewPingFrame([]byte("between")), ws.NewFrame(ws.OpContinuation, true, []byte(text[3:]))}
@@ -198,7 +198,7 @@ func TestParkedHearsInPieces(t *testing.T) {
 			}
 			pong = string(f.Payload)
 		}
-		eventually(t, "it is parked again", own.isParked)
+		eventually(t, "it is polled again", own.isPolled)
 	}
 	if g.svc.Open() != 1 {
 		t.Error("the conn is gone")
@@ -206,7 +206,7 @@ func TestParkedHearsInPieces(t *testing.T) {
 }
 
 // Those who send half a frame and no more keep nobody from being heard.
-func TestParkedHalfFrames(t *testing.T) {
+func TestPolledHalfFrames(t *testing.T) {
 	g := newRig(t, nil)
 	url := "http://" + g.serveFront(nil, nil)
 	for i := range 200 {
@@ -234,7 +234,7 @@ func TestParkedHalfFrames(t *testing.T) {
 }
 
 // Whoever breaks the protocol reads why.
-func TestParkedWrongFrames(t *testing.T) {
+func TestPolledWrongFrames(t *testing.T) {
 	g := newRig(t, nil)
 	url := "http://" + g.serveFront(nil, nil)
 	for name, c := range map[string]struct {
@@ -260,7 +260,7 @@ func TestParkedWrongFrames(t *testing.T) {
 }
 
 // A panic ends the conn that has brought it about, and no other: the one goroutine that waits for all goes on.
-func TestParkedSurvivePanic(t *testing.T) {
+func TestPolledSurvivePanic(t *testing.T) {
 	bug := errors.New("a bug")
 	g := newRig(t, func(cfg *Config) {
 		cfg.OnShown = func(string, tab.Outcome) { panic(bug) }
@@ -290,11 +290,11 @@ func TestParkedSurvivePanic(t *testing.T) {
 }
 
 // A peer that the kernel has given up is no tab that was late.
-func TestParkedVanished(t *testing.T) {
+func TestPolledVanished(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		open(who("ann", "s1"))
 		own := g.onlyConn()
-		eventually(t, "it is parked", own.isParked)
+		eventually(t, "it is polled", own.isPolled)
 		own.said(nil, syscall.ETIMEDOUT, new(bytes.Reader)) // as the poller says it
 		eventually(t, "the conn is gone", func() bool { return g.svc.Open() == 0 })
 		if g.closed("4008") != 0 || g.closed("1000") != 1 {
@@ -304,14 +304,14 @@ func TestParkedVanished(t *testing.T) {
 }
 
 // If the waiting fails, each conn has a goroutine again, and so have those that come later.
-func TestParkedOutliveThePoller(t *testing.T) {
+func TestPolledOutliveThePoller(t *testing.T) {
 	onTCP(t, nil, func(t *testing.T, g *rig, open func(revocation.Session) peer) {
 		first := open(who("ann", "s1"))
-		eventually(t, "it is parked", g.onlyConn().isParked)
+		eventually(t, "it is polled", g.onlyConn().isPolled)
 		g.svc.poller.mu.Lock()
 		_ = g.svc.poller.file.Close()
 		g.svc.poller.mu.Unlock()
-		eventually(t, "it has a goroutine", func() bool { return !g.onlyConn().isParked() })
+		eventually(t, "it has a goroutine", func() bool { return !g.onlyConn().isPolled() })
 		second := open(who("ann", "s2"))
 		for s, c := range map[string]peer{"s1": first, "s2": second} {
 			e := sessionRevoked(who("ann", s), "bye")
@@ -332,7 +332,7 @@ func TestParkedOutliveThePoller(t *testing.T) {
 }
 
 // A stream's tab may acknowledge beside it as soon as it has heard, also while the conn is still being admitted.
-func TestParkedAcknowledgeAtOnce(t *testing.T) {
+func TestPolledAcknowledgeAtOnce(t *testing.T) {
 	g := newRig(t, nil)
 	url := "http://" + g.serveFront(nil, nil)
 	for i := range 40 {
@@ -360,21 +360,21 @@ func TestParkedAcknowledgeAtOnce(t *testing.T) {
 }
 
 // What was read in pieces isn't kept.
-func TestParkedKeepNothing(t *testing.T) {
+func TestPolledKeepNothing(t *testing.T) {
 	g := newRig(t, nil)
 	c := g.dial("http://"+g.serveFront(nil, nil), g.ticket(who("ann", "s1")))
 	next(t, c)
 	own := g.onlyConn()
-	eventually(t, "it is parked", own.isParked)
+	eventually(t, "it is polled", own.isPolled)
 	frame := ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame(bytes.Repeat([]byte("x"), 125))))
 	if _, err := c.NetConn().Write(frame[:100]); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a goroutine waits for the rest", func() bool { return !own.isParked() })
+	eventually(t, "a goroutine waits for the rest", func() bool { return !own.isPolled() })
 	if _, err := c.NetConn().Write(frame[100:]); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is parked again", own.isParked)
+	eventually(t, "it is polled again", own.isPolled)
 	_ = c.Close()
 	eventually(t, "the conn is gone", func() bool { return g.svc.Open() == 0 })
 	g.stop()                                                             // after which nobody else looks

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-
-	"github.com/curfewhq/curfew/events/tab"
 )
 
-// park has the poller wait for what the peer says, and reports whether it does: then the conn has no goroutine, and the caller, who has owned it, is done with it. A
-// conn is parked between two messages. One that is closing isn't, because it has a deadline; nor is what isn't plain TCP, or on a system whose sockets can't be waited for so.
-func (c *conn) park() bool {
+// poll has the poller wait for what the peer says, and reports whether it does: then the conn has no goroutine, and the caller, who has owned it, is done with it. A
+// conn is polled between two messages. One that is closing isn't, because it has a deadline; nor is what isn't plain TCP, or on a system whose sockets can't be waited for so.
+func (c *conn) poll() bool {
 	if !c.wire.rests() {
 		return false
 	}
@@ -25,12 +23,12 @@ func (c *conn) park() bool {
 	if !c.svc.poller.add(c) {
 		return false
 	}
-	c.parked = true
+	c.polled = true
 	return true
 }
 
-// said takes what a parked conn's peer has said, or with what it has ended. It is called by the poller, whom it doesn't keep: what has to be waited for, the rest of a message, the
-// peer's reading why it is closed, or a writer that is still at work, gets a goroutine, which then owns the conn until it is parked again. in is the poller's.
+// said takes what a polled conn's peer has said, or with what it has ended. It is called by the poller, whom it doesn't keep: what has to be waited for, the rest of a message, the
+// peer's reading why it is closed, or a writer that is still at work, gets a goroutine, which then owns the conn until it is polled again. in is the poller's.
 func (c *conn) said(b []byte, err error, in *bytes.Reader) {
 	var early []byte
 	switch {
@@ -43,7 +41,7 @@ func (c *conn) said(b []byte, err error, in *bytes.Reader) {
 	default:
 		early = bytes.Clone(b)
 	}
-	c.unpark()
+	c.unpoll()
 	var wrong *protocolError
 	switch {
 	case err == nil:
@@ -66,21 +64,17 @@ func (c *conn) said(b []byte, err error, in *bytes.Reader) {
 	}
 }
 
-// unpark has the poller wait for the conn no longer. What the peer has said since is read by whoever listens then.
-func (c *conn) unpark() {
+// unpoll has the poller wait for the conn no longer. What the peer has said since is read by whoever listens then.
+func (c *conn) unpoll() {
 	c.svc.poller.remove(c)
 	c.mu.Lock()
-	c.parked = false
+	c.polled = false
 	c.mu.Unlock()
 }
 
 // take takes whole messages. What they have the conn say is written by the caller, as far as it is taken at once.
 func (c *conn) take(whole *bytes.Reader) (err error) {
-	defer func() {
-		if c.svc.panicked(recover()) {
-			c.fail(tab.CloseOverloaded)
-		}
-	}()
+	defer c.survive()
 	c.wire.reads(whole)
 	defer c.wire.reads(c.link)
 	c.here(func() {
