@@ -12,7 +12,9 @@
 // From then on:
 //
 //	server → tab   logout            your session is over: verify with your application, clear, acknowledge
-//	server → tab   sessions_changed  other sessions of the same user ended: refresh lists of devices
+//	server → tab   sessions_changed  other sessions of the same user ended, or one began: refresh lists of devices
+//	server → tab   session_expiring  your session is about to end: ask whether anybody is there
+//	server → tab   session_renewed   somebody is: it doesn't
 //	server → tab   drain             this server goes away: reconnect after the given time
 //	tab → server   ack               what became of a logout notice
 //
@@ -26,7 +28,8 @@
 //
 // Every frame is one JSON text message with a "type" member. Readers ignore members and types that they don't know. A notice is
 // a hint and never proof: the tab asks its own application before it clears anything. Sessions_changed says that something
-// changed, not how often: several that wait together to be written are sent as one.
+// changed, not how often: several that wait together to be written are sent as one. Session_expiring and session_renewed are told once, to tabs that are there: one that
+// comes later may miss them, and learns the end itself like any other.
 //
 // After logout nothing more comes but the close frame: the conn is closed with 4501 once the tab has acknowledged the notice, or
 // hasn't within two seconds.

@@ -79,6 +79,16 @@ func golden() map[string]goldenFrame {
 			func() ([]byte, error) { return tab.EncodeSessionsChanged(tab.SessionsChanged{Position: 1<<53 - 1}) },
 			tab.Frame{Type: tab.TypeSessionsChanged, Position: 1<<53 - 1},
 		),
+		"session_expiring.json": server(
+			func() ([]byte, error) {
+				return tab.EncodeSessionExpiring(tab.SessionExpiring{Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z", InMS: 60000})
+			},
+			tab.Frame{Type: tab.TypeSessionExpiring, Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z", InMS: 60000},
+		),
+		"session_renewed.json": server(
+			func() ([]byte, error) { return tab.EncodeSessionRenewed(tab.SessionRenewed{}) },
+			tab.Frame{Type: tab.TypeSessionRenewed},
+		),
 		"ready.stream.json": server(
 			func() ([]byte, error) {
 				return tab.EncodeReady(tab.Ready{Session: "s1", Position: 7, HeartbeatMS: 45000, Stream: "Zm9v.YmFy"})

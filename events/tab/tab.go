@@ -75,6 +75,8 @@ const (
 	TypeReady           FrameType = "ready"
 	TypeLogout          FrameType = "logout"
 	TypeSessionsChanged FrameType = "sessions_changed"
+	TypeSessionExpiring FrameType = "session_expiring"
+	TypeSessionRenewed  FrameType = "session_renewed"
 	TypeDrain           FrameType = "drain"
 	TypeClose           FrameType = "close"
 	TypeAck             FrameType = "ack"
@@ -122,11 +124,27 @@ type Logout struct {
 	Stream string `json:"stream,omitempty"`
 }
 
-// SessionsChanged says that other sessions of the same user ended. One stands for all that waited with it.
+// SessionsChanged says that other sessions of the same user ended, or that one began. One stands for all that waited with it.
 type SessionsChanged struct {
 	Type FrameType `json:"type"`
 	// Position is up to where the server's replica had applied the stream.
 	Position uint64 `json:"position"`
+}
+
+// SessionExpiring says that the tab's session is about to end, unless its user does something that counts as a touch. It may come again.
+type SessionExpiring struct {
+	Type FrameType `json:"type"`
+	// Reason is idle_timeout, which a touch calls off, or max_age, which only a new sign-in can.
+	Reason string `json:"reason"`
+	// At is when it ends, RFC 3339 with milliseconds, by the server's clock.
+	At string `json:"at"`
+	// InMS is how long that was from when the frame was made, in milliseconds; never negative. A tab whose clock is wrong goes by it.
+	InMS int64 `json:"in_ms"`
+}
+
+// SessionRenewed calls off what SessionExpiring has announced: somebody is there.
+type SessionRenewed struct {
+	Type FrameType `json:"type"`
 }
 
 // Drain announces that the server is about to close the conn with CloseDrain.
@@ -171,6 +189,18 @@ func EncodeLogout(l Logout) ([]byte, error) { l.Type = TypeLogout; return encode
 // EncodeSessionsChanged returns the frame of a SessionsChanged.
 func EncodeSessionsChanged(s SessionsChanged) ([]byte, error) {
 	s.Type = TypeSessionsChanged
+	return encode(s)
+}
+
+// EncodeSessionExpiring returns the frame of a SessionExpiring.
+func EncodeSessionExpiring(s SessionExpiring) ([]byte, error) {
+	s.Type = TypeSessionExpiring
+	return encode(s)
+}
+
+// EncodeSessionRenewed returns the frame of a SessionRenewed.
+func EncodeSessionRenewed(s SessionRenewed) ([]byte, error) {
+	s.Type = TypeSessionRenewed
 	return encode(s)
 }
 
@@ -303,6 +333,7 @@ type Frame struct {
 	Reason           string    `json:"reason"`
 	Message          string    `json:"message"`
 	At               string    `json:"at"`
+	InMS             int64     `json:"in_ms"`
 	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
 	Stream           string    `json:"stream"`
 	Code             CloseCode `json:"code"`
@@ -315,7 +346,7 @@ func DecodeFrame(b []byte) (Frame, error) {
 		return Frame{}, err
 	}
 	switch typ {
-	case TypeReady, TypeLogout, TypeSessionsChanged, TypeDrain, TypeClose:
+	case TypeReady, TypeLogout, TypeSessionsChanged, TypeSessionExpiring, TypeSessionRenewed, TypeDrain, TypeClose:
 	default:
 		return Frame{Type: typ}, nil
 	}
