@@ -23,6 +23,7 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/services/gate"
 )
 
 // Options are what a caller may add to the configuration.
@@ -51,6 +52,7 @@ type Server struct {
 	keys    *access.Store
 	hasher  telemetry.Hasher
 	replica *revocation.Replica
+	gate    *gate.Service
 	fanout  *fanout.Service
 	// session is what sessionOf has made.
 	session sessionReader
