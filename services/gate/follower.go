@@ -20,8 +20,8 @@ const (
 	chunkBytes = 32 << 10
 	// headTimeout bounds the asking for the ledger's head.
 	headTimeout = 5 * time.Second
-	// beatGap is how long ago the last beat that was passed on must have been stored: with many publishers there are many beats, and one proves as much
-	// as ten.
+	// beatGap is how long ago the last beat that was passed on must have been stored, if nothing has come between: with many publishers there are many
+	// beats, and one proves as much as ten.
 	beatGap = 200 * time.Millisecond
 	// lateSynced and lateLoading are for how long beats may come too late to be passed on, because of what must be sent before them, until the reader is
 	// cut off as too slow: as one that is synced, and as one that is still loading, which comes back to where it was.
@@ -52,6 +52,8 @@ type follower struct {
 	begun, synced bool
 	// lastBeat is when the last beat that was passed on was stored, by the ledger's clock. onTime is when one was passed on, or the reading began.
 	lastBeat, onTime time.Time
+	// news says whether a revocation was sent since.
+	news bool
 	// buf is what has yet to be written.
 	buf []byte
 }
@@ -152,6 +154,7 @@ func (f *follower) take(e ledger.Entry) error {
 		until := f.svc.cfg.Replica.KeepsUntil(e.Event, e.Stored)
 		if until.After(f.now()) {
 			f.append("revocation", e.Position, streamedOf(e, until))
+			f.news = true
 		}
 	}
 	return f.gathered(e)
@@ -195,14 +198,14 @@ func (f *follower) beat(e ledger.Entry) error {
 	case !status.Fresh:
 		f.onTime = time.Now() // the reader isn't to blame
 		return f.gathered(e)
-	case f.synced && e.Stored.Sub(f.lastBeat) < beatGap:
+	case f.synced && !f.news && e.Stored.Sub(f.lastBeat) < beatGap:
 		return f.gathered(e)
 	}
 	f.proof(e)
 	if err := f.flush(); err != nil {
 		return err
 	}
-	f.synced, f.lastBeat, f.onTime = true, e.Stored, time.Now()
+	f.synced, f.news, f.lastBeat, f.onTime = true, false, e.Stored, time.Now()
 	return nil
 }
 
