@@ -31,6 +31,7 @@ const (
 var (
 	errSlowReader = errors.New("the reader is too slow")
 	errKeyRevoked = errors.New("the reader's API key was revoked")
+	errLags       = errors.New("the ledger's consumer lags behind its leader")
 	errReset      = errors.New("the ledger isn't the one that the reader has read")
 )
 
@@ -60,10 +61,7 @@ type follower struct {
 
 // read reads the ledger once, from where the stream is, until that breaks. Its error is an *over if the stream is over.
 func (f *follower) read(ctx context.Context) error {
-	span := ledger.Range{
-		Topics: []string{events.TenantTopics(f.key.Tenant), events.TopicBeat}, After: f.after, Follow: true, Silence: f.svc.cfg.BeatTimeout,
-	}
-	err := f.svc.cfg.Ledger.Read(ctx, span, f.take, func() error { return f.begin(ctx) })
+	err := f.readAll(ctx)
 	var ended *over
 	if errors.As(err, &ended) || !f.begun {
 		return err
@@ -75,33 +73,81 @@ func (f *follower) read(ctx context.Context) error {
 	return err
 }
 
-// begin is called when nothing that comes behind f.after can be missed any more. It asks for the head only then: a ledger that is replaced later takes the
-// consumer with it.
-func (f *follower) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, headTimeout)
-	defer cancel()
-	head, err := f.svc.cfg.Ledger.Head(ctx)
+// readAll reads what there is, and then what comes, with the beats among it. They are two readings, for a server that looks for two kinds of topics in a long
+// stretch of the ledger takes a hundred times as long for each message.
+func (f *follower) readAll(ctx context.Context) error {
+	head, err := f.askHead(ctx)
 	if err != nil {
 		return err
 	}
-	first := !f.begun
-	if first {
-		f.begun = true
-		f.made, f.head = head.Made, head.Last
-		streamHeaders(f.w.Header())
-		f.w.WriteHeader(http.StatusOK)
-		f.retry(time.Second, 3*time.Second)
+	if err := f.begin(head); err != nil {
+		return err
 	}
+	own := events.TenantTopics(f.key.Tenant)
+	for {
+		next, err := f.svc.cfg.Ledger.Next(ctx, own, f.after)
+		if err != nil {
+			return err
+		}
+		if next == 0 || next > head.Last {
+			break
+		}
+		// A consumer may live beside a copy of the stream that lags, and find nothing: so the leader is asked again.
+		from := f.after
+		if err := f.svc.cfg.Ledger.Read(ctx, ledger.Range{Topics: []string{own}, After: from}, f.take, nil); err != nil {
+			return err
+		}
+		if f.after == from {
+			return errLags
+		}
+	}
+	f.after = max(f.after, head.Last)
+	span := ledger.Range{Topics: []string{own, events.TopicBeat}, After: f.after, Follow: true, Silence: f.svc.cfg.BeatTimeout}
+	// What was found until now may have been another ledger's. One that is replaced later takes the reading with it.
+	return f.svc.cfg.Ledger.Read(ctx, span, f.take, func() error { return f.inspect(ctx) })
+}
+
+// begin begins a reading, and with the first the answer.
+func (f *follower) begin(head ledger.Head) error {
 	f.onTime = time.Now()
-	// Where there was nothing before, nothing is missing. What was removed right behind f.after may have been beats alone, which are gone after a minute;
-	// then there is nothing to load anew either.
-	if f.after > 0 && (!head.Made.Equal(f.made) || head.Last < f.after || head.First > f.after+1) {
-		return f.reset()
+	if f.begun {
+		return f.same(head)
 	}
-	if first && f.after == 0 {
+	f.begun, f.made, f.head = true, head.Made, head.Last
+	streamHeaders(f.w.Header())
+	f.w.WriteHeader(http.StatusOK)
+	f.retry(time.Second, 3*time.Second)
+	if err := f.same(head); err != nil {
+		return err
+	}
+	if f.after == 0 {
 		f.unheard(head)
 	}
 	return f.flush()
+}
+
+// inspect is called when nothing that comes behind f.after can be missed any more.
+func (f *follower) inspect(ctx context.Context) error {
+	head, err := f.askHead(ctx)
+	if err != nil {
+		return err
+	}
+	return f.same(head)
+}
+
+func (f *follower) askHead(ctx context.Context) (ledger.Head, error) {
+	ctx, cancel := context.WithTimeout(ctx, headTimeout)
+	defer cancel()
+	return f.svc.cfg.Ledger.Head(ctx)
+}
+
+// same ends the stream if what lies behind f.after isn't what the follower misses: the ledger was made anew or put back, or has removed some of it. That may
+// have been beats alone, which are gone after a minute; then there is nothing to load anew either.
+func (f *follower) same(head ledger.Head) error {
+	if !head.Made.Equal(f.made) || f.after > 0 && (head.Last < f.after || head.First > f.after+1) {
+		return f.reset()
+	}
+	return nil
 }
 
 // reset tells that the stream can't go on, and ends it.
