@@ -2,18 +2,11 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/curfewhq/curfew/internal/bus"
 )
-
-// nextTimeout bounds the asking for a message.
-const nextTimeout = 5 * time.Second
 
 // Head is what the stream's leader says of it.
 type Head struct {
@@ -41,45 +34,6 @@ func (r *Reader) Head(ctx context.Context) (Head, error) {
 	}
 	r.clock.Store(&h.Clock)
 	return h, nil
-}
-
-// noMessageFound is JetStream's error code for a message that isn't there.
-const noMessageFound = 10037
-
-// Next asks the leader for the position of the first message on topics behind a position; 0 means that there is none. A consumer's "nothing pending" doesn't
-// tell that: it may live beside a copy of the stream that lags.
-func (r *Reader) Next(ctx context.Context, topics string, after uint64) (position uint64, err error) {
-	fail := func(err error) (uint64, error) {
-		return 0, fmt.Errorf("next message of stream %s: %w", r.stream, err)
-	}
-	question, err := json.Marshal(map[string]any{"seq": after + 1, "next_by_subj": topics})
-	if err != nil {
-		return fail(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, nextTimeout)
-	defer cancel()
-	// Not Stream.GetMsg, which any copy answers where the stream allows that.
-	reply, err := r.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.MSG.GET."+r.stream, question)
-	if err != nil {
-		return fail(err)
-	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Position uint64 `json:"seq"`
-		} `json:"message"`
-	}
-	switch err := json.Unmarshal(reply.Data, &answer); {
-	case err != nil:
-		return fail(err)
-	case answer.Error != nil && answer.Error.ErrorCode == noMessageFound:
-		return 0, nil
-	case answer.Error != nil:
-		return fail(answer.Error)
-	case answer.Message.Position == 0:
-		return fail(errors.New("the answer is empty"))
-	}
-	return answer.Message.Position, nil
 }
 
 // Clock is that of the last answer of Head, and zero before the first.

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -50,26 +49,6 @@ func TestHead(t *testing.T) {
 	}
 	if again, err := b.Head(t.Context()); err != nil || again.Made.Equal(h.Made) {
 		t.Errorf("made anew: %+v, %v", again, err)
-	}
-}
-
-func TestNext(t *testing.T) {
-	b := newBook(t)
-	acme := events.TenantTopics("acme")
-	b.store(t, "globex", "ann", "s1") // 1
-	b.store(t, "acme", "ann", "s2")   // 2
-	b.beat(t)                         // 3
-	b.store(t, "acme", "bob", "s3")   // 4
-	b.beat(t)                         // 5
-	for after, want := range map[uint64]uint64{0: 2, 1: 2, 2: 4, 3: 4, 4: 0, 5: 0, 1 << 62: 0} {
-		if got, err := b.Next(t.Context(), acme, after); err != nil || got != want {
-			t.Errorf("after %d: %d, %v, want %d", after, got, err, want)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := b.Next(ctx, acme, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("without time: %v", err)
 	}
 }
 

@@ -70,7 +70,8 @@ func (t *Touches) next() (next time.Time) {
 	return next
 }
 
-// round takes out what is to be sent now: all of the lanes that are due, and of the others the oldest if it is crowded. mu is held.
+// round takes out what is to be sent now: all of the lanes that are due; or, if it is crowded, the oldest of those that have many, for few would make no room.
+// mu is held.
 func (t *Touches) round(now time.Time) (round []batch) {
 	for _, l := range t.lanes {
 		if !l.due.IsZero() && !now.Before(l.due) {
@@ -81,7 +82,7 @@ func (t *Touches) round(now time.Time) (round []batch) {
 		return round
 	}
 	for _, l := range t.lanes {
-		if l.failures == 0 && len(l.waiting) > 0 {
+		if l.failures == 0 && len(l.waiting) >= min(maxBatch, t.cfg.MaxSessions/8+1) {
 			round = append(round, l.take())
 			if len(l.waiting) == 0 {
 				l.due = time.Time{}

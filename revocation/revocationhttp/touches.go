@@ -28,9 +28,10 @@ const InputHeader = "Curfew-Input"
 // HasInput reports whether a person's input has caused a request: a navigation that a person began (Sec-Fetch-User, which browsers send with no other),
 // or one that says so (InputHeader). It is TouchesConfig.Input's default, for other tests to build upon.
 //
-// Everything else is taken for what a page does by itself: a page that polls in a forgotten tab must not keep its session alive.
+// Everything else is taken for what a page or a browser does by itself: a page that polls in a forgotten tab must not keep its session alive, nor one that is
+// fetched ahead in case somebody opens it (Sec-Purpose).
 func HasInput(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-User") == "?1" || r.Header.Get(InputHeader) == "1"
+	return r.Header.Get("Sec-Purpose") == "" && (r.Header.Get("Sec-Fetch-User") == "?1" || r.Header.Get(InputHeader) == "1")
 }
 
 // TouchesConfig is what NewTouches needs. URL and Keys are required.

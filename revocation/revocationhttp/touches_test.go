@@ -478,6 +478,32 @@ func TestTouchesAreBounded(t *testing.T) {
 	})
 }
 
+// A tenant that has taken most of the room before it couldn't be told of any more doesn't have others told of touch by touch.
+func TestTouchesGatherWhereItIsCrowded(t *testing.T) {
+	touching(t, func(c *revocationhttp.TouchesConfig) {
+		c.MaxSessions, c.Keys["acme"] = 1000, revocationhttp.NewAPIKey("cfw_wrong")
+	}, func(t *testing.T, touches *revocationhttp.Touches, g *registry, _ *failures) {
+		for i := range 800 {
+			touches.Touch(sessionOf("acme", fmt.Sprint("s", i), ""))
+		}
+		lapse(time.Second)
+		if s := touches.Stats(); s.Waiting != 800 || s.Failures == 0 {
+			t.Fatalf("%+v", s)
+		}
+		for i := range 10 {
+			touches.Touch(sessionOf("", fmt.Sprint("t", i), ""))
+			lapse(time.Second)
+		}
+		if got := g.take(); len(got) > 0 {
+			t.Errorf("told of %d early", len(got))
+		}
+		lapse(6 * time.Second)
+		if got := g.take(); len(got) != 10 {
+			t.Errorf("told of %d", len(got))
+		}
+	})
+}
+
 // What isn't an id would have the whole batch rejected.
 func TestTouchesRefuseWhatIsNoID(t *testing.T) {
 	touching(t, nil, func(t *testing.T, touches *revocationhttp.Touches, g *registry, f *failures) {
@@ -571,6 +597,7 @@ func TestTrap33TouchesAreOfInputAlone(t *testing.T) {
 		want   bool
 	}{
 		{"a navigation that a person began", []string{"Sec-Fetch-User", "?1", "Sec-Fetch-Mode", "navigate"}, true},
+		{"a page that is fetched ahead", []string{"Sec-Fetch-User", "?1", "Sec-Purpose", "prefetch;prerender"}, false},
 		{"one that a script began", []string{"Sec-Fetch-Mode", "navigate"}, false},
 		{"a fetch", []string{"Sec-Fetch-Mode", "cors"}, false},
 		{"a fetch after input", []string{"Sec-Fetch-Mode", "cors", "Curfew-Input", "1"}, true},

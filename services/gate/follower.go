@@ -31,7 +31,6 @@ const (
 var (
 	errSlowReader = errors.New("the reader is too slow")
 	errKeyRevoked = errors.New("the reader's API key was revoked")
-	errLags       = errors.New("the ledger's consumer lags behind its leader")
 	errReset      = errors.New("the ledger isn't the one that the reader has read")
 )
 
@@ -74,7 +73,8 @@ func (f *follower) read(ctx context.Context) error {
 }
 
 // readAll reads what there is, and then what comes, with the beats among it. They are two readings, for a server that looks for two kinds of topics in a long
-// stretch of the ledger takes a hundred times as long for each message.
+// stretch of the ledger takes a hundred times as long for each message. The second begins behind the last message that the first has delivered, and nowhere
+// later: that a consumer or a leader has found no more proves nothing, for its copy of the ledger may lag.
 func (f *follower) readAll(ctx context.Context) error {
 	head, err := f.askHead(ctx)
 	if err != nil {
@@ -84,26 +84,11 @@ func (f *follower) readAll(ctx context.Context) error {
 		return err
 	}
 	own := events.TenantTopics(f.key.Tenant)
-	for {
-		next, err := f.svc.cfg.Ledger.Next(ctx, own, f.after)
-		if err != nil {
-			return err
-		}
-		if next == 0 || next > head.Last {
-			break
-		}
-		// A consumer may live beside a copy of the stream that lags, and find nothing: so the leader is asked again.
-		from := f.after
-		if err := f.svc.cfg.Ledger.Read(ctx, ledger.Range{Topics: []string{own}, After: from}, f.take, nil); err != nil {
-			return err
-		}
-		if f.after == from {
-			return errLags
-		}
+	if err := f.svc.cfg.Ledger.Read(ctx, ledger.Range{Topics: []string{own}, After: f.after}, f.take, nil); err != nil {
+		return err
 	}
-	f.after = max(f.after, head.Last)
 	span := ledger.Range{Topics: []string{own, events.TopicBeat}, After: f.after, Follow: true, Silence: f.svc.cfg.BeatTimeout}
-	// What was found until now may have been another ledger's. One that is replaced later takes the reading with it.
+	// What was read until now may have been another ledger's. One that is replaced later takes the reading with it.
 	return f.svc.cfg.Ledger.Read(ctx, span, f.take, func() error { return f.inspect(ctx) })
 }
 

@@ -145,6 +145,11 @@ func (f *follower) serve(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
+		// It proves nothing, and finds out whether the reader is still there.
+		f.buf = append(f.buf, ":\n\n"...)
+		if err := f.flush(); errors.As(err, &ended) && ctx.Err() == nil {
+			return ended
+		}
 	}
 }
 

@@ -295,6 +295,9 @@ func (st *stream) next() (frame, error) {
 			}
 			continue
 		}
+		if line == ":" {
+			continue
+		}
 		any = true
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
