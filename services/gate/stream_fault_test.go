@@ -242,14 +242,14 @@ func TestTrap10StreamReadsOn(t *testing.T) {
 	}
 }
 
-// large stores revocations of together some 15 MB, which fit into no socket's buffers.
+// large stores revocations of together some 10 MB, which fit into no socket's buffers.
 func (s *station) large(t *testing.T) {
 	t.Helper()
 	known := make([]string, events.MaxKnownSessions)
 	for i := range known {
 		known[i] = fmt.Sprintf("%0*d", events.MaxIDBytes, i)
 	}
-	for range 60 {
+	for range 40 {
 		s.publish(t, &events.UserLoggedOutEverywhere{Common: commonOf(t, "acme", events.ReasonAdmin), User: "ann", Cutoff: time.Now(), KnownSessions: known})
 	}
 }
