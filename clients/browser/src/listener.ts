@@ -1,0 +1,344 @@
+import { Activity } from "./activity.js";
+import { Application } from "./application.js";
+import { Departure } from "./departure.js";
+import { Link, type LinkState, type Memory } from "./link.js";
+import type { Message } from "./message.js";
+import { ENGLISH } from "./messages.js";
+import { nudge } from "./nudge.js";
+import type { Ended, ListenerState, LogoutListenerHandle, LogoutListenerOptions, Verdict } from "./options.js";
+import type { Ack, Logout, ServerFrame } from "./protocol.generated.js";
+import { SocketConn } from "./socketconn.js";
+import { StreamConn } from "./streamconn.js";
+import { Tabs } from "./tabs.js";
+import { Warning } from "./warning.js";
+
+/** An application that still calls a session alive may have that from a cache: it is asked again after so long, before the gateway stops waiting (2 s). */
+const DOUBT_MS = 1_500;
+/** And again after so long, once the notice was ignored. */
+const DOUBTS_MS = [3_000, 10_000];
+/** For how long the end of the session is taken for this browser's own doing once signingOut was called. */
+const ECHO_MS = 30_000;
+/** After how long a conn that was ended for good may be tried again where the application names no session, and only when somebody comes back to a tab. */
+const OVER_MS = 60_000;
+/** How many notices are remembered: the same may come twice. */
+const NOTICES = 16;
+
+/** The listener of one tab. */
+export class Listener implements LogoutListenerHandle {
+  readonly #options: LogoutListenerOptions;
+  readonly #url: string;
+  readonly #application: Application;
+  readonly #tabs: Tabs;
+  readonly #warning: Warning;
+  readonly #departure: Departure;
+  readonly #activity: Activity | undefined;
+  /** Listens to the page until it is closed. */
+  readonly #listening = new AbortController();
+  readonly #memory: Memory = {};
+  /** Notice's id → what became of it. */
+  readonly #decided = new Map<string, Promise<Ack["outcome"]>>();
+  #doubts: ReturnType<typeof setTimeout>[] = [];
+  #link: Link | undefined;
+  #told: ListenerState | undefined;
+  /** What stands above what the link and the tabs do. */
+  #standing: "listening" | "suspended" | "signed_out" | "closed" = "listening";
+  /** Whether this page may show a signed-in person's data. */
+  #signedIn: boolean;
+  /** The session that the application named last. */
+  #session: string | undefined;
+  #overAt = 0;
+  /** When this tab, and any tab of the browser, began to sign out by itself. */
+  #echo = -Infinity;
+  #browserEcho = -Infinity;
+
+  constructor(options: LogoutListenerOptions) {
+    this.#options = options;
+    this.#url = new URL(options.url, location.href).href.replace(/\/$/, "");
+    this.#signedIn = !!options.signedIn;
+    this.#application = new Application(options);
+    const messages = { ...ENGLISH, ...options.messages, reasons: { ...ENGLISH.reasons, ...options.messages?.reasons } };
+    this.#departure = new Departure(options, messages);
+    const { touches } = this.#application;
+    this.#warning = new Warning({
+      messages,
+      dialog: options.dialog !== false,
+      stay: touches ? () => this.touch() : undefined,
+      signIn: () => this.#signIn(),
+      due: () => this.check(),
+    });
+    if (touches) {
+      this.#activity = new Activity({
+        touch: () => this.touch(),
+        share: (at) => this.#tabs.send({ type: "input", at }),
+        intervalMs: options.touchIntervalMs ?? 15_000,
+      });
+    }
+    this.#tabs = new Tabs(options.name ?? this.#url, {
+      lead: () => this.#lead(),
+      follow: () => this.#follow(),
+      message: (said) => this.#message(said),
+    });
+    this.#listen();
+    this.#tabs.start(this.#visible);
+    this.check();
+  }
+
+  get state(): ListenerState {
+    if (this.#standing !== "listening") return this.#standing;
+    if (!this.#link) return this.#signedIn ? "following" : "idle";
+    const { state } = this.#link;
+    return state === "idle" || state === "ready" || state === "over" ? state : "connecting";
+  }
+
+  check(): void {
+    if (this.#standing === "closed" || this.#standing === "suspended") return;
+    void this.#application.verdict().then((verdict) => this.#learn(verdict));
+  }
+
+  signingOut(): void {
+    this.#echo = this.#browserEcho = Date.now();
+    this.#tabs.send({ type: "signing_out" });
+  }
+
+  async touch(): Promise<boolean> {
+    const taken = await this.#application.touch();
+    if (!taken) {
+      this.check();
+      return false;
+    }
+    this.#activity?.told({ touched: Date.now() });
+    // The gateway says so too, in a moment, where it is the one that has warned.
+    if (this.#warning.expiring) this.#share({ type: "session_renewed" });
+    this.#here();
+    return true;
+  }
+
+  close(): void {
+    if (this.#standing === "closed") return;
+    this.#listening.abort();
+    this.#pause();
+    this.#application.close();
+    this.#activity?.close();
+    this.#become("closed");
+  }
+
+  get #visible(): boolean {
+    return document.visibilityState === "visible";
+  }
+
+  #listen(): void {
+    const { signal } = this.#listening;
+    document.addEventListener("visibilitychange", () => {
+      this.#tabs.shown(this.#visible);
+      if (this.#visible) this.check();
+    }, { signal });
+    addEventListener("online", () => {
+      this.#link?.renew();
+      this.check();
+    }, { signal });
+    // A page that holds a lock, a channel or a conn isn't kept in the back-forward cache, and one that is frozen mustn't lead.
+    addEventListener("pagehide", () => this.#suspend(), { signal });
+    addEventListener("pageshow", (event) => event.persisted && this.#resume(), { signal });
+    document.addEventListener("freeze", () => this.#suspend(), { signal });
+    document.addEventListener("resume", () => this.#resume(), { signal });
+  }
+
+  #suspend(): void {
+    if (this.#standing !== "listening") return;
+    this.#pause();
+    this.#become("suspended");
+  }
+
+  /** Begins anew after a time in which nothing was heard. */
+  #resume(): void {
+    if (this.#standing === "suspended") {
+      this.#become("listening");
+      this.#tabs.start(this.#visible);
+    }
+    this.check();
+  }
+
+  #pause(): void {
+    this.#tabs.stop();
+    this.#warning.clear();
+    this.#doubts.forEach(clearTimeout);
+  }
+
+  #become(standing: Listener["state"] & ("suspended" | "signed_out" | "closed") | "listening"): void {
+    this.#standing = standing;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const { state } = this;
+    if (state === this.#told) return;
+    this.#told = state;
+    this.#options.onState?.(state);
+  }
+
+  #lead(): void {
+    this.#link = new Link({
+      memory: this.#memory,
+      ticket: () => this.#application.ticket(),
+      open: (streams, ticket, past, events) =>
+        streams ? new StreamConn(this.#url, ticket, events) : new SocketConn(this.#url, ticket, past, events),
+      frame: (frame) => this.#frame(frame),
+      state: (state) => this.#linked(state),
+      error: (error) => this.#options.onError?.(error instanceof Error ? error : new Error(String(error))),
+    });
+    this.#activity?.lead(true);
+    this.#here();
+    this.#tell();
+    this.check();
+  }
+
+  #follow(): void {
+    this.#link?.close();
+    this.#link = undefined;
+    this.#activity?.lead(false);
+    this.#tell();
+  }
+
+  /** The leader tells those who follow what they would go on from. */
+  #here(): void {
+    if (this.#link) this.#tabs.send({ type: "here", memory: this.#memory, expiring: this.#warning.expiring, touched: this.#activity?.touched ?? 0 });
+  }
+
+  #linked(state: LinkState): void {
+    this.#tell();
+    if (state !== "over") return;
+    this.#overAt = Date.now();
+    // What the notice says, if there was one, comes first.
+    void Promise.all(this.#decided.values()).then(() => this.check());
+  }
+
+  #frame(frame: ServerFrame): void {
+    if (frame.type === "logout") {
+      const link = this.#link;
+      this.#tabs.send({ type: "ended", notice: frame });
+      void this.#decide(frame, true).then((outcome) => link?.ack(frame.id, outcome));
+    } else if (frame.type !== "ready") {
+      this.#share(frame);
+    }
+    this.#here();
+  }
+
+  /** Does what all tabs of the browser do. */
+  #share(frame: ServerFrame): void {
+    this.#tabs.send({ type: "frame", frame });
+    this.#concern(frame);
+  }
+
+  #concern(frame: ServerFrame): void {
+    if (frame.type === "sessions_changed") this.#options.onSessionsChanged?.();
+    if (frame.type === "session_expiring" && this.#signedIn) {
+      this.#options.onExpiring?.(frame);
+      this.#warning.show(frame);
+    }
+    if (frame.type === "session_renewed") {
+      if (this.#warning.expiring) this.#options.onRenewed?.();
+      this.#warning.clear();
+    }
+  }
+
+  #message(said: Message): void {
+    switch (said.type) {
+      case "ask":
+        return this.#here();
+      case "here":
+        this.#memory.position = Math.max(this.#memory.position ?? 0, said.memory.position ?? 0);
+        this.#memory.after = said.memory.after ?? this.#memory.after;
+        this.#memory.streams = said.memory.streams;
+        this.#activity?.told(said);
+        if (said.expiring && !this.#warning.expiring) this.#concern(said.expiring);
+        return;
+      case "ended":
+        if (said.notice) void this.#decide(said.notice, false);
+        else if (this.#signedIn) this.check();
+        return;
+      case "frame":
+        return this.#concern(said.frame);
+      case "session":
+        return this.#connect(said.session);
+      case "input":
+        return this.#activity?.told({ input: said.at });
+      case "signing_out":
+        this.#browserEcho = Date.now();
+    }
+  }
+
+  /** Learns what the application has answered without being asked because of a notice. */
+  #learn({ signedIn, session }: Verdict): void {
+    if (this.#standing === "closed" || this.#standing === "suspended") return;
+    if (signedIn) {
+      this.#signedIn = true;
+      if (this.#standing === "signed_out") this.#become("listening");
+      this.#tabs.send({ type: "session", session });
+      this.#connect(session);
+    } else if (this.#signedIn) {
+      this.#tabs.send({ type: "ended" });
+      this.#over({}, true);
+    }
+    this.#tell();
+  }
+
+  /** Has the leader's conn be that of the session that the browser has. */
+  #connect(session: string | undefined): void {
+    const link = this.#link;
+    const another = !!session && [this.#session, link?.session].some((known) => known && known !== session) && session !== this.#session;
+    this.#session = session ?? this.#session;
+    if (!link || this.#standing !== "listening") return;
+    if (link.state === "over") {
+      if (another || (!session && Date.now() - this.#overAt > OVER_MS)) link.connect();
+    } else if (another && link.state === "ready") {
+      link.renew();
+    } else if (link.state === "idle") {
+      link.connect();
+    }
+  }
+
+  /** Asks the application what there is to a notice, and resolves to what became of it. One that comes again isn't decided again. */
+  #decide(notice: Logout, origin: boolean): Promise<Ack["outcome"]> {
+    let outcome = this.#decided.get(notice.id);
+    if (!outcome) {
+      outcome = this.#judge(notice, origin);
+      this.#decided.set(notice.id, outcome);
+      const [oldest] = this.#decided.keys();
+      if (this.#decided.size > NOTICES) this.#decided.delete(oldest!);
+    }
+    return outcome;
+  }
+
+  async #judge(notice: Logout, origin: boolean): Promise<Ack["outcome"]> {
+    if (this.#standing === "signed_out") return "already";
+    let verdict = await this.#application.verdict();
+    if (verdict.signedIn) {
+      await new Promise<void>((resolve) => this.#doubts.push(setTimeout(resolve, DOUBT_MS)));
+      verdict = await this.#application.verdict();
+    }
+    if (verdict.signedIn) {
+      this.#doubts = DOUBTS_MS.map((ms) => setTimeout(() => this.check(), ms));
+      this.#learn(verdict);
+      return "ignored";
+    }
+    const own = Date.now() - this.#browserEcho < ECHO_MS;
+    this.#over({ reason: notice.reason, message: notice.message, notice }, origin);
+    return own ? "already" : "signed_out";
+  }
+
+  /** The session is over, says the application. */
+  #over(ended: Ended, origin: boolean): void {
+    if (this.#standing !== "listening") return;
+    if (origin) nudge();
+    this.#warning.clear();
+    const leaves = this.#signedIn && Date.now() - this.#echo >= ECHO_MS;
+    this.#signedIn = false;
+    this.#become("signed_out");
+    if (leaves) void this.#departure.leave(ended);
+  }
+
+  #signIn(): void {
+    const { signInUrl, redirectTo } = this.#options;
+    location.assign(signInUrl ?? (typeof redirectTo === "string" ? redirectTo : "/api/auth/signin"));
+  }
+}
