@@ -1,22 +1,21 @@
-import { Dialog } from "./dialog.js";
-import type { Messages } from "./messages.js";
 import type { Ended, LogoutListenerOptions } from "./options.js";
 
 /** How a tab leaves, once the application has confirmed that its session is over. What has begun isn't called off, for nothing of the page may stay. */
 export class Departure {
   readonly #options: LogoutListenerOptions;
-  readonly #messages: Messages;
+  readonly #tell: (ended: Ended, done: () => void) => Promise<boolean>;
 
-  constructor(options: LogoutListenerOptions, messages: Messages) {
+  /** tell hides the page behind a dialog, which calls done when somebody goes on; it resolves to whether it does. */
+  constructor(options: LogoutListenerOptions, tell: (ended: Ended, done: () => void) => Promise<boolean>) {
     this.#options = options;
-    this.#messages = messages;
+    this.#tell = tell;
   }
 
   /** Leaves, and resolves to false if the application takes over from here. */
   async leave(ended: Ended): Promise<boolean> {
-    const { onNotice, beforeLogout, beforeLogoutMs = 3_000, dialog = true } = this.#options;
+    const { onNotice, beforeLogout, beforeLogoutMs = 3_000 } = this.#options;
     if ((await this.#within(beforeLogoutMs, () => onNotice?.(ended))) === false) return false;
-    await Promise.all([this.#within(beforeLogoutMs, () => beforeLogout?.(ended)), dialog && this.#tell(ended)]);
+    await Promise.all([this.#within(beforeLogoutMs, () => beforeLogout?.(ended)), this.#told(ended, beforeLogoutMs)]);
     this.#go(ended);
     return true;
   }
@@ -34,16 +33,11 @@ export class Departure {
     return undefined;
   }
 
-  /** Hides the page behind a dialog that says why, until somebody goes on or has had the time to read it. */
-  #tell({ reason = "other", message }: Ended): Promise<void> {
-    const { leaveAfterMs = 10_000 } = this.#options;
-    const { endedTitle, reasons, signIn } = this.#messages;
-    const why = (Object.hasOwn(reasons, reason) && reasons[reason]) || reasons["other"] || "";
-    return new Promise((resolve) => {
-      const act = () => resolve();
-      new Dialog({ title: endedTitle, text: message ? `${why}\n${message}` : why, buttons: [{ label: signIn, act }], escape: act, cover: true });
-      setTimeout(act, leaveAfterMs);
-    });
+  /** Resolves once somebody goes on from the dialog, or has had the time to read it, or at once if there is none. */
+  async #told(ended: Ended, ms: number): Promise<void> {
+    let done = () => {};
+    const read = new Promise<void>((resolve) => (done = resolve));
+    if (await this.#within(ms, () => this.#tell(ended, done))) await this.#within(this.#options.leaveAfterMs ?? 10_000, () => read);
   }
 
   #go(ended: Ended): void {

@@ -1,16 +1,15 @@
 import { Activity } from "./activity.js";
 import { Application } from "./application.js";
 import { Departure } from "./departure.js";
+import { Expiry } from "./expiry.js";
 import { Link, type LinkState, type Memory } from "./link.js";
 import type { Message } from "./message.js";
-import { ENGLISH } from "./messages.js";
 import { nudge } from "./nudge.js";
 import type { Ended, ListenerState, LogoutListenerHandle, LogoutListenerOptions, Verdict } from "./options.js";
 import type { Ack, Logout, ServerFrame } from "./protocol.generated.js";
 import { SocketConn } from "./socketconn.js";
 import { StreamConn } from "./streamconn.js";
 import { Tabs } from "./tabs.js";
-import { Warning } from "./warning.js";
 
 /** An application that still calls a session alive may have that from a cache: it is asked again after so long, before the gateway stops waiting (2 s). */
 const DOUBT_MS = 1_500;
@@ -29,7 +28,7 @@ export class Listener implements LogoutListenerHandle {
   readonly #url: string;
   readonly #application: Application;
   readonly #tabs: Tabs;
-  readonly #warning: Warning;
+  readonly #expiry: Expiry;
   readonly #departure: Departure;
   readonly #activity: Activity | undefined;
   /** Listens to the page until it is closed. */
@@ -56,15 +55,25 @@ export class Listener implements LogoutListenerHandle {
     this.#url = new URL(options.url, location.href).href.replace(/\/$/, "");
     this.#signedIn = !!options.signedIn;
     this.#application = new Application(options);
-    const messages = { ...ENGLISH, ...options.messages, reasons: { ...ENGLISH.reasons, ...options.messages?.reasons } };
-    this.#departure = new Departure(options, messages);
+    this.#departure = new Departure(options, async (ended, done) => {
+      const dialogs = await this.#dialogs();
+      dialogs?.tell(dialogs.words(options.messages), ended, done);
+      return !!dialogs;
+    });
     const { touches } = this.#application;
-    this.#warning = new Warning({
-      messages,
-      dialog: options.dialog !== false,
-      stay: touches ? () => this.touch() : undefined,
-      signIn: () => this.#signIn(),
+    this.#expiry = new Expiry({
       due: () => this.check(),
+      warn: async ({ reason }, leftMs, dismiss) => {
+        const dialogs = await this.#dialogs();
+        return dialogs && new dialogs.WarningDialog({
+          messages: dialogs.words(options.messages),
+          idle: reason === "idle_timeout",
+          leftMs,
+          stay: touches ? () => this.touch() : undefined,
+          signIn: () => this.#signIn(),
+          dismiss,
+        });
+      },
     });
     if (touches) {
       this.#activity = new Activity({
@@ -108,7 +117,7 @@ export class Listener implements LogoutListenerHandle {
     }
     this.#activity?.told({ touched: Date.now() });
     // The gateway says so too, in a moment, where it is the one that has warned.
-    if (this.#warning.expiring) this.#share({ type: "session_renewed" });
+    if (this.#expiry.expiring) this.#share({ type: "session_renewed" });
     this.#here();
     return true;
   }
@@ -120,6 +129,11 @@ export class Listener implements LogoutListenerHandle {
     this.#application.close();
     this.#activity?.close();
     this.#become("closed");
+  }
+
+  /** Loads the dialogs, if they are wanted. Where that fails they are done without. */
+  async #dialogs(): Promise<typeof import("./dialogs.js") | undefined> {
+    return this.#options.dialog === false ? undefined : import("./dialogs.js").catch(() => undefined);
   }
 
   get #visible(): boolean {
@@ -160,7 +174,7 @@ export class Listener implements LogoutListenerHandle {
 
   #pause(): void {
     this.#tabs.stop();
-    this.#warning.clear();
+    this.#expiry.clear();
     this.#doubts.forEach(clearTimeout);
   }
 
@@ -201,7 +215,7 @@ export class Listener implements LogoutListenerHandle {
 
   /** The leader tells those who follow what they would go on from. */
   #here(): void {
-    if (this.#link) this.#tabs.send({ type: "here", memory: this.#memory, expiring: this.#warning.expiring, touched: this.#activity?.touched ?? 0 });
+    if (this.#link) this.#tabs.send({ type: "here", memory: this.#memory, expiring: this.#expiry.expiring, touched: this.#activity?.touched ?? 0 });
   }
 
   #linked(state: LinkState): void {
@@ -233,11 +247,11 @@ export class Listener implements LogoutListenerHandle {
     if (frame.type === "sessions_changed") this.#options.onSessionsChanged?.();
     if (frame.type === "session_expiring" && this.#signedIn) {
       this.#options.onExpiring?.(frame);
-      this.#warning.show(frame);
+      this.#expiry.show(frame);
     }
     if (frame.type === "session_renewed") {
-      if (this.#warning.expiring) this.#options.onRenewed?.();
-      this.#warning.clear();
+      if (this.#expiry.expiring) this.#options.onRenewed?.();
+      this.#expiry.clear();
     }
   }
 
@@ -250,7 +264,7 @@ export class Listener implements LogoutListenerHandle {
         this.#memory.after = said.memory.after ?? this.#memory.after;
         this.#memory.streams = said.memory.streams;
         this.#activity?.told(said);
-        if (said.expiring && !this.#warning.expiring) this.#concern(said.expiring);
+        if (said.expiring && !this.#expiry.expiring) this.#concern(said.expiring);
         return;
       case "ended":
         if (said.notice) void this.#decide(said.notice, false);
@@ -271,6 +285,8 @@ export class Listener implements LogoutListenerHandle {
   #learn({ signedIn, session }: Verdict): void {
     if (this.#standing === "closed" || this.#standing === "suspended") return;
     if (signedIn) {
+      // They are there when they are needed, whatever the network is like by then.
+      if (!this.#signedIn) void this.#dialogs();
       this.#signedIn = true;
       if (this.#standing === "signed_out") this.#become("listening");
       this.#tabs.send({ type: "session", session });
@@ -330,7 +346,7 @@ export class Listener implements LogoutListenerHandle {
   #over(ended: Ended, origin: boolean): void {
     if (this.#standing !== "listening") return;
     if (origin) nudge();
-    this.#warning.clear();
+    this.#expiry.clear();
     const leaves = this.#signedIn && Date.now() - this.#echo >= ECHO_MS;
     this.#signedIn = false;
     this.#become("signed_out");
