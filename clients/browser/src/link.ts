@@ -80,9 +80,9 @@ export class Link {
     return this.#session;
   }
 
-  /** Connects, unless it does already or has. */
+  /** Connects, unless it has begun to. */
   connect(): void {
-    if (/idle|over|waiting/.test(this.#state)) void this.#begin();
+    if (/idle|over/.test(this.#state)) void this.#begin();
   }
 
   /** Connects at once and over a WebSocket, in place of a conn that may be another network's or another session's. */

@@ -36,7 +36,7 @@ export class Listener implements LogoutListenerHandle {
   readonly #memory: Memory = {};
   /** Notice's id → what became of it. */
   readonly #decided = new Map<string, Promise<Ack["outcome"]>>();
-  #doubts: ReturnType<typeof setTimeout>[] = [];
+  readonly #doubts: ReturnType<typeof setTimeout>[] = [];
   #link: Link | undefined;
   #told: ListenerState | undefined;
   /** What stands above what the link and the tabs do. */
@@ -175,7 +175,7 @@ export class Listener implements LogoutListenerHandle {
   #pause(): void {
     this.#tabs.stop();
     this.#expiry.clear();
-    this.#doubts.forEach(clearTimeout);
+    this.#doubts.splice(0).forEach(clearTimeout);
   }
 
   #become(standing: Listener["state"] & ("suspended" | "signed_out" | "closed") | "listening"): void {
@@ -333,8 +333,9 @@ export class Listener implements LogoutListenerHandle {
       verdict = await this.#application.verdict();
     }
     if (verdict.signedIn) {
-      this.#doubts = DOUBTS_MS.map((ms) => setTimeout(() => this.check(), ms));
-      this.#learn(verdict);
+      // The conn may be changed for another by what was learnt, but not before the notice is acknowledged on it.
+      const known = verdict;
+      this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(() => this.check(), ms)));
       return "ignored";
     }
     const own = Date.now() - this.#browserEcho < ECHO_MS;
