@@ -94,10 +94,8 @@ export class Dialog {
   #keep(event: KeyboardEvent, buttons: HTMLCollection): void {
     event.stopPropagation();
     if (event.key !== "Tab") return;
-    const from = event.shiftKey ? buttons[0] : buttons[buttons.length - 1];
-    const to = event.shiftKey ? buttons[buttons.length - 1] : buttons[0];
-    if ((this.#host.shadowRoot as ShadowRoot).activeElement !== from) return;
     event.preventDefault();
-    (to as HTMLElement).focus();
+    const at = [...buttons].indexOf(this.#host.shadowRoot!.activeElement!);
+    (buttons[(at + (event.shiftKey ? buttons.length - 1 : 1)) % buttons.length] as HTMLElement).focus();
   }
 }

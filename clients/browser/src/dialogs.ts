@@ -13,5 +13,5 @@ export function words(own: Partial<Messages> | undefined): Messages {
 /** Hides the page behind a dialog that says why it is over, and calls done when somebody goes on. The dialog stays. */
 export function tell({ endedTitle, reasons, signIn }: Messages, { reason = "other", message }: Ended, done: () => void): void {
   const why = (Object.hasOwn(reasons, reason) && reasons[reason]) || reasons["other"] || "";
-  new Dialog({ title: endedTitle, text: message ? `${why}\n${message}` : why, buttons: [{ label: signIn, act: done }], escape: done, cover: true });
+  new Dialog({ title: endedTitle, text: `${why}\n${message ?? ""}`.trim(), buttons: [{ label: signIn, act: done }], escape: done, cover: true });
 }

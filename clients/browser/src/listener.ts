@@ -116,8 +116,8 @@ export class Listener implements LogoutListenerHandle {
       return false;
     }
     this.#activity?.told({ touched: Date.now() });
-    // The gateway says so too, in a moment, where it is the one that has warned.
-    if (this.#expiry.expiring) this.#share({ type: "session_renewed" });
+    // The gateway says so too, in a moment. Max age isn't moved by a touch.
+    if (this.#expiry.expiring?.reason === "idle_timeout") this.#share({ type: "session_renewed" });
     this.#here();
     return true;
   }
