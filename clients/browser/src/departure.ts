@@ -3,6 +3,7 @@ import type { Ended, LogoutListenerOptions } from "./options.js";
 /** How a tab leaves, once the application has confirmed that its session is over. What has begun isn't called off, for nothing of the page may stay. */
 export class Departure {
   readonly #options: LogoutListenerOptions;
+  #went = false;
   readonly #tell: (ended: Ended, done: () => void) => Promise<boolean>;
 
   /** tell hides the page behind a dialog, which calls done when somebody goes on; it resolves to whether it does. */
@@ -36,14 +37,16 @@ export class Departure {
   /** Resolves once somebody goes on from the dialog, or has had the time to read it, or at once if there is none. */
   async #told(ended: Ended, ms: number): Promise<void> {
     let done = () => {};
-    const read = new Promise<void>((resolve) => (done = resolve));
-    if (await this.#within(ms, () => this.#tell(ended, done))) await this.#within(this.#options.leaveAfterMs ?? 10_000, () => read);
+    const read = new Promise<void>((resolve) => {
+      // A page that asks whether to leave, and is told not to, stays behind the dialog, and goes when that is answered again.
+      done = () => (this.#went ? this.#go(ended) : resolve());
+    });
+    if (await this.#within(ms, () => this.#tell(ended, () => done()))) await this.#within(this.#options.leaveAfterMs ?? 10_000, () => read);
   }
 
   #go(ended: Ended): void {
     const { redirectTo, reasonParam } = this.#options;
-    // "Unsaved changes" had its time in beforeLogout: nobody may stay here.
-    addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), { capture: true });
+    this.#went = true;
     const url = new URL((typeof redirectTo === "function" ? redirectTo(ended) : redirectTo) ?? location.href, location.href);
     if (reasonParam && ended.reason) url.searchParams.set(reasonParam, ended.reason);
     const same = url.href.split("#")[0] === location.href.split("#")[0];
