@@ -37,10 +37,8 @@ export function generate() {
     ...from("server").map((f) => `  ${f.name}: {${f.members.map((m) => ` ${m.name}: "${m.kind}${m.required ? "" : "?"}"`).join(",")} },`),
     "} as const;",
     "",
-    "/** The close codes that a server sends. */",
-    "export const CLOSE = {",
-    ...codes.map((c) => `  ${c.name}: ${c.code},`),
-    "} as const;",
+    "// The close codes that a server sends. Each is a constant of its own, so that a page carries those that it needs.",
+    ...codes.map((c) => `export const CLOSE_${c.name.toUpperCase()} = ${c.code};`),
     "",
   ].join("\n");
 }

@@ -1,4 +1,5 @@
 import { Backoff } from "./backoff.js";
+import { report } from "./report.js";
 import type { LogoutListenerOptions, Verdict } from "./options.js";
 
 const ANSWER_MS = 10_000;
@@ -105,6 +106,6 @@ export class Application {
   }
 
   #failed(error: unknown): void {
-    if (!this.#closing.signal.aborted) this.#options.onError?.(error instanceof Error ? error : new Error(String(error)));
+    if (!this.#closing.signal.aborted) report(this.#options, error);
   }
 }

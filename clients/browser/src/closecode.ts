@@ -1,4 +1,4 @@
-import { CLOSE } from "./protocol.generated.js";
+import { CLOSE_DRAIN, CLOSE_TICKET_REFUSED } from "./protocol.generated.js";
 
 /** What a close code asks of a tab. */
 export type Meaning =
@@ -16,9 +16,9 @@ const MOST_RETURN_MS = 300_000;
 
 /** Returns what a close code and its reason ask of a tab. */
 export function meaning(code: number, reason = ""): Meaning {
-  if (code === CLOSE.ticket_refused) return { then: "ticket" };
+  if (code === CLOSE_TICKET_REFUSED) return { then: "ticket" };
   if (code >= 4500 && code <= 4999) return { then: "over" };
-  const afterMs = code === CLOSE.drain ? retryMs(reason) : undefined;
+  const afterMs = code === CLOSE_DRAIN ? retryMs(reason) : undefined;
   return afterMs === undefined ? { then: "retry" } : { then: "return", afterMs };
 }
 

@@ -1,3 +1,4 @@
+import { report } from "./report.js";
 import type { Ended, LogoutListenerOptions } from "./options.js";
 
 /** How a tab leaves, once the application has confirmed that its session is over. What has begun isn't called off, for nothing of the page may stay. */
@@ -27,7 +28,7 @@ export class Departure {
     try {
       return await Promise.race([call(), new Promise((resolve) => (timer = setTimeout(resolve, ms)))]);
     } catch (error) {
-      this.#options.onError?.(error instanceof Error ? error : new Error(String(error)));
+      report(this.#options, error);
     } finally {
       clearTimeout(timer);
     }

@@ -7,13 +7,6 @@ export type Role =
   /** This one does, and has the conn. */
   | "leading";
 
-/** Where a tab stands. */
-export interface Standing {
-  role: Role;
-  /** Only a tab that somebody looks at asks whether the leader is there: others are slow themselves. */
-  visible: boolean;
-}
-
 /** What happens to a tab. */
 export type Happening =
   | "start"
@@ -49,32 +42,32 @@ export type Deed =
   | "lead"
   | "follow";
 
-/** Returns what becomes of a tab, and what it does. It is the whole of the election: Tabs does what it says. */
-export function elect({ role, visible }: Standing, happening: Happening): [Standing, Deed[]] {
-  const ask: Deed[] = visible ? ["ask"] : [];
+/**
+ * Returns what becomes of a tab, and what it does. It is the whole of the election: Tabs does what it says. Only a tab that somebody looks at (visible) asks whether
+ * the leader is there and takes its place, since others are slow themselves.
+ */
+export function elect(role: Role, visible: boolean, happening: Happening): [Role, ...Deed[]] {
+  const seen = (...deeds: Deed[]) => (visible ? deeds : []);
   switch (`${role} ${happening}` as const) {
     case "stopped start":
-      return [{ role: "following", visible }, ["follow", "request", ...ask]];
-    case "following granted":
-      return [{ role: "leading", visible }, ["calm", "lead"]];
     // Whoever was only suspended finds out here, and closes its conn.
     case "leading robbed":
-      return [{ role: "following", visible }, ["follow", "request", ...ask]];
+      return ["following", "follow", "request", ...seen("ask")];
+    case "following granted":
+      return ["leading", "calm", "lead"];
     case "following shown":
-      return [{ role, visible: true }, ["ask"]];
-    case "following hidden":
-      return [{ role, visible: false }, ["calm"]];
-    case "following heard":
-      return [{ role, visible }, visible ? ["calm", "later"] : ["calm"]];
     case "following due":
-      return [{ role, visible }, ask];
+      return [role, ...seen("ask")];
+    case "following hidden":
+      return [role, "calm"];
+    case "following heard":
+      return [role, "calm", ...seen("later")];
     case "following silent":
-      return [{ role, visible }, visible ? ["calm", "steal"] : ["calm"]];
+      return [role, "calm", ...seen("steal")];
     case "following stop":
-      return [{ role: "stopped", visible }, ["calm", "release"]];
     case "leading stop":
-      return [{ role: "stopped", visible }, ["follow", "calm", "release"]];
+      return ["stopped", "follow", "calm", "release"];
+    default:
+      return [role];
   }
-  if (happening === "shown" || happening === "hidden") return [{ role, visible: happening === "shown" }, []];
-  return [{ role, visible }, []];
 }

@@ -1,4 +1,4 @@
-import { MEMBERS, type ClientFrame, type ServerFrame } from "./protocol.generated.js";
+import { MEMBERS, type Ack, type Hello, type ServerFrame } from "./protocol.generated.js";
 
 /** The WebSocket subprotocol. */
 export const SUBPROTOCOL = "curfew.v1";
@@ -25,13 +25,14 @@ function fits(value: unknown, kind: string): boolean {
   return kind === "string" ? typeof value === "string" : Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Writes a frame of the tab. Members come in the order of the schema, and those that are undefined are left out. */
-export function encode(frame: ClientFrame): string {
-  return JSON.stringify(
-    frame.type === "ack"
-      ? { type: frame.type, id: frame.id, outcome: frame.outcome }
-      : { type: frame.type, ticket: frame.ticket, after: frame.after, position: frame.position },
-  );
+/** Writes an acknowledgement. */
+export function encodeAck({ id, outcome }: Omit<Ack, "type">): string {
+  return JSON.stringify({ type: "ack", id, outcome });
+}
+
+/** Writes a tab's first frame, which it needs only where it doesn't offer the ticket as a subprotocol. */
+export function encodeHello({ ticket, after, position }: Omit<Hello, "type">): string {
+  return JSON.stringify({ type: "hello", ticket, after, position });
 }
 
 /** What a tab knows of the past, and tells when it connects. */

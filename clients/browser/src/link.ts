@@ -82,7 +82,9 @@ export class Link {
 
   /** Connects, unless it has begun to. */
   connect(): void {
-    if (/idle|over/.test(this.#state)) void this.#begin();
+    if (this.#state === "idle") void this.#begin();
+    // What ended for good, and is tried again all the same, mustn't be tried again at once each time.
+    else if (this.#state === "over") this.#wait(this.#backoff.next());
   }
 
   /** Connects at once and over a WebSocket, in place of a conn that may be another network's or another session's. */

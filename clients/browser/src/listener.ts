@@ -5,8 +5,9 @@ import { Expiry } from "./expiry.js";
 import { Link, type LinkState, type Memory } from "./link.js";
 import type { Message } from "./message.js";
 import { nudge } from "./nudge.js";
-import type { Ended, ListenerState, LogoutListenerHandle, LogoutListenerOptions, Verdict } from "./options.js";
+import type { ListenerState, LogoutListenerHandle, LogoutListenerOptions, Verdict } from "./options.js";
 import type { Ack, Logout, ServerFrame } from "./protocol.generated.js";
+import { report } from "./report.js";
 import { SocketConn } from "./socketconn.js";
 import { StreamConn } from "./streamconn.js";
 import { Tabs } from "./tabs.js";
@@ -46,6 +47,9 @@ export class Listener implements LogoutListenerHandle {
   /** The session that the application named last. */
   #session: string | undefined;
   #overAt = 0;
+  /** The application is being asked, and is to be asked again after that. */
+  #checking = false;
+  #again = false;
   /** When this tab, and any tab of the browser, began to sign out by itself. */
   #echo = -Infinity;
   #browserEcho = -Infinity;
@@ -100,8 +104,16 @@ export class Listener implements LogoutListenerHandle {
   }
 
   check(): void {
-    if (this.#standing === "closed" || this.#standing === "suspended") return;
-    void this.#application.verdict().then((verdict) => this.#learn(verdict));
+    if (this.#asleep) return;
+    // One that is under way may have been answered before the call, and goes on for as long as the application doesn't answer: so there is one more after it, and no more.
+    this.#again = this.#checking;
+    if (this.#checking) return;
+    this.#checking = true;
+    void this.#application.verdict().then((verdict) => {
+      this.#checking = false;
+      this.#learn(verdict);
+      if (this.#again) this.check();
+    });
   }
 
   signingOut(): void {
@@ -136,25 +148,30 @@ export class Listener implements LogoutListenerHandle {
     return this.#options.dialog === false ? undefined : import("./dialogs.js").catch(() => undefined);
   }
 
+  get #asleep(): boolean {
+    return this.#standing === "closed" || this.#standing === "suspended";
+  }
+
   get #visible(): boolean {
     return document.visibilityState === "visible";
   }
 
   #listen(): void {
-    const { signal } = this.#listening;
-    document.addEventListener("visibilitychange", () => {
+    const on = (target: EventTarget, type: string, act: (event: Event) => void) => target.addEventListener(type, act, { signal: this.#listening.signal });
+    on(document, "visibilitychange", () => {
       this.#tabs.shown(this.#visible);
       if (this.#visible) this.check();
-    }, { signal });
-    addEventListener("online", () => {
+    });
+    on(window, "online", () => {
       this.#link?.renew();
       this.check();
-    }, { signal });
+    });
     // A page that holds a lock, a channel or a conn isn't kept in the back-forward cache, and one that is frozen mustn't lead.
-    addEventListener("pagehide", () => this.#suspend(), { signal });
-    addEventListener("pageshow", (event) => event.persisted && this.#resume(), { signal });
-    document.addEventListener("freeze", () => this.#suspend(), { signal });
-    document.addEventListener("resume", () => this.#resume(), { signal });
+    const suspend = () => this.#suspend();
+    on(window, "pagehide", suspend);
+    on(document, "freeze", suspend);
+    on(window, "pageshow", (event) => (event as PageTransitionEvent).persisted && this.#resume());
+    on(document, "resume", () => this.#resume());
   }
 
   #suspend(): void {
@@ -198,7 +215,7 @@ export class Listener implements LogoutListenerHandle {
         streams ? new StreamConn(this.#url, ticket, events) : new SocketConn(this.#url, ticket, past, events),
       frame: (frame) => this.#frame(frame),
       state: (state) => this.#linked(state),
-      error: (error) => this.#options.onError?.(error instanceof Error ? error : new Error(String(error))),
+      error: (error) => report(this.#options, error),
     });
     this.#activity?.lead(true);
     this.#here();
@@ -229,7 +246,6 @@ export class Listener implements LogoutListenerHandle {
   #frame(frame: ServerFrame): void {
     if (frame.type === "logout") {
       const link = this.#link;
-      this.#tabs.send({ type: "ended", notice: frame });
       void this.#decide(frame, true).then((outcome) => link?.ack(frame.id, outcome));
     } else if (frame.type !== "ready") {
       this.#share(frame);
@@ -273,7 +289,7 @@ export class Listener implements LogoutListenerHandle {
       case "frame":
         return this.#concern(said.frame);
       case "session":
-        return this.#connect(said.session);
+        return this.#standing === "signed_out" ? this.check() : this.#connect(said.session);
       case "input":
         return this.#activity?.told({ input: said.at });
       case "signing_out":
@@ -281,9 +297,9 @@ export class Listener implements LogoutListenerHandle {
     }
   }
 
-  /** Learns what the application has answered without being asked because of a notice. */
-  #learn({ signedIn, session }: Verdict): void {
-    if (this.#standing === "closed" || this.#standing === "suspended") return;
+  /** Learns what the application has answered, to a question that no notice has caused, or some time after one. */
+  #learn({ signedIn, session }: Verdict, notice?: Logout): void {
+    if (this.#asleep) return;
     if (signedIn) {
       // They are there when they are needed, whatever the network is like by then.
       if (!this.#signedIn) void this.#dialogs();
@@ -292,8 +308,7 @@ export class Listener implements LogoutListenerHandle {
       this.#tabs.send({ type: "session", session });
       this.#connect(session);
     } else if (this.#signedIn) {
-      this.#tabs.send({ type: "ended" });
-      this.#over({}, true);
+      this.#over(notice, true);
     }
     this.#tell();
   }
@@ -301,7 +316,8 @@ export class Listener implements LogoutListenerHandle {
   /** Has the leader's conn be that of the session that the browser has. */
   #connect(session: string | undefined): void {
     const link = this.#link;
-    const another = !!session && [this.#session, link?.session].some((known) => known && known !== session) && session !== this.#session;
+    const known = (link?.state === "over" && link.session) || this.#session;
+    const another = session && known && session !== known;
     this.#session = session ?? this.#session;
     if (!link || this.#standing !== "listening") return;
     if (link.state === "over") {
@@ -328,30 +344,34 @@ export class Listener implements LogoutListenerHandle {
   async #judge(notice: Logout, origin: boolean): Promise<Ack["outcome"]> {
     if (this.#standing === "signed_out") return "already";
     let verdict = await this.#application.verdict();
-    if (verdict.signedIn) {
+    if (verdict.signedIn && origin) {
       await new Promise<void>((resolve) => this.#doubts.push(setTimeout(resolve, DOUBT_MS)));
       verdict = await this.#application.verdict();
     }
     if (verdict.signedIn) {
-      // The conn may be changed for another by what was learnt, but not before the notice is acknowledged on it.
+      // Whoever follows hears of it again if the leader learns better. The conn may be changed for another by what was learnt, but not before the notice is acknowledged.
       const known = verdict;
-      this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(() => this.check(), ms)));
+      const again = async () => this.#learn(await this.#application.verdict(), notice);
+      if (origin) this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(again, ms)));
       return "ignored";
     }
     const own = Date.now() - this.#browserEcho < ECHO_MS;
-    this.#over({ reason: notice.reason, message: notice.message, notice }, origin);
+    this.#over(notice, origin);
     return own ? "already" : "signed_out";
   }
 
-  /** The session is over, says the application. */
-  #over(ended: Ended, origin: boolean): void {
+  /** The session is over, says the application. The tab that has learnt it first, which is the leader if a notice came, tells the others. */
+  #over(notice: Logout | undefined, origin: boolean): void {
     if (this.#standing !== "listening") return;
-    if (origin) nudge();
+    if (origin) {
+      this.#tabs.send({ type: "ended", notice });
+      nudge();
+    }
     this.#expiry.clear();
     const leaves = this.#signedIn && Date.now() - this.#echo >= ECHO_MS;
     this.#signedIn = false;
     this.#become("signed_out");
-    if (leaves) void this.#departure.leave(ended);
+    if (leaves) void this.#departure.leave({ reason: notice?.reason, message: notice?.message, notice });
   }
 
   #signIn(): void {

@@ -101,16 +101,14 @@ export const MEMBERS = {
   close: { code: "integer", reason: "string?" },
 } as const;
 
-/** The close codes that a server sends. */
-export const CLOSE = {
-  normal: 1000,
-  protocol_error: 1002,
-  invalid_data: 1007,
-  too_large: 1009,
-  drain: 1012,
-  overloaded: 1013,
-  hello_late: 4008,
-  slow_down: 4029,
-  signed_out: 4501,
-  ticket_refused: 4503,
-} as const;
+// The close codes that a server sends. Each is a constant of its own, so that a page carries those that it needs.
+export const CLOSE_NORMAL = 1000;
+export const CLOSE_PROTOCOL_ERROR = 1002;
+export const CLOSE_INVALID_DATA = 1007;
+export const CLOSE_TOO_LARGE = 1009;
+export const CLOSE_DRAIN = 1012;
+export const CLOSE_OVERLOADED = 1013;
+export const CLOSE_HELLO_LATE = 4008;
+export const CLOSE_SLOW_DOWN = 4029;
+export const CLOSE_SIGNED_OUT = 4501;
+export const CLOSE_TICKET_REFUSED = 4503;

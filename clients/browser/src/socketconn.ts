@@ -1,5 +1,5 @@
 import type { Conn, ConnEvents } from "./conn.js";
-import { decode, encode, offers, type Past } from "./frames.js";
+import { decode, encodeAck, offers, type Past } from "./frames.js";
 import type { Ack } from "./protocol.generated.js";
 
 /** A conn over a WebSocket. */
@@ -19,7 +19,7 @@ export class SocketConn implements Conn {
   }
 
   ack(id: string, outcome: Ack["outcome"]): void {
-    if (this.#socket.readyState === 1) this.#socket.send(encode({ type: "ack", id, outcome }));
+    if (this.#socket.readyState === 1) this.#socket.send(encodeAck({ id, outcome }));
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import { meaning } from "./closecode.js";
 import { ABNORMAL, type Conn, type ConnEvents } from "./conn.js";
 import { decode } from "./frames.js";
-import { CLOSE, type Ack } from "./protocol.generated.js";
+import { CLOSE_TICKET_REFUSED, type Ack } from "./protocol.generated.js";
 
 /** A conn over server-sent events: the ticket is exchanged for a cookie, with which the browser opens the stream, and comes back to it by itself. */
 export class StreamConn implements Conn {
@@ -25,7 +25,7 @@ export class StreamConn implements Conn {
       // The network's errors are told by the code.
     }
     if (this.#closing.signal.aborted) return;
-    if (status !== 204) return this.#end(status === 401 ? CLOSE.ticket_refused : ABNORMAL);
+    if (status !== 204) return this.#end(status === 401 ? CLOSE_TICKET_REFUSED : ABNORMAL);
     const source = (this.#source = new EventSource(this.#url, { withCredentials: true }));
     source.onmessage = ({ data }) => this.#message(data);
     // The heartbeat is an event with a name, so that a page which knows nothing of it isn't told.

@@ -1,4 +1,4 @@
-import { elect, type Deed, type Happening, type Role, type Standing } from "./election.js";
+import { elect, type Deed, type Happening, type Role } from "./election.js";
 import { message, type Message } from "./message.js";
 
 /** How often a tab that somebody looks at asks whether the leader is there. */
@@ -25,7 +25,8 @@ export class Tabs {
   readonly #name: string;
   readonly #events: TabsEvents;
   readonly #random: () => number;
-  #standing: Standing = { role: "stopped", visible: false };
+  #role: Role = "stopped";
+  #visible = false;
   #channel: BroadcastChannel | undefined;
   /** Gives back the lock that is held, or waits no longer for it. */
   #release: (() => void) | undefined;
@@ -38,14 +39,10 @@ export class Tabs {
     this.#random = random;
   }
 
-  get role(): Role {
-    return this.#standing.role;
-  }
-
   /** Takes part. */
   start(visible: boolean): void {
-    this.#standing.visible = visible;
-    if (this.role !== "stopped") return;
+    this.#visible = visible;
+    if (this.#role !== "stopped") return;
     try {
       this.#channel = new BroadcastChannel(this.#name);
       this.#channel.onmessage = ({ data }) => {
@@ -68,6 +65,7 @@ export class Tabs {
 
   /** Says whether somebody looks at this tab. */
   shown(visible: boolean): void {
+    this.#visible = visible;
     this.#happens(visible ? "shown" : "hidden");
   }
 
@@ -82,8 +80,8 @@ export class Tabs {
   }
 
   #happens(happening: Happening): void {
-    const [standing, deeds] = elect(this.#standing, happening);
-    this.#standing = standing;
+    const [role, ...deeds] = elect(this.#role, this.#visible, happening);
+    this.#role = role;
     for (const deed of deeds) this.#do(deed);
   }
 
@@ -145,7 +143,7 @@ export class Tabs {
   /** Leads this tab alone. */
   #alone(): void {
     this.#release = undefined;
-    this.#standing.role = "following";
+    this.#role = "following";
     this.#happens("granted");
   }
 }
