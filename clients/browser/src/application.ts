@@ -89,9 +89,8 @@ export class Application {
     if (verify) return verify();
     const answer = await this.#fetch(sessionUrl);
     if (answer.status === 401) return { signedIn: false };
-    if (!answer.ok) throw new Error(`the application answers ${answer.status} for the session`);
-    const body = (await answer.json()) as { sid?: unknown } | null;
-    if (body !== null && typeof body !== "object") throw new Error("the application's answer for the session isn't an object");
+    const body = (answer.ok && (await answer.json())) as { sid?: unknown } | null | false;
+    if (typeof body !== "object") throw new Error(`the application answers ${answer.status} for the session, and no object`);
     if (!body || !Object.keys(body).length) return { signedIn: false };
     return { signedIn: true, session: typeof body.sid === "string" ? body.sid : undefined };
   }

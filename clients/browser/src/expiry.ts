@@ -9,8 +9,6 @@ export interface ExpiryConfig {
   due: () => void;
 }
 
-const MOST_TIMER_MS = 2 ** 31 - 1;
-
 /** The end that was announced for the session, as one tab knows it. */
 export class Expiry {
   readonly #config: ExpiryConfig;
@@ -36,7 +34,7 @@ export class Expiry {
     this.#expiring = expiring;
     this.#deadline = Date.now() + expiring.in_ms;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#due(), Math.min(expiring.in_ms, MOST_TIMER_MS));
+    this.#timer = setTimeout(() => this.#due(), expiring.in_ms);
     if (this.#dismissed === expiring.at) return;
     this.#dialog ??= this.#config.warn(expiring, () => this.#leftMs(), () => {
       this.#dismissed = expiring.at;

@@ -46,8 +46,8 @@ export interface Past {
 /** Returns the subprotocols that say what hello would, so that the first request says it. A ticket never stands in a URL, which others log. */
 export function offers(ticket: string, past: Past): string[] {
   const all = [SUBPROTOCOL, "ticket." + ticket];
-  // Others than these can't be a subprotocol, and the constructor of WebSocket would throw.
-  if (past.after && /^[\w.!#$%&'*+^`|~-]{1,64}$/.test(past.after)) all.push("after." + past.after);
+  // It is the id of an event. What can't be a subprotocol would have the constructor of WebSocket throw.
+  if (/^[\w-]{1,64}$/.test(past.after ?? "")) all.push("after." + past.after);
   if (past.position) all.push("position." + past.position);
   return all;
 }

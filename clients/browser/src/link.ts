@@ -133,12 +133,13 @@ export class Link {
       });
     } catch {
       // The browser's own words would quote the ticket.
-      this.#closed(ABNORMAL, "", new Error("the browser opens no conn to this gateway: its url and the page's must both be https"));
+      this.#closed(ABNORMAL, "", new Error("the browser opens no conn to the gateway: does its url begin with https, like the page's?"));
     }
   }
 
   #frame(frame: ServerFrame): void {
     const { memory } = this.#config;
+    const known = memory.position ?? Infinity;
     if ("position" in frame) memory.position = Math.max(memory.position ?? 0, frame.position);
     if (frame.type === "logout") memory.after = frame.id;
     if (frame.type === "ready") {
@@ -154,6 +155,8 @@ export class Link {
       return;
     }
     this.#config.frame(frame);
+    // A stream that is opened anew can't say what was heard before, so nobody tells whether something has changed since.
+    if (frame.type === "ready" && memory.streams && frame.position > known) this.#config.frame({ type: "sessions_changed", position: frame.position });
   }
 
   /** Any sign of life puts off the moment at which silence has lasted for too long. */

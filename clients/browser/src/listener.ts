@@ -61,23 +61,13 @@ export class Listener implements LogoutListenerHandle {
     this.#application = new Application(options);
     this.#departure = new Departure(options, async (ended, done) => {
       const dialogs = await this.#dialogs();
-      dialogs?.tell(dialogs.words(options.messages), ended, done);
+      dialogs?.tell(options, ended, done);
       return !!dialogs;
     });
     const { touches } = this.#application;
     this.#expiry = new Expiry({
       due: () => this.check(),
-      warn: async ({ reason }, leftMs, dismiss) => {
-        const dialogs = await this.#dialogs();
-        return dialogs && new dialogs.WarningDialog({
-          messages: dialogs.words(options.messages),
-          idle: reason === "idle_timeout",
-          leftMs,
-          stay: touches ? () => this.touch() : undefined,
-          signIn: () => this.#signIn(),
-          dismiss,
-        });
-      },
+      warn: async (...end) => (await this.#dialogs())?.warn(options, ...end, touches ? () => this.touch() : undefined),
     });
     if (touches) {
       this.#activity = new Activity({
@@ -204,7 +194,16 @@ export class Listener implements LogoutListenerHandle {
     const { state } = this;
     if (state === this.#told) return;
     this.#told = state;
-    this.#options.onState?.(state);
+    this.#call(() => this.#options.onState?.(state));
+  }
+
+  /** Tells the application something. What that throws is its own affair. */
+  #call(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      report(this.#options, error);
+    }
   }
 
   #lead(): void {
@@ -246,7 +245,7 @@ export class Listener implements LogoutListenerHandle {
   #frame(frame: ServerFrame): void {
     if (frame.type === "logout") {
       const link = this.#link;
-      void this.#decide(frame, true).then((outcome) => link?.ack(frame.id, outcome));
+      void this.#decide(frame).then((outcome) => link?.ack(frame.id, outcome));
     } else if (frame.type !== "ready") {
       this.#share(frame);
     }
@@ -260,13 +259,13 @@ export class Listener implements LogoutListenerHandle {
   }
 
   #concern(frame: ServerFrame): void {
-    if (frame.type === "sessions_changed") this.#options.onSessionsChanged?.();
+    if (frame.type === "sessions_changed") this.#call(() => this.#options.onSessionsChanged?.());
     if (frame.type === "session_expiring" && this.#signedIn) {
-      this.#options.onExpiring?.(frame);
+      this.#call(() => this.#options.onExpiring?.(frame));
       this.#expiry.show(frame);
     }
     if (frame.type === "session_renewed") {
-      if (this.#expiry.expiring) this.#options.onRenewed?.();
+      if (this.#expiry.expiring) this.#call(() => this.#options.onRenewed?.());
       this.#expiry.clear();
     }
   }
@@ -283,8 +282,9 @@ export class Listener implements LogoutListenerHandle {
         if (said.expiring && !this.#expiry.expiring) this.#concern(said.expiring);
         return;
       case "ended":
-        if (said.notice) void this.#decide(said.notice, false);
-        else if (this.#signedIn) this.check();
+        if (!this.#signedIn) return;
+        // The tab that says so has told the others, and Auth.js.
+        void this.#application.verdict().then((verdict) => (verdict.signedIn ? this.#learn(verdict) : this.#over(said.notice, false)));
         return;
       case "frame":
         return this.#concern(said.frame);
@@ -330,10 +330,10 @@ export class Listener implements LogoutListenerHandle {
   }
 
   /** Asks the application what there is to a notice, and resolves to what became of it. One that comes again isn't decided again. */
-  #decide(notice: Logout, origin: boolean): Promise<Ack["outcome"]> {
+  #decide(notice: Logout): Promise<Ack["outcome"]> {
     let outcome = this.#decided.get(notice.id);
     if (!outcome) {
-      outcome = this.#judge(notice, origin);
+      outcome = this.#judge(notice);
       this.#decided.set(notice.id, outcome);
       const [oldest] = this.#decided.keys();
       if (this.#decided.size > NOTICES) this.#decided.delete(oldest!);
@@ -341,22 +341,22 @@ export class Listener implements LogoutListenerHandle {
     return outcome;
   }
 
-  async #judge(notice: Logout, origin: boolean): Promise<Ack["outcome"]> {
+  async #judge(notice: Logout): Promise<Ack["outcome"]> {
     if (this.#standing === "signed_out") return "already";
     let verdict = await this.#application.verdict();
-    if (verdict.signedIn && origin) {
+    if (verdict.signedIn) {
       await new Promise<void>((resolve) => this.#doubts.push(setTimeout(resolve, DOUBT_MS)));
       verdict = await this.#application.verdict();
     }
     if (verdict.signedIn) {
-      // Whoever follows hears of it again if the leader learns better. The conn may be changed for another by what was learnt, but not before the notice is acknowledged.
+      // The conn may be changed for another by what was learnt, but not before the notice is acknowledged on it.
       const known = verdict;
       const again = async () => this.#learn(await this.#application.verdict(), notice);
-      if (origin) this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(again, ms)));
+      this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(again, ms)));
       return "ignored";
     }
     const own = Date.now() - this.#browserEcho < ECHO_MS;
-    this.#over(notice, origin);
+    this.#over(notice, true);
     return own ? "already" : "signed_out";
   }
 
@@ -372,10 +372,5 @@ export class Listener implements LogoutListenerHandle {
     this.#signedIn = false;
     this.#become("signed_out");
     if (leaves) void this.#departure.leave({ reason: notice?.reason, message: notice?.message, notice });
-  }
-
-  #signIn(): void {
-    const { signInUrl, redirectTo } = this.#options;
-    location.assign(signInUrl ?? (typeof redirectTo === "string" ? redirectTo : "/api/auth/signin"));
   }
 }

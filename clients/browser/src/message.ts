@@ -23,31 +23,19 @@ const instant = (value: unknown) => Number.isSafeInteger(value) && (value as num
 const text = (value: unknown) => value === undefined || typeof value === "string";
 const isA = (value: unknown, type: ServerFrame["type"]) => value === undefined || checked(value)?.type === type;
 
+/** What each message must have. */
+const SHAPES: { [Type in Message["type"]]: (m: Record<string, unknown>, memory: Memory | undefined) => unknown } = {
+  ask: () => true,
+  here: (m, memory) => memory && instant(memory.position ?? 0) && text(memory.after) && instant(m["touched"]) && isA(m["expiring"], "session_expiring"),
+  ended: (m) => isA(m["notice"], "logout"),
+  frame: (m) => checked(m["frame"]),
+  session: (m) => text(m["session"]),
+  input: (m) => instant(m["at"]),
+  signing_out: () => true,
+};
+
 /** Returns what came over the channel as a message, or undefined if it is none. Pages of the same origin are trusted, but versions of this package may differ. */
 export function message(value: unknown): Message | undefined {
-  const m = (value ?? {}) as Record<string, unknown>;
-  const memory = (m["memory"] ?? {}) as Record<string, unknown>;
-  switch (m["type"]) {
-    case "ask":
-    case "signing_out":
-      break;
-    case "here":
-      if (!instant(m["touched"]) || !instant(memory["position"] ?? 0) || !text(memory["after"]) || !isA(m["expiring"], "session_expiring")) return undefined;
-      return { ...(m as Message & { type: "here" }), memory };
-    case "ended":
-      if (!isA(m["notice"], "logout")) return undefined;
-      break;
-    case "frame":
-      if (!checked(m["frame"])) return undefined;
-      break;
-    case "session":
-      if (!text(m["session"])) return undefined;
-      break;
-    case "input":
-      if (!instant(m["at"])) return undefined;
-      break;
-    default:
-      return undefined;
-  }
-  return m as Message;
+  const m = value as (Message & { memory?: Memory }) | null | undefined;
+  return typeof m?.type === "string" && Object.hasOwn(SHAPES, m.type) && SHAPES[m.type](m, m.memory) ? m : undefined;
 }

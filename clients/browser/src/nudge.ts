@@ -3,7 +3,8 @@
  * localStorage, in other tabs alone.
  */
 export function nudge(): void {
-  const said = { event: "session", data: { trigger: "signout" } };
+  // Version 4 reads no time, but a value must be another than the last one to be told.
+  const said = { event: "session", data: { trigger: "signout" }, timestamp: Date.now() };
   try {
     const channel = new BroadcastChannel("next-auth");
     channel.postMessage(said);
@@ -12,7 +13,7 @@ export function nudge(): void {
     // No channel, nobody who listens to it.
   }
   try {
-    localStorage.setItem("nextauth.message", JSON.stringify({ ...said, timestamp: Math.floor(Date.now() / 1000) }));
+    localStorage.setItem("nextauth.message", JSON.stringify(said));
   } catch {
     // The browser keeps nothing for this page.
   }

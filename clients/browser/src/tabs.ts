@@ -24,7 +24,6 @@ export interface TabsEvents {
 export class Tabs {
   readonly #name: string;
   readonly #events: TabsEvents;
-  readonly #random: () => number;
   #role: Role = "stopped";
   #visible = false;
   #channel: BroadcastChannel | undefined;
@@ -33,10 +32,9 @@ export class Tabs {
   #silence: ReturnType<typeof setTimeout> | undefined;
   #due: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(name: string, events: TabsEvents, random: () => number = Math.random) {
+  constructor(name: string, events: TabsEvents) {
     this.#name = "curfew:" + name;
     this.#events = events;
-    this.#random = random;
   }
 
   /** Takes part. */
@@ -95,7 +93,7 @@ export class Tabs {
       case "ask":
         this.send({ type: "ask" });
         clearTimeout(this.#silence);
-        this.#silence = setTimeout(() => this.#happens("silent"), SILENT_MS + this.#random() * SILENT_JITTER_MS);
+        this.#silence = setTimeout(() => this.#happens("silent"), SILENT_MS + Math.random() * SILENT_JITTER_MS);
         return;
       case "later":
         this.#due = setTimeout(() => this.#happens("due"), ASK_MS);
@@ -126,13 +124,8 @@ export class Tabs {
     this.#release = () => giving.abort();
     // The signal can't be given along with steal, which never waits.
     const options: LockOptions = steal ? { steal } : { signal: giving.signal };
-    let request: Promise<unknown>;
-    try {
-      request = navigator.locks.request(this.#name, options, lock);
-    } catch (error) {
-      request = Promise.reject(error);
-    }
-    request.catch(() => {
+    const request = async () => navigator.locks.request(this.#name, options, lock);
+    request().catch(() => {
       if (giving.signal.aborted) return;
       // Robbed of it; or there are no locks for this page, as for one of an opaque origin.
       if (held) this.#happens("robbed");

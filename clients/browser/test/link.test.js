@@ -236,6 +236,17 @@ test("what comes late of an earlier attempt changes nothing", async (t) => {
   assert.deepEqual([r.link.state, r.frames.map((f) => f.type)], ["ticket", ["ready"]]);
 });
 
+test("a stream that is opened anew may have missed a change", async (t) => {
+  const r = rig(t, { memory: { streams: true, position: 7 } });
+  await r.connect();
+  r.ready({ position: 7 });
+  assert.deepEqual(r.frames.map((f) => f.type), ["ready"]);
+  r.last().closed(1006, "");
+  await r.pass(30_000);
+  r.ready({ position: 9 });
+  assert.deepEqual(r.frames.slice(1), [{ type: "ready", session: "s1", position: 9, heartbeat_ms: 1000 }, { type: "sessions_changed", position: 9 }]);
+});
+
 test("a closed link does nothing more", async (t) => {
   const r = rig(t);
   await r.connect();

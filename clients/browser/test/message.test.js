@@ -10,13 +10,12 @@ test("messages of tabs", () => {
     { type: "ask" }, { type: "signing_out" }, { type: "here", memory: {}, touched: 0 }, { type: "here", memory: { position: 3, after: "n", streams: true }, touched: 9, expiring },
     { type: "ended" }, { type: "ended", notice }, { type: "frame", frame: expiring }, { type: "session" }, { type: "session", session: "s" }, { type: "input", at: 5 },
   ]) assert.deepEqual(message(m), m);
-  assert.deepEqual(message({ type: "here", touched: 0 }), { type: "here", memory: {}, touched: 0 }, "of a version that remembers nothing");
   assert.deepEqual(message({ type: "ask", more: 1 }), { type: "ask", more: 1 }, "of a newer version");
 });
 
 test("what is none", () => {
   for (const m of [
-    undefined, null, 0, "ask", [], {}, { type: "asks" }, { type: "hasOwnProperty" }, { type: "here" }, { type: "here", memory: {}, touched: -1 }, { type: "here", memory: { position: "3" }, touched: 0 },
+    undefined, null, 0, "ask", [], {}, { type: "asks" }, { type: "hasOwnProperty" }, { type: "here" }, { type: "here", touched: 0 }, { type: "here", memory: null, touched: 0 }, { type: ["ask"], }, { type: "here", memory: {}, touched: -1 }, { type: "here", memory: { position: "3" }, touched: 0 },
     { type: "here", memory: { after: 3 }, touched: 0 }, { type: "here", memory: {}, touched: 0, expiring: notice }, { type: "ended", notice: expiring }, { type: "ended", notice: {} },
     { type: "ended", notice: null }, { type: "frame" }, { type: "frame", frame: {} }, { type: "session", session: 1 }, { type: "input" }, { type: "input", at: 1.5 }, { type: "input", at: Infinity },
   ]) assert.equal(message(m), undefined, JSON.stringify(m));
