@@ -34,7 +34,7 @@ export interface LinkConfig {
   open: (streams: boolean, ticket: string, past: Past, events: ConnEvents) => Conn;
   /** What is known of the past, which the link brings up to date. */
   memory: Memory;
-  /** A frame came that isn't the link's own business, which ready and drain are. */
+  /** A frame came that isn't the link's own business alone, which heartbeat and drain are. */
   frame: (frame: ServerFrame) => void;
   state: (state: LinkState) => void;
   error: (error: unknown) => void;
@@ -152,9 +152,9 @@ export class Link {
       this.#heard();
     } else if (frame.type === "drain") {
       this.#drainMs = frame.reconnect_after_ms;
-      return;
     }
-    this.#config.frame(frame);
+    // That a heartbeat was heard is all there is to it.
+    if (frame.type !== "drain" && frame.type !== "heartbeat") this.#config.frame(frame);
     // A stream that is opened anew can't say what was heard before, so nobody tells whether something has changed since.
     if (frame.type === "ready" && memory.streams && frame.position > known) this.#config.frame({ type: "sessions_changed", position: frame.position });
   }

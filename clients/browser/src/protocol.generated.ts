@@ -28,7 +28,7 @@ export interface Ready {
   session: string;
   /** That of the server's replica when it checked. */
   position: number;
-  /** How often the server pings. A tab that hears nothing for 2.5 times as long reconnects. */
+  /** How often the server sends heartbeat on a conn that is otherwise silent. A tab that hears nothing for 2.5 times as long reconnects. */
   heartbeat_ms: number;
   /** Names a stream of notices in the acknowledgements that are sent beside it. Absent on a WebSocket. */
   stream?: string;
@@ -71,6 +71,11 @@ export interface SessionRenewed {
   type: "session_renewed";
 }
 
+/** From the server: the conn is alive, which a page can't see of pings. */
+export interface Heartbeat {
+  type: "heartbeat";
+}
+
 /** From the server: it goes away soon. */
 export interface Drain {
   type: "drain";
@@ -85,7 +90,7 @@ export interface Close {
 }
 
 /** What a server sends. */
-export type ServerFrame = Ready | Logout | SessionsChanged | SessionExpiring | SessionRenewed | Drain | Close;
+export type ServerFrame = Ready | Logout | SessionsChanged | SessionExpiring | SessionRenewed | Heartbeat | Drain | Close;
 
 /** What a tab sends. */
 export type ClientFrame = Hello | Ack;
@@ -97,6 +102,7 @@ export const MEMBERS = {
   sessions_changed: { position: "integer" },
   session_expiring: { reason: "string", at: "string", in_ms: "integer" },
   session_renewed: { },
+  heartbeat: { },
   drain: { reconnect_after_ms: "integer" },
   close: { code: "integer", reason: "string?" },
 } as const;

@@ -28,8 +28,6 @@ export class StreamConn implements Conn {
     if (status !== 204) return this.#end(status === 401 ? CLOSE_TICKET_REFUSED : ABNORMAL);
     const source = (this.#source = new EventSource(this.#url, { withCredentials: true }));
     source.onmessage = ({ data }) => this.#message(data);
-    // The heartbeat is an event with a name, so that a page which knows nothing of it isn't told.
-    source.addEventListener("heartbeat", () => this.#events.heard());
     source.onerror = () => {
       if (source.readyState === 2) this.#end(ABNORMAL);
       else this.#events.away();
