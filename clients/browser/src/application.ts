@@ -24,7 +24,8 @@ export class Application {
     for (;;) {
       try {
         const verdict = await this.#ask();
-        if (!this.#closing.signal.aborted) return verdict;
+        // The application's own verify may return anything.
+        if (verdict.signedIn !== undefined && !this.#closing.signal.aborted) return verdict;
       } catch (error) {
         this.#failed(error);
       }
