@@ -45,7 +45,7 @@ export class Application {
     let answer = typeof ticket === "string" ? await this.#post(ticket) : await ticket();
     if (answer instanceof Response) {
       if (answer.status === 401) return undefined;
-      if (!answer.ok) throw new Error(`the application answers ${answer.status} for a ticket`);
+      if (!answer.ok) throw new Error("no ticket in the application's answer: " + answer.status);
       answer = (await answer.json()) as { ticket?: string } | null;
     }
     return (typeof answer === "string" ? answer : answer?.ticket) || undefined;
@@ -94,7 +94,7 @@ export class Application {
     const answer = await this.#fetch(sessionUrl);
     if (answer.status === 401) return { signedIn: false };
     const body = (answer.ok && (await answer.json())) as { sid?: unknown } | null | false;
-    if (typeof body !== "object") throw new Error(`the application answers ${answer.status} for the session, and no object`);
+    if (typeof body !== "object") throw new Error("no session in the application's answer: " + answer.status);
     if (!body || !Object.keys(body).length) return { signedIn: false };
     return { signedIn: true, session: typeof body.sid === "string" ? body.sid : undefined };
   }
