@@ -60,8 +60,8 @@ export class Application {
   async touch(): Promise<boolean> {
     const { touch, touchUrl } = this.#options;
     try {
-      const answer = touch ? await touch() : touchUrl ? await this.#post(touchUrl) : false;
-      return answer instanceof Response ? answer.ok : answer !== false;
+      const answer = await (touch ? touch() : touchUrl && this.#post(touchUrl));
+      return answer instanceof Response ? answer.ok : !!touch && answer !== false;
     } catch (error) {
       this.#failed(error);
       return false;
