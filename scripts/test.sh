@@ -20,6 +20,7 @@ Runs, in this order, everything that must pass before a change is merged:
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
   browser      the browser tests in test/e2e, with the system's Chromium
+  clients      the TypeScript package for browsers, with Node and with the system's Chromium
 
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
@@ -243,6 +244,12 @@ browser() {
   timeout --foreground 10m npm test
 }
 
+clients() {
+  cd clients
+  timeout --foreground 10m npm ci --no-audit --no-fund
+  timeout --foreground 20m npm test --workspace browser
+}
+
 step tools tools
 if [ "$failed" -gt 0 ]; then
   summary
@@ -268,4 +275,5 @@ done <<<"$targets"
 
 step authjs authjs
 step browser browser
+step clients clients
 summary
