@@ -312,7 +312,7 @@ export function curfew(options: CurfewOptions | Curfew): Curfew {
 }
 
 function told(options: RevokeOptions, reason: Reason): Record<string, unknown> {
-  return { reason, reason_user: options.reasonUser, reason_admin: options.reasonAdmin, initiator: options.initiator };
+  return { reason, reason_user: options.reasonUser, reason_admin: options.reasonAdmin, initiator: options.initiator ?? (reason === "user_logout" ? { type: "user" } : undefined) };
 }
 
 function logout(user: string, body: Record<string, unknown>): Publication {

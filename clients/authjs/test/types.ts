@@ -26,7 +26,7 @@ export const ticket = v5.ticketHandler(getSession, { ...options, origins: ["http
 export const token: Promise<string | null> = v5.getTokenChecked({ req: new Request("https://app.example.com"), secret: "", raw: true }, options);
 
 const authOptions: AuthOptions = v4.withRevocation({ providers: [], callbacks: { session: ({ session, token }) => ({ ...session, name: token.name }) } }, options);
-NextAuth(authOptions);
+NextAuth.default(authOptions);
 export const session: typeof getServerSession = v4.failClosed(getServerSession);
 export const decode = { jwt: { decode: v4.checkedDecode(options) } };
 
