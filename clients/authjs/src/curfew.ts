@@ -127,12 +127,12 @@ export class Curfew {
     }
     const user = session.user ?? "";
     const cutoff = Math.max(this.#shared.own.latestCutoffMs(user), this.#shared.follower?.latestCutoffMs(user) ?? 0);
-    return { session: session.session, authTimeMs: Math.max(Date.now(), cutoff + 1) };
+    return { session: session.session, authTimeMs: session.authTimeMs ?? Math.max(Date.now(), cutoff + 1) };
   }
 
   async #list(session: SessionIdentity, request: RequestInfo, retry = true): Promise<{ session: string; authTimeMs: number }> {
-    const { device, client, user } = session;
-    const body = definedOf({ session: session.session, user, device, client, user_agent: request.userAgent?.slice(0, 1024), ip: request.ip });
+    const { device, client, user, authTimeMs: auth_time_ms } = session;
+    const body = definedOf({ session: session.session, user, device, client, auth_time_ms, user_agent: request.userAgent?.slice(0, 1024), ip: request.ip });
     try {
       const answer = await this.#api.call<{ session: string; auth_time_ms: number }>({
         method: "POST", path: "/v1/sessions", body, timeoutMs: this.settings.registerTimeoutMs,
