@@ -159,24 +159,33 @@ export class Follower {
   }
 
   #take(event: string, frame: Frame): void {
-    if (event === "reset") {
-      // Positions count anew. What is known to be revoked stays so, and until it is synced with the new ledger nothing is known to be active.
-      this.#position = 0;
-      this.#synced = false;
-      return;
-    }
-    if (event === "revocation") this.#set.apply(revocationOf(frame));
-    if (event === "synced") {
-      this.#maxAgeMs = frame.max_age_ms ?? this.#maxAgeMs;
-      this.#leewayMs = frame.leeway_ms ?? this.#leewayMs;
-      this.#budgetMs = Math.min(this.#config.stalenessBudgetMs, frame.staleness_budget_ms ?? Infinity);
-      this.#synced = true;
+    // Read before anything is taken: a frame counts whole or not at all.
+    const provedAt = event === "synced" || event === "beat" ? instant(frame.at) : undefined;
+    switch (event) {
+      case "revocation":
+        this.#set.apply(revocationOf(frame));
+        break;
+      case "synced":
+        this.#maxAgeMs = frame.max_age_ms ?? this.#maxAgeMs;
+        this.#leewayMs = frame.leeway_ms ?? this.#leewayMs;
+        this.#budgetMs = Math.min(this.#config.stalenessBudgetMs, frame.staleness_budget_ms ?? Infinity);
+        this.#synced = true;
+        break;
+      case "reset":
+        // Positions count anew. What is known to be revoked stays so, and until it is synced with the new ledger nobody is known to be active.
+        this.#position = 0;
+        this.#synced = false;
+        return;
+      case "beat":
+        break;
+      default:
+        return; // of a later version, and no revocation
     }
     // While the snapshot is read, positions aren't in order: a break there must begin anew.
-    if (this.#synced && frame.position !== undefined) this.#position = Math.max(this.#position, frame.position);
-    if (event !== "synced" && event !== "beat") return;
-    // A beat before synced proves that the connection lives, not that everything has been applied.
-    if (this.#synced && frame.at) this.#freshness.prove(Date.parse(frame.at));
+    if (this.#synced) this.#position = Math.max(this.#position, whole(frame.position));
+    // Before synced, a beat proves nothing.
+    if (provedAt === undefined || !this.#synced) return;
+    this.#freshness.prove(provedAt);
     if (event === "synced") this.#config.onState?.(true);
     this.#sweep();
     for (const resolve of this.#waiting.splice(0)) resolve();
@@ -204,11 +213,31 @@ export class Follower {
   }
 }
 
+const targets = { session: "session", user: "user", device: "device", client: "client", tenant: undefined } as const;
+
+/** Reads a revocation, whole or not at all: one that was passed over in part would let a session live that is over. */
 function revocationOf(f: Frame): Revocation {
-  const expiresAtMs = f.expires_at ? Date.parse(f.expires_at) : NaN;
-  if (!f.scope || Number.isNaN(expiresAtMs)) throw new CurfewError("unreadable_frame", "a frame of the stream isn't a revocation", true);
+  const scope = f.scope;
+  if (scope === undefined || !Object.hasOwn(targets, scope)) throw unreadable("its scope isn't known");
+  const target = targets[scope];
+  if (target !== undefined && (typeof f[target] !== "string" || f[target] === "")) throw unreadable(`it has no ${target}`);
   return {
-    scope: f.scope, session: f.session, user: f.user, device: f.device, client: f.client, cutoffMs: f.cutoff_ms, except: f.except,
-    knownSessions: f.known_sessions, reason: f.reason ?? "", expiresAtMs,
+    scope, session: f.session, user: f.user, device: f.device, client: f.client, cutoffMs: scope === "session" ? undefined : whole(f.cutoff_ms),
+    except: f.except, knownSessions: f.known_sessions, reason: f.reason ?? "", expiresAtMs: instant(f.expires_at),
   };
+}
+
+function whole(value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw unreadable("it lacks a whole number");
+  return value;
+}
+
+function instant(value: unknown): number {
+  const ms = typeof value === "string" ? Date.parse(value) : NaN;
+  if (Number.isNaN(ms)) throw unreadable("it lacks a time");
+  return ms;
+}
+
+function unreadable(why: string): CurfewError {
+  return new CurfewError("unreadable_frame", `a frame of the stream of revocations can't be read: ${why}`, true);
 }
