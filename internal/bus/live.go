@@ -15,6 +15,9 @@ const (
 	// LivePassedAcksTopic is where a gateway passes on what a tab has acknowledged whose stream another one holds.
 	LivePassedAcksTopic = "curfew.live.passed_acks"
 
+	// LiveHintsTopic is where gateways are told what tabs should know that isn't in the ledger.
+	LiveHintsTopic = "curfew.live.hints"
+
 	// liveAnswerPrefix begins the topics of answers. They aren't under _INBOX, which every user of the account may read.
 	liveAnswerPrefix = "curfew.live.answers."
 )

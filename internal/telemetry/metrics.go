@@ -9,6 +9,8 @@ import (
 type Metrics struct {
 	// Published counts revocations by event type and result: stored, duplicate, refused, not_stored, unknown.
 	Published *prometheus.CounterVec
+	// RegistryMissed counts calls that were published without what the session registry would have added.
+	RegistryMissed prometheus.Counter
 	// PublishSeconds is the time from the call to the stream's acknowledgement.
 	PublishSeconds prometheus.Histogram
 	// Beats counts beats written, by result: ok, skipped, failed.
@@ -59,15 +61,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Namespace: "curfew", Name: "publish_seconds", Help: "Time from a publish to the stream's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
-		Beats:       vec("beats_total", "Beats by result.", "result"),
-		Checks:      vec("checks_total", "Decisions by state.", "state"),
-		FailOpen:    counter("fail_open_total", "Requests passed although undetermined."),
-		Refused:     vec("refused_total", "Refused API calls by code.", "code"),
-		Conns:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns by transport."}, []string{"transport"}),
-		ConnsClosed: vec("conns_closed_total", "Closed conns by close code.", "code"),
-		Notices:     vec("notices_total", "Notices sent by type.", "type"),
-		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
-		Tickets:     vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
+		RegistryMissed: counter("registry_missed_total", "Revocations published without what the session registry would have added."),
+		Beats:          vec("beats_total", "Beats by result.", "result"),
+		Checks:         vec("checks_total", "Decisions by state.", "state"),
+		FailOpen:       counter("fail_open_total", "Requests passed although undetermined."),
+		Refused:        vec("refused_total", "Refused API calls by code.", "code"),
+		Conns:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns by transport."}, []string{"transport"}),
+		ConnsClosed:    vec("conns_closed_total", "Closed conns by close code.", "code"),
+		Notices:        vec("notices_total", "Notices sent by type.", "type"),
+		Acks:           vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
+		Tickets:        vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
 		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
 		}),

@@ -19,6 +19,7 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
@@ -47,9 +48,11 @@ type Server struct {
 	reg     *prometheus.Registry
 	parts   app.Stack
 
-	bus     *bus.Bus
-	keys    *access.Store
-	hasher  telemetry.Hasher
+	bus    *bus.Bus
+	keys   *access.Store
+	hasher telemetry.Hasher
+	// store is nil where no role needs it.
+	store   sessionstore.Store
 	replica *revocation.Replica
 	fanout  *fanout.Service
 	// session is what sessionOf has made.

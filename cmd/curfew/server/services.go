@@ -26,7 +26,10 @@ func (s *Server) startServices(ctx context.Context) error {
 		role  string
 		start func(context.Context, access.Secret) error
 	}{
-		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout},
+		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
+	}
+	if err := s.startStore(ctx, secret); err != nil {
+		return err
 	}
 	for _, r := range roles {
 		if !s.cfg.Has(r.role) {
@@ -74,7 +77,7 @@ func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
-		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys,
+		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys, Registry: s.registry(),
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
 	})
