@@ -136,6 +136,8 @@ export class Curfew {
     try {
       const answer = await this.#api.call<{ session: string; auth_time_ms: number }>({
         method: "POST", path: "/v1/sessions", body, timeoutMs: this.settings.registerTimeoutMs,
+        // A logout of this process, which the new session must lie behind.
+        position: this.#shared.position || undefined,
       });
       if (!isId(answer.session) || !Number.isSafeInteger(answer.auth_time_ms)) throw new CurfewError("unreadable_answer", "the registry's answer has no session", true);
       return { session: answer.session, authTimeMs: answer.auth_time_ms };
@@ -236,16 +238,24 @@ export class Curfew {
     return this.revokeSession({ session: sid, user }, { reason: "user_logout", ...options });
   }
 
-  /** Notes that the person at a session has done something; false if the session has ended meanwhile. */
+  /**
+   * Notes that the person at a session has done something; false if the session has ended meanwhile. A session that began while the registry was away is
+   * listed now.
+   */
   async touch(session: SignedIn | null | undefined): Promise<boolean> {
-    const { session: sid } = this.identity(session);
+    const identity = this.identity(session);
     try {
-      await this.#api.call({ method: "POST", path: `/v1/sessions/${segment(sid)}/touch`, timeoutMs: readMs });
+      await this.#api.call({ method: "POST", path: `/v1/sessions/${segment(identity.session)}/touch`, timeoutMs: readMs });
       return true;
     } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.code === "session_ended") return false;
+      if (error.code !== "session_unknown" || !this.settings.register) throw error;
+    }
+    return this.#list(identity, {}, false).then(() => true, (error: unknown) => {
       if (error instanceof ApiError && error.code === "session_ended") return false;
       throw error;
-    }
+    });
   }
 
   /** Makes a ticket with which a tab of this session opens its conn, from that origin only. */

@@ -6,26 +6,26 @@ import { memoryAdapter } from "better-auth/adapters/memory";
 import { curfew } from "@curfew/authjs";
 import { revocation } from "@curfew/authjs/better-auth";
 
-import { Registry } from "./rig/registry.mjs";
+import { Front } from "./rig/front.mjs";
 import { Server, until } from "./rig/server.mjs";
 
 const base = "http://localhost:3000";
-let server, registry;
+let server, front;
 const closing = [];
 
 before(async () => {
   server = await Server.start();
-  registry = await Registry.start(server);
+  front = await Front.start(server);
 });
 
 after(async () => {
   for (const close of closing) await close();
-  await registry?.stop();
+  await front?.stop();
   await server?.stop();
 });
 
 async function application(own) {
-  const options = own && { url: registry.url, apiKey: await server.key(), ...own };
+  const options = own && { url: front.url, apiKey: await server.key(), ...own };
   if (options) closing.push(() => curfew(options).close());
   const db = { user: [], session: [], account: [], verification: [] };
   const auth = betterAuth({
@@ -68,7 +68,7 @@ test("with Curfew the copy is over with its session, cached or not, for reading 
   const alice = await signUp("bea");
   const read = await session(new Map(alice));
   assert.equal(read.user.name, "bea");
-  assert.equal(registry.session(read.session.id).user, read.user.id, "it is listed");
+  assert.equal((await server.session(read.session.id)).user, read.user.id, "it is listed");
   const thief = new Map(alice);
   await call("/sign-out", alice, {});
   assert.equal(await server.state(read.session.id, read.user.id), "revoked");
@@ -88,11 +88,11 @@ test("a session that was ended elsewhere is refused, though its row is there", a
 test("closed, while Curfew is away: no session, no cookie is deleted, and the session is back", async () => {
   const { signUp, session, call } = await application({ cacheMs: 0, maxStaleMs: 0, onUnavailable() {} });
   const jar = await signUp("dora");
-  registry.down.add("check");
+  front.down.add("check");
   const before = new Map(jar);
   assert.equal((await call("/get-session", jar)).status, 503);
   assert.equal((await call("/list-sessions", jar)).status, 401, "Better Auth's middleware takes whatever goes wrong for nobody");
   for (const [name, value] of before) if (name.includes("session_token")) assert.equal(jar.get(name), value);
-  registry.down.clear();
+  front.down.clear();
   await until("the session is back", async () => (await session(jar))?.user?.name === "dora");
 });

@@ -11,30 +11,30 @@ import { withRevocation } from "@curfew/authjs/authjs";
 
 import { config, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
-import { Registry } from "./rig/registry.mjs";
+import { Front } from "./rig/front.mjs";
 import { Server, until } from "./rig/server.mjs";
 
-let server, registry;
+let server, front;
 let closing = [];
 
 before(async () => {
   server = await Server.start();
-  registry = await Registry.start(server);
+  front = await Front.start(server);
 });
 
 afterEach(async () => {
-  registry.down.clear();
-  registry.hang.clear();
+  front.down.clear();
+  front.hang.clear();
   for (const close of closing.splice(0).reverse()) await close();
 });
 
 after(async () => {
-  await registry?.stop();
+  await front?.stop();
   await server?.stop();
 });
 
 async function client(own = {}) {
-  const options = { url: registry.url, apiKey: await server.key(), onUnavailable() {}, ...own };
+  const options = { url: front.url, apiKey: await server.key(), onUnavailable() {}, ...own };
   closing.push(() => curfew(options).close());
   return curfew(options);
 }
@@ -44,9 +44,9 @@ const session = (user = "u") => ({ session: `checked-${n++}`, user, authTimeMs: 
 
 /** asked counts the questions that an action takes. */
 async function asked(action) {
-  const before = registry.count("/v1/check");
+  const before = front.count("/v1/check");
   await action();
-  return registry.count("/v1/check") - before;
+  return front.count("/v1/check") - before;
 }
 
 test("many reads at once are one question", async () => {
@@ -59,7 +59,7 @@ test("many reads at once are one question", async () => {
 });
 
 test("over HTTP too: fifty requests with one cookie are one question", async () => {
-  const options = { url: registry.url, apiKey: await server.key() };
+  const options = { url: front.url, apiKey: await server.key() };
   const app = await start(withRevocation(config(), options));
   closing.push(() => curfew(options).close(), app.close);
   const alice = await new Browser(app.url).signIn();
@@ -112,11 +112,11 @@ test("a longer cache than two seconds is refused, and so is what else is wrong, 
 
 test("after a failure the gate is left alone for a second, and then one question tries it", async () => {
   const checks = await client({ cacheMs: 0 });
-  registry.down.add("check");
+  front.down.add("check");
   assert.equal(await asked(async () => {
     for (let i = 0; i < 20; i++) assert.equal((await checks.check(session())).state, "undetermined");
   }), 1);
-  registry.down.clear();
+  front.down.clear();
   const begun = performance.now();
   await until("it is asked again", async () => (await checks.check(session())).state === "active", 3000);
   assert.ok(performance.now() - begun > 500);
@@ -124,10 +124,10 @@ test("after a failure the gate is left alone for a second, and then one question
 
 test("nobody waits for longer than the timeout, whoever asked first", async () => {
   const checks = await client({ timeoutMs: 200 });
-  registry.hang.add("check");
+  front.hang.add("check");
   const one = session();
   const first = checks.check(one);
-  await until("the question is under way", () => registry.calls.at(-1)?.path === "/v1/check");
+  await until("the question is under way", () => front.calls.at(-1)?.path === "/v1/check");
   const begun = performance.now();
   assert.equal((await checks.check(one)).state, "undetermined");
   assert.equal((await first).state, "undetermined");
@@ -148,14 +148,14 @@ test("trap: a question from before a logout isn't joined after it, and its answe
     timeoutMs: 5000,
   });
   const early = slow.check(one);
-  await until("the gate has answered that it is active", () => registry.calls.some((call) => call.path === "/v1/check" && call.body.session === one.session));
+  await until("the gate has answered that it is active", () => front.calls.some((call) => call.path === "/v1/check" && call.body.session === one.session));
   const receipt = await slow.revokeUser("raced");
   release.done = true;
   release();
   assert.equal((await early).state, "revoked", "what this process revoked meanwhile counts");
   assert.equal((await slow.check(one)).state, "revoked");
   await slow.check(session("somebody"));
-  assert.equal(registry.calls.at(-1).headers["curfew-position"], String(receipt.position), "and the gate is told what it must know by now");
+  assert.equal(front.calls.at(-1).headers["curfew-position"], String(receipt.position), "and the gate is told what it must know by now");
 });
 
 test("whoever has just revoked something isn't told otherwise by a gate that lags", async () => {
@@ -169,7 +169,7 @@ test("whoever has just revoked something isn't told otherwise by a gate that lag
 });
 
 test("all bundles of a process share one memory for a server and a key", async () => {
-  const options = { url: registry.url, apiKey: await server.key() };
+  const options = { url: front.url, apiKey: await server.key() };
   const copy = mkdtempSync(join(tmpdir(), "curfew-bundle-"));
   closing.push(() => rmSync(copy, { recursive: true }));
   cpSync(new URL("../dist", import.meta.url), copy, { recursive: true });

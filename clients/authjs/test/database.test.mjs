@@ -9,29 +9,29 @@ import { Adapter } from "./rig/adapter.mjs";
 import { config, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
 import { Provider } from "./rig/provider.mjs";
-import { Registry } from "./rig/registry.mjs";
+import { Front } from "./rig/front.mjs";
 import { Server, until } from "./rig/server.mjs";
 
-let server, registry, provider;
+let server, front, provider;
 const closing = [];
 
 before(async () => {
   server = await Server.start();
-  registry = await Registry.start(server);
+  front = await Front.start(server);
   provider = await Provider.start();
 });
 
 after(async () => {
   for (const close of closing) await close();
   await provider?.stop();
-  await registry?.stop();
+  await front?.stop();
   await server?.stop();
 });
 
 async function application({ session = {}, ...own } = {}) {
   const adapter = new Adapter();
   const signedOut = [];
-  const options = { url: registry.url, apiKey: await server.key(), ...own };
+  const options = { url: front.url, apiKey: await server.key(), ...own };
   const events = { signOut: (message) => void signedOut.push(message) };
   const app = await start(withRevocation(config({ adapter: adapter.methods(), session: { strategy: "database", ...session }, events, providers: [provider.config()] }), options));
   closing.push(app.close, () => curfew(options).close());
@@ -57,7 +57,7 @@ test("trap: deleteSession returns nothing in most adapters — the sign-out is p
   assert.equal(await server.state(hashed(token), "x"), "revoked");
   const stored = JSON.stringify(await server.events({ session: hashed(token) }));
   assert.ok(stored.includes(row.userId) && !stored.includes(token), "the event names the user, and holds no token");
-  assert.ok(registry.calls.every((call) => !JSON.stringify(call).includes(token)), "and no call of the API does");
+  assert.ok(front.calls.every((call) => !JSON.stringify(call).includes(token)), "and no call of the API does");
 });
 
 test("a session that was ended elsewhere isn't found, though its row is there; then the row goes too", async () => {
@@ -106,7 +106,7 @@ test("closed, while Curfew is away: no session, and neither the cookie nor the r
   const { adapter, signIn } = await application({ cacheMs: 0, maxStaleMs: 0, onUnavailable() {} });
   const alice = await signIn("emma");
   const token = alice.sessionCookie;
-  registry.down.add("check");
+  front.down.add("check");
   try {
     assert.equal(await alice.session(), null);
     assert.equal((await alice.get("/api/me")).status, 401);
@@ -117,7 +117,7 @@ test("closed, while Curfew is away: no session, and neither the cookie nor the r
     await thief.oauth("fake");
     assert.ok(!adapter.linked.some(({ account }) => account === "attacker"), "nothing is linked to somebody who couldn't be checked");
   } finally {
-    registry.down.clear();
+    front.down.clear();
   }
   await until("the session is back", async () => (await alice.session())?.user.name === "emma");
 });

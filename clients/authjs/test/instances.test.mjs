@@ -7,16 +7,16 @@ import { after, afterEach, before, test } from "node:test";
 
 import { Browser } from "./rig/browser.mjs";
 import { instance } from "./rig/processes.mjs";
-import { Registry } from "./rig/registry.mjs";
+import { Front } from "./rig/front.mjs";
 import { Server, until } from "./rig/server.mjs";
 
-let server, registry, options;
+let server, front, options;
 let closing = [];
 
 before(async () => {
   server = await Server.start();
-  registry = await Registry.start(server);
-  options = { url: registry.url, apiKey: await server.key() };
+  front = await Front.start(server);
+  options = { url: front.url, apiKey: await server.key() };
 });
 
 afterEach(async () => {
@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 after(async () => {
-  await registry?.stop();
+  await front?.stop();
   await server?.stop();
 });
 
@@ -78,18 +78,18 @@ test("a follower whose server is gone is stale after its budget: it refuses what
   const thief = bob.copy();
   await bob.signOut();
   assert.equal((await alice.get("/api/me")).status, 200);
-  registry.down.add("check");
-  registry.beating = false;
+  front.down.add("check");
+  front.beating = false;
   try {
     assert.equal((await alice.get("/api/me")).status, 200, "fresh until the budget is used up");
     await until("it is stale", async () => (await alice.get("/api/me")).status === 401, 5000);
     assert.equal((await alice.session()).error, "RevocationUnavailable");
     assert.equal(await thief.copy().session(), null, "revoked stays revoked");
-    registry.down.delete("check");
+    front.down.delete("check");
     await until("the gate is asked instead", async () => (await alice.get("/api/me")).status === 200);
   } finally {
-    registry.down.clear();
-    registry.beating = true;
+    front.down.clear();
+    front.beating = true;
   }
 });
 
@@ -99,14 +99,14 @@ test("a follower that was cut off catches up where it was, and misses nothing", 
   await new Browser(two.url).get("/ready");
   const browsers = await Promise.all(Array.from({ length: 5 }, (_, i) => new Browser(two.url).signIn(`cut-${i}`)));
   const ids = await Promise.all(browsers.map(async (browser) => (await browser.session()).sid));
-  registry.down.add("stream");
-  registry.cut();
-  await until("nobody follows", () => registry.streams === 0);
+  front.down.add("stream");
+  front.cut();
+  await until("nobody follows", () => front.streams === 0);
   for (const session of ids) await server.call("POST", "/v1/revocations", { scope: "session", session });
-  registry.down.clear();
-  await until("it follows again", () => registry.streams === 1);
+  front.down.clear();
+  await until("it follows again", () => front.streams === 1);
   await until("it knows all", async () => (await Promise.all(browsers.map((browser) => browser.copy().get("/api/me")))).every(({ status }) => status === 401));
-  const last = registry.calls.filter(({ path }) => path === "/v1/revocations/stream").length;
+  const last = front.calls.filter(({ path }) => path === "/v1/revocations/stream").length;
   assert.ok(last >= 2);
 });
 

@@ -79,7 +79,7 @@ export class Server {
   }
 
   /** key makes an API key, which is an application's memory of its own: two of them in one process are like two processes. */
-  async key(scopes = ["publish", "check"]) {
+  async key(scopes = ["publish", "check", "sessions"]) {
     const made = await this.call("POST", "/v1/keys", { name: "test", tenant: "default", scopes });
     if (!made.body.key) throw new Error(`no key: ${JSON.stringify(made)}`);
     return made.body.key;
@@ -88,6 +88,11 @@ export class Server {
   /** events returns what the ledger holds about a user. */
   async events(query) {
     return (await this.call("GET", `/v1/revocations?limit=1000&${new URLSearchParams(query)}`)).body.revocations;
+  }
+
+  /** session returns a session as it is listed. */
+  async session(sid) {
+    return (await this.call("GET", `/v1/sessions/${encodeURIComponent(sid)}`)).body;
   }
 
   async state(session, user, authTimeMs = Date.now()) {

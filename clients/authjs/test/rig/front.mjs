@@ -1,16 +1,14 @@
-// The registry of sessions and the stream of revocations, after the text of the API, in front of a real server that does everything else. It
-// can be told to fail, and counts what it is asked.
+// A front of a real server that can be told to fail in one thing and not in another, and counts what it is asked. The stream of revocations it
+// serves itself, after the text of the API, from the real server's history.
 import { createServer } from "node:http";
 import { once } from "node:events";
 
 const problem = (status, code) => ({ status, body: { type: "about:blank", title: code, status, code, detail: code, retry: status === 503 } });
 
-export class Registry {
+export class Front {
   #server;
   #web;
   #streams = new Set();
-  #sessions = new Map();
-  #touched = new Map();
   calls = [];
   /** down: what doesn't answer: "sessions", "stream", "check", "publish" or "all". */
   down = new Set();
@@ -20,16 +18,15 @@ export class Registry {
   beating = true;
   maxAgeMs = 30 * 24 * 3600 * 1000;
   budgetMs = 15000;
-  aheadMs = 0;
 
   static async start(server) {
-    const registry = new Registry();
-    registry.#server = server;
-    registry.#web = createServer((req, res) => registry.#handle(req, res).catch((error) => res.destroy(error)));
-    registry.#web.listen(0, "127.0.0.1");
-    await once(registry.#web, "listening");
-    registry.url = `http://127.0.0.1:${registry.#web.address().port}`;
-    return registry;
+    const front = new Front();
+    front.#server = server;
+    front.#web = createServer((req, res) => front.#handle(req, res).catch((error) => res.destroy(error)));
+    front.#web.listen(0, "127.0.0.1");
+    await once(front.#web, "listening");
+    front.url = `http://127.0.0.1:${front.#web.address().port}`;
+    return front;
   }
 
   async stop() {
@@ -51,14 +48,6 @@ export class Registry {
     return this.calls.filter((call) => call.path.startsWith(path)).length;
   }
 
-  session(sid) {
-    return this.#sessions.get(sid);
-  }
-
-  touched(sid) {
-    return this.#touched.get(sid) ?? 0;
-  }
-
   async #handle(req, res) {
     const chunks = [];
     for await (const chunk of req) chunks.push(chunk);
@@ -70,7 +59,6 @@ export class Registry {
     if (this.hang.has(kind) || this.hang.has("all")) return;
     if (this.down.has(kind) || this.down.has("all")) return this.#answer(res, problem(503, "registry_unavailable"));
     if (kind === "stream") return this.#stream(url, res);
-    if (kind === "sessions") return this.#answer(res, await this.#registry(req.method, path, url, raw));
     const headers = Object.fromEntries(["authorization", "content-type", "idempotency-key", "curfew-position"].flatMap((name) => (req.headers[name] ? [[name, req.headers[name]]] : [])));
     const got = await fetch(this.#server.url + req.url, { method: req.method, headers, body: raw.length ? raw : undefined });
     res.writeHead(got.status, { "Content-Type": got.headers.get("content-type") ?? "application/json" });
@@ -80,55 +68,6 @@ export class Registry {
   #answer(res, { status, body }) {
     res.writeHead(status, { "Content-Type": status < 300 ? "application/json" : "application/problem+json", "Cache-Control": "no-store" });
     res.end(JSON.stringify(body));
-  }
-
-  async #registry(method, path, url, raw) {
-    const user = /^\/v1\/users\/([^/]+)\/sessions$/.exec(path);
-    if (user) return { status: 200, body: await this.#list(decodeURIComponent(user[1]), url.searchParams.get("current")) };
-    if (method === "POST" && path === "/v1/sessions") return this.#register(JSON.parse(raw.toString()));
-    const [, sid, action] = /^\/v1\/sessions\/([^/]+)(\/touch)?$/.exec(path) ?? [];
-    const listed = this.#sessions.get(decodeURIComponent(sid ?? ""));
-    if (!listed) return problem(404, "session_unknown");
-    const ended = (await this.#server.state(listed.session, listed.user, listed.auth_time_ms)) === "revoked";
-    if (action && ended) return problem(409, "session_ended");
-    if (action) {
-      this.#touched.set(listed.session, this.touched(listed.session) + 1);
-      return { status: 200, body: { session: listed.session, result: "touched", last_seen_at: new Date().toISOString() } };
-    }
-    return { status: 200, body: { ...(await this.#shown(listed)), user: listed.user } };
-  }
-
-  async #register(body) {
-    const known = ["session", "user", "device", "client", "auth_time_ms", "user_agent", "ip", "expires_at"];
-    if (!body.user || Object.keys(body).some((name) => !known.includes(name))) return problem(400, "malformed_body");
-    const session = body.session ?? crypto.randomUUID();
-    const before = this.#sessions.get(session);
-    if (before) return before.user === body.user ? { status: 200, body: before } : problem(409, "session_of_another_user");
-    // It lies behind each logout of the user that is known.
-    const cutoffs = (await this.#server.events({ user: body.user })).map(({ event }) => Date.parse(event.data.cutoff ?? 0));
-    const auth_time_ms = body.auth_time_ms ?? Math.max(Date.now() + this.aheadMs, ...cutoffs.map((ms) => ms + 1));
-    if ((await this.#server.state(session, body.user, auth_time_ms)) === "revoked") return problem(409, "session_ended");
-    const listed = {
-      session, user: body.user, device: body.device, client: body.client, auth_time: new Date(auth_time_ms).toISOString(), auth_time_ms, created_at: new Date().toISOString(),
-      expires_at: new Date(auth_time_ms + this.maxAgeMs).toISOString(),
-    };
-    this.#sessions.set(session, listed);
-    listed.request = { user_agent: body.user_agent, ip: body.ip };
-    return { status: 201, body: { ...listed, request: undefined } };
-  }
-
-  async #shown(listed, current) {
-    const state = await this.#server.state(listed.session, listed.user, listed.auth_time_ms);
-    return {
-      session: listed.session, name: "Chrome on Windows", form: "desktop", auth_time: listed.auth_time, created_at: listed.created_at, last_seen_at: listed.created_at,
-      expires_at: listed.expires_at, current: listed.session === current, state: state === "revoked" ? "ended" : state,
-    };
-  }
-
-  async #list(user, current) {
-    const all = [...this.#sessions.values()].filter((s) => s.user === user);
-    const sessions = (await Promise.all(all.map((s) => this.#shown(s, current)))).filter((s) => s.state !== "ended");
-    return { sessions, devices: [{ name: "Chrome on Windows", sessions: sessions.map((s) => s.session) }], more: false };
   }
 
   async #stream(url, res) {
