@@ -7,13 +7,13 @@
  * ```
  */
 import type { AuthConfig } from "@auth/core";
-import { decode, getToken, type GetTokenParams, type JWT } from "@auth/core/jwt";
+import { decode, encode, getToken, type GetTokenParams, type JWT } from "@auth/core/jwt";
 
 import { type AnyConfig, type Version, wrapConfig } from "./config.js";
 import { type Curfew, curfew } from "./curfew.js";
 import type { CurfewOptions } from "./options.js";
 import { requestInfo, type RequestSource } from "./request.js";
-import { type Decode, readerDecode, revokedToken, type SessionParams } from "./tokens.js";
+import { type Decode, type Encode, readerDecode, revokedToken, type SessionParams } from "./tokens.js";
 
 export { failClosed } from "./failclosed.js";
 export { ticketHandler, touchHandler } from "./handlers.js";
@@ -21,6 +21,7 @@ export { requestInfo } from "./request.js";
 
 const version5: Version = {
   decode: decode as unknown as Decode,
+  encode: encode as unknown as Encode,
   revoked: revokedToken,
   onNull: () => null,
   present,

@@ -4,14 +4,14 @@ import type { Claims } from "./identity.js";
 import { identityOf } from "./identity.js";
 import { isUnavailable, markOf } from "./marks.js";
 import type { RequestInfo } from "./options.js";
-import { type Decode, type JwtParams, type OnNull, routeDecode, type SessionParams, signedOutIdentity, unavailableSession, wrapJwt } from "./tokens.js";
+import { type Decode, type Encode, type JwtParams, type OnNull, routeDecode, routeEncode, type SessionParams, signedOutIdentity, unavailableSession, wrapJwt } from "./tokens.js";
 
 // The frameworks' types differ in their details between versions; what is wrapped is typed as far as it is looked at.
 type Callback = (this: unknown, params: never) => unknown;
 
 /** What both versions' configurations have in common. */
 export interface AnyConfig {
-  jwt?: { decode?: Decode };
+  jwt?: { decode?: Decode; encode?: Encode };
   session?: { maxAge?: number };
   adapter?: SessionAdapter;
   callbacks?: { jwt?: Callback; session?: Callback; authorized?: Callback };
@@ -21,6 +21,7 @@ export interface AnyConfig {
 /** How a version differs. */
 export interface Version {
   decode: Decode;
+  encode: Encode;
   /** What the decoder returns for a revoked session. */
   revoked: () => Claims | null;
   onNull: OnNull;
@@ -51,7 +52,11 @@ export function wrapConfig(config: AnyConfig, curfew: Curfew, version: Version, 
   }
   const wrapped: AnyConfig = {
     ...config,
-    jwt: { ...config.jwt, decode: routeDecode(curfew, config.jwt?.decode ?? version.decode, version.revoked) },
+    jwt: {
+      ...config.jwt,
+      decode: routeDecode(curfew, config.jwt?.decode ?? version.decode, version.revoked),
+      encode: routeEncode(config.jwt?.encode ?? version.encode),
+    },
     callbacks,
     events: { ...config.events, signOut: wrapSignOut(curfew, config.events?.signOut) },
   };

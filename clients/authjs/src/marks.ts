@@ -3,8 +3,8 @@ import type { Claims } from "./identity.js";
 /** What a token is marked with on its way from jwt.decode to the callbacks. */
 export type Mark =
   | { state: "revoked" }
-  /** It couldn't be checked, and onError is "closed". The claims are those of the cookie, so that it stays as it is. */
-  | { state: "unavailable"; claims: Claims };
+  /** It couldn't be checked, and onError is "closed". Its claims and the cookie that they are from, which stays as it is. */
+  | { state: "unavailable"; claims: Claims; cookie: string };
 
 /** Known to all bundles of a process, since one may decode what another's callback gets. */
 const markKey = Symbol.for("curfew.authjs.mark");

@@ -7,14 +7,14 @@
  * ```
  */
 import type { AuthOptions } from "next-auth";
-import { decode, getToken, type GetTokenParams, type JWT, type JWTDecodeParams } from "next-auth/jwt";
+import { decode, encode, getToken, type GetTokenParams, type JWT, type JWTDecodeParams } from "next-auth/jwt";
 
 import { type AnyConfig, type Version, wrapConfig } from "./config.js";
 import { type Curfew, curfew } from "./curfew.js";
 import { CurfewError } from "./errors.js";
 import type { CurfewOptions } from "./options.js";
 import { requestInfo, type RequestSource } from "./request.js";
-import { type Decode, readerDecode } from "./tokens.js";
+import { type Decode, type Encode, readerDecode } from "./tokens.js";
 
 export { failClosed } from "./failclosed.js";
 export { ticketHandler, touchHandler } from "./handlers.js";
@@ -22,6 +22,7 @@ export { requestInfo } from "./request.js";
 
 const version4: Version = {
   decode: decode as unknown as Decode,
+  encode: encode as unknown as Encode,
   // This version's routes take null for a cookie that can't be read: they delete it and log "JWT invalid".
   revoked: () => null,
   // It would serve the session, and only then fail to sign the null.

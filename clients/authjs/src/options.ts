@@ -59,7 +59,7 @@ export interface CurfewOptions {
   register?: boolean;
   /** How long a sign-in waits to be listed, in milliseconds. @defaultValue 1000 */
   registerTimeoutMs?: number;
-  /** How long a sign-out waits for its revocation, for all three tries together, in milliseconds, at most 1500. @defaultValue 1150 */
+  /** How long a sign-out waits for its revocation, for all three tries together, in milliseconds, at most 1500. @defaultValue 1000 */
   publishTimeoutMs?: number;
   /** Holds revocations that couldn't be published in that time. @defaultValue in memory */
   outbox?: Outbox;
@@ -120,7 +120,7 @@ export function settle(options: CurfewOptions): Settings {
     stalenessBudgetMs: number("stalenessBudgetMs", 15000),
     register: options.register ?? true,
     registerTimeoutMs: number("registerTimeoutMs", 1000),
-    publishTimeoutMs: number("publishTimeoutMs", 1150, longestPublishMs),
+    publishTimeoutMs: number("publishTimeoutMs", 1000, longestPublishMs),
     claims: { session: "sid", user: "sub", device: "device_id", client: "client_id", ...options.claims },
     outbox: options.outbox,
     waitUntil: options.waitUntil,

@@ -4,7 +4,10 @@ import { markOf, marked, unavailableError } from "./marks.js";
 import type { RequestInfo } from "./options.js";
 
 /** Decodes a cookie, as Auth.js's jwt.decode. */
-export type Decode = (params: never) => Promise<Claims | null>;
+export type Decode = (params: { token?: string }) => Promise<Claims | null>;
+
+/** Encodes a cookie, as Auth.js's jwt.encode. */
+export type Encode = (params: { token?: Claims }) => Promise<string>;
 
 /** What a jwt callback is called with, as far as it matters here. */
 export interface JwtParams {
@@ -67,7 +70,15 @@ export function routeDecode(curfew: Curfew, inner: Decode, revoked: () => Claims
     if (!decoded) return decoded;
     const judged = await judge(curfew, decoded);
     if (judged.is === "active") return judged.claims;
-    return judged.is === "revoked" ? revoked() : marked({}, { state: "unavailable", claims: judged.claims });
+    return judged.is === "revoked" ? revoked() : marked({}, { state: "unavailable", claims: judged.claims, cookie: params.token ?? "" });
+  };
+}
+
+/** Returns the encoder for Auth.js's own routes: a session that couldn't be checked keeps the cookie that it has, and isn't renewed. */
+export function routeEncode(inner: Encode): Encode {
+  return async (params) => {
+    const mark = markOf(params.token);
+    return mark?.state === "unavailable" ? mark.cookie : inner(params);
   };
 }
 

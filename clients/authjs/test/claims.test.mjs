@@ -198,3 +198,15 @@ test("while secrets rotate, a cookie under the old one is checked like any other
   assert.equal(await thief.session(), null, "under the old secret");
   assert.equal(await renewed.session(), null, "under the new one");
 });
+
+test("two applications under one secret: the one without Curfew renews a cookie, which is over at the other all the same", async () => {
+  const { url } = await app();
+  const other = await start(config());
+  closing.push(other.close);
+  const alice = await new Browser(url).signIn();
+  const stolen = new Browser(other.url, { jar: new Map(alice.jar) });
+  await alice.signOut();
+  assert.equal((await stolen.session()).user.name, "alice", "nothing is checked there");
+  const back = new Browser(url, { jar: new Map(stolen.jar) });
+  assert.equal(await back.session(), null);
+});

@@ -101,7 +101,7 @@ test("closed, while Curfew is away: nobody is signed in for failClosed, withAuth
     assert.equal(got.body, null);
     assert.deepEqual({ ...(await alice.session()), expires: undefined }, { error: "RevocationUnavailable", expires: undefined });
     assert.equal((await alice.update({ name: "x" })).error, "RevocationUnavailable");
-    assert.ok(alice.sessionCookie);
+    assert.equal(alice.sessionCookie, token, "neither deleted nor renewed");
     const req = { cookies: { [cookieName]: token }, headers: {} };
     assert.equal(await getToken({ req, secret, decode: checkedDecode(own) }), null);
     server.thaw();
