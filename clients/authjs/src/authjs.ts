@@ -8,6 +8,7 @@
  */
 import type { AuthConfig } from "@auth/core";
 import { decode, encode, getToken, type GetTokenParams, type JWT } from "@auth/core/jwt";
+import type { Session } from "@auth/core/types";
 
 import { type AnyConfig, type Version, wrapConfig } from "./config.js";
 import { type Curfew, curfew } from "./curfew.js";
@@ -35,12 +36,18 @@ function present({ session }: SessionParams, own: boolean): Record<string, unkno
   return { user: { name: user?.name, email: user?.email, image: user?.image }, expires };
 }
 
+/** A configuration of Auth.js 5, with the callback that next-auth adds to it. */
+export type Config = Omit<AuthConfig, "callbacks"> & {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  callbacks?: AuthConfig["callbacks"] & { authorized?: (params: { request: any; auth: Session | null }) => any };
+};
+
 /**
  * Wraps the configuration of Auth.js 5, the object or the function of a request that returns it, so that sessions are minted, checked and ended with Curfew. It
  * belongs outermost: what another wrapper does to its callbacks afterwards, Curfew can't see.
  */
-export function withRevocation<C extends AuthConfig>(config: C, options: CurfewOptions | Curfew): C;
-export function withRevocation<R, C extends AuthConfig>(config: (request: R) => C | Promise<C>, options: CurfewOptions | Curfew): (request: R) => Promise<C>;
+export function withRevocation<C extends Config>(config: C, options: CurfewOptions | Curfew): C;
+export function withRevocation<R, C extends Config>(config: (request: R) => C | Promise<C>, options: CurfewOptions | Curfew): (request: R) => Promise<C>;
 export function withRevocation(config: unknown, options: CurfewOptions | Curfew): unknown {
   const server = curfew(options);
   if (typeof config !== "function") return wrapConfig(config as AnyConfig, server, version5);

@@ -29,8 +29,9 @@ interface NodeRequest {
 
 /** A route's handler: of a Request that returns a Response, or of (req, res) in Node, Express and the pages of Next.js. */
 export interface PageHandler {
-  (request: Request, context?: unknown): Promise<Response>;
   (request: NodeRequest, response: NodeResponse): Promise<void>;
+  // The last one is what Next.js checks a route's export by.
+  (request: Request, context?: unknown): Promise<Response>;
 }
 
 interface Answer {

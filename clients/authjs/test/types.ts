@@ -14,7 +14,7 @@ const config = v5.withRevocation(
   {
     providers: [Credentials({ authorize: () => ({ id: "u-1" }) })],
     // The callbacks' parameters are known without being named.
-    callbacks: { jwt: ({ token, user }) => ({ ...token, name: user?.name ?? token.name ?? null }) },
+    callbacks: { jwt: ({ token, user }) => ({ ...token, name: user?.name ?? token.name ?? null }), authorized: ({ auth, request }) => !!auth?.user || request.url === "/" },
   },
   options,
 );
