@@ -4,6 +4,7 @@
 //	GET  /v1/check         one session; the status code tells: 200 active, 401 revoked, 503 undetermined, 422 undetermined because the
 //	                       question lacks a claim, 4xx with no state for a call that can't be understood or has no key
 //	POST /v1/check         one session or an array of at most 1,000; always 200, with a state for each
+//	GET  /v1/replicas      how far the replicas of all processes are, and what they know of a session
 //	GET  /v1/forward-auth  verifies the caller's own token or cookie, checks its session, and answers 200 with X-User-ID and X-Session-ID, or 401
 //
 // The answers are the replica's, with its three states; a 200 of GET /v1/check and of /v1/forward-auth is given only for a session that a fresh

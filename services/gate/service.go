@@ -12,6 +12,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
@@ -29,8 +30,10 @@ type Config struct {
 	// EventAt reads the event at a position of the ledger, and returns soon after ctx has ended. The answers about revoked sessions tell its id
 	// and time; nil leaves both out.
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)
-	Metrics *telemetry.Metrics
-	Log     logrus.FieldLogger
+	// AskReplicas asks the replicas of all processes, as replicas.Ask does; nil leaves GET /v1/replicas out.
+	AskReplicas func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
+	Metrics     *telemetry.Metrics
+	Log         logrus.FieldLogger
 }
 
 // Service is the gate. Make it with New and close it.
@@ -83,6 +86,9 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	guard := func(h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(access.ScopeCheck, refused, h) }
 	mux.Handle("GET /v1/check", guard(s.handleCheckOne))
 	mux.Handle("POST /v1/check", guard(s.handleCheck))
+	if s.cfg.AskReplicas != nil {
+		mux.Handle("GET /v1/replicas", s.cfg.Keys.Guard(access.ScopeRead, refused, http.HandlerFunc(s.handleReplicas)))
+	}
 	if s.forward == nil {
 		mux.HandleFunc("GET /v1/forward-auth", func(w http.ResponseWriter, _ *http.Request) {
 			s.refuse(w, problem.Unavailable("forward_auth_not_configured", "This server can't verify tokens: set jwt.algorithms and jwt.jwks_url (or jwt.key_file), or authjs.secret_files.", time.Minute))

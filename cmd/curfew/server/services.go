@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -10,6 +12,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/fanout"
 	"github.com/curfewhq/curfew/services/gate"
@@ -28,6 +31,9 @@ func (s *Server) startServices(ctx context.Context) error {
 	}{
 		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
 	}
+	if err := s.startAnswers(); err != nil {
+		return err
+	}
 	if err := s.startStore(ctx, secret); err != nil {
 		return err
 	}
@@ -42,6 +48,17 @@ func (s *Server) startServices(ctx context.Context) error {
 	if s.opts.Routes != nil {
 		s.opts.Routes(s.mux)
 	}
+	return nil
+}
+
+// startAnswers lets other processes ask this one's replica.
+func (s *Server) startAnswers() error {
+	host, _ := os.Hostname() // for people only
+	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), gate.AnswerFor(s.replica))
+	if err != nil {
+		return err
+	}
+	s.parts.Push("answers of the replica", func(context.Context) error { l.Close(); return nil })
 	return nil
 }
 
@@ -95,6 +112,9 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 	}
 	svc, err := gate.New(gate.Config{
 		Replica: s.replica, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
+		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
+			return replicas.Ask(ctx, s.bus.Conn(), q)
+		},
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
 	})
 	if err != nil {
