@@ -1,6 +1,7 @@
 import type { Api } from "./api.js";
 import { ApiError, CurfewError, UnavailableError } from "./errors.js";
 import { identityKey, type SessionIdentity } from "./identity.js";
+import { ageMs, now } from "./moment.js";
 import type { Settings } from "./options.js";
 import type { Asked, Shared } from "./shared.js";
 
@@ -49,7 +50,7 @@ export class Checker {
     if (follows?.state === "revoked") return this.#remembered({ state: "revoked", reason: follows.reason });
     if (follows?.state === "active") return this.#remembered({ state: "active", from: "memory" });
     const lastGood = shared.active.get(key);
-    if (!anew && lastGood !== undefined && performance.now() - lastGood < this.#settings.cacheMs) return this.#remembered({ state: "active", from: "memory" });
+    if (!anew && lastGood !== undefined && ageMs(lastGood) < this.#settings.cacheMs) return this.#remembered({ state: "active", from: "memory" });
     const asked = await this.#ask(s, key);
     // What this process revoked while the question was under way.
     const since = this.#known(s, key);
@@ -57,7 +58,7 @@ export class Checker {
     if (asked.state === "active") return { state: "active", from: "gate" };
     if (asked.state === "revoked") return asked;
     const good = shared.active.get(key);
-    if (!anew && good !== undefined && performance.now() - good <= this.#settings.maxStaleMs) {
+    if (!anew && good !== undefined && ageMs(good) <= this.#settings.maxStaleMs) {
       shared.counters.bridged++;
       return { state: "active", from: "last_good" };
     }
@@ -96,16 +97,23 @@ export class Checker {
     return Promise.race([flight, late]).finally(() => clearTimeout(timer));
   }
 
+  async #call(s: SessionIdentity, timeoutMs = this.#settings.timeoutMs): Promise<Asked> {
+    return read(await this.#api.call<GateAnswer>({ method: "POST", path: "/v1/check", body: questionOf(s), timeoutMs, position: this.#shared.position }));
+  }
+
   async #question(s: SessionIdentity, key: string): Promise<Asked> {
     const shared = this.#shared;
     const generation = shared.generation;
-    const begun = performance.now();
+    const begun = now();
     shared.counters.asked++;
     let answer: Asked;
     try {
-      answer = read(await this.#api.call<GateAnswer>({
-        method: "POST", path: "/v1/check", body: questionOf(s), timeoutMs: this.#settings.timeoutMs, position: shared.position || undefined,
-      }));
+      answer = await this.#call(s).catch((error: unknown) => {
+        // A connection that was kept and has been closed at the other end fails at once, and says nothing about the gate.
+        const leftMs = this.#settings.timeoutMs - ageMs(begun);
+        if (!(error instanceof UnavailableError && error.code === "network") || leftMs < 1) throw error;
+        return this.#call(s, leftMs);
+      });
       shared.breaker.note(true);
       // A gate that can't tell of a session whose claims are all there can't tell of any.
       this.#outage(answer.state === "undetermined" && complete(s));

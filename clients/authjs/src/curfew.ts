@@ -132,12 +132,14 @@ export class Curfew {
 
   async #list(session: SessionIdentity, request: RequestInfo, retry = true): Promise<{ session: string; authTimeMs: number }> {
     const { device, client, user, authTimeMs: auth_time_ms } = session;
-    const body = definedOf({ session: session.session, user, device, client, auth_time_ms, user_agent: request.userAgent?.slice(0, 1024), ip: request.ip });
+    const age = this.settings.absoluteMaxAgeMs;
+    const expires_at = age === Infinity ? undefined : new Date((auth_time_ms ?? Date.now()) + age).toISOString();
+    const body = definedOf({ session: session.session, user, device, client, auth_time_ms, expires_at, user_agent: request.userAgent?.slice(0, 1024), ip: request.ip });
     try {
       const answer = await this.#api.call<{ session: string; auth_time_ms: number }>({
         method: "POST", path: "/v1/sessions", body, timeoutMs: this.settings.registerTimeoutMs,
         // A logout of this process, which the new session must lie behind.
-        position: this.#shared.position || undefined,
+        position: this.#shared.position,
       });
       if (!isId(answer.session) || !Number.isSafeInteger(answer.auth_time_ms)) throw new CurfewError("unreadable_answer", "the registry's answer has no session", true);
       return { session: answer.session, authTimeMs: answer.auth_time_ms };
@@ -269,13 +271,13 @@ export class Curfew {
 
   /** Tries to publish what lies in the outbox, now. */
   async drainOutbox(): Promise<void> {
-    await this.#shared.delivery?.drain();
+    await this.#publisher.drain();
   }
 
   /** Ends the stream and the timers of all instances with this server and key. What is in the outbox stays there. */
   async close(): Promise<void> {
     forgetShared(this.settings.url, this.settings.apiKey);
-    await Promise.all([this.#shared.follower?.close(), this.#shared.delivery?.close()]);
+    await Promise.all([this.#shared.follower?.close(), ...[...this.#shared.deliveries.values()].map((delivery) => delivery.close())]);
   }
 
   /** Counts a session that wasn't checked, and says whether it passes. */

@@ -13,6 +13,8 @@ export interface DeliveryHooks {
 }
 
 const callMs = 5000;
+/** After so many failures in a row the API is away, and the rest isn't tried now. */
+const refusedInARow = 3;
 const pauseMs = 500;
 const longestPauseMs = 30000;
 
@@ -77,10 +79,16 @@ export class Delivery {
     try {
       do {
         this.#again = false;
-        left = 0;
-        for (const entry of await this.#outbox.list()) {
-          if (this.#closed) return;
-          if (!(await this.#deliver(entry))) left++;
+        const entries = await this.#outbox.list();
+        left = entries.length;
+        // Each pass begins with another one, so that no entry stands in the way of all behind it.
+        const first = entries.length > 0 ? this.#failures % entries.length : 0;
+        let refused = 0;
+        for (const entry of [...entries.slice(first), ...entries.slice(0, first)]) {
+          if (this.#closed || refused >= refusedInARow) break;
+          const done = await this.#deliver(entry);
+          refused = done ? 0 : refused + 1;
+          if (done) left--;
         }
       } while (this.#again && left === 0);
       this.#failures = left > 0 ? this.#failures + 1 : 0;
@@ -114,7 +122,10 @@ export class Delivery {
   }
 }
 
+/** Malformed, under another call's key, too long, invalid. */
+const finalStatuses: readonly number[] = [400, 409, 413, 415, 422];
+
 /** Reports whether the API will never take this call. A key that is refused may be mended: the revocation waits for that. */
 export function isFinal(error: unknown): boolean {
-  return error instanceof ApiError && !error.retry && error.status !== 401 && error.status !== 403 && error.status !== 404;
+  return error instanceof ApiError && finalStatuses.includes(error.status);
 }

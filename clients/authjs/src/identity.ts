@@ -76,9 +76,10 @@ export function mintedClaims(session: string, authTimeMs: number, names: ClaimNa
 export async function adoptedIdentity(claims: Claims, names: ClaimNames): Promise<Partial<SessionIdentity>> {
   const read = identityOf(claims, names);
   const authTimeMs = read.authTimeMs ?? millisOf(claims["iat"], 1000);
-  const distinct = typeof claims["jti"] === "string" ? claims["jti"] : undefined;
-  const session = read.session ?? (distinct ? `adopted-${(await sha256Hex(`${distinct} ${read.user ?? ""}`)).slice(0, 32)}` : undefined);
-  return { ...read, session: session as string, authTimeMs };
+  // An encoder of the application's own may write no jti.
+  const cookie = JSON.stringify([claims["jti"] ?? null, claims["iat"] ?? null, claims["exp"] ?? null, read.user ?? null]);
+  const session = read.session ?? `adopted-${(await sha256Hex(cookie)).slice(0, 32)}`;
+  return { ...read, session, authTimeMs };
 }
 
 /** Returns the SHA-256 of a text in hexadecimal digits: how a database session is called, whose token is a secret. */

@@ -34,6 +34,7 @@ export class Publisher {
   readonly #api: Api;
   readonly #settings: Settings;
   readonly #shared: Shared;
+  readonly #delivery: Delivery;
   readonly #told: (event: RevocationFailedEvent) => void;
 
   constructor(api: Api, settings: Settings, shared: Shared, told: (event: RevocationFailedEvent) => void) {
@@ -41,13 +42,16 @@ export class Publisher {
     this.#settings = settings;
     this.#shared = shared;
     this.#told = told;
-    shared.delivery ??= new Delivery(api, settings.outbox ?? new MemoryOutbox(), {
+    const known = shared.deliveries.get(settings.outbox);
+    this.#delivery = known ?? new Delivery(api, settings.outbox ?? new MemoryOutbox(), {
       stored: () => void shared.counters.revocationsStored++,
       refused: (_, error) => this.#lost(error),
       failed: (error) => this.#told({ error, keptIn: "outbox" }),
     });
+    if (known) return;
+    shared.deliveries.set(settings.outbox, this.#delivery);
     // What an earlier process has left.
-    if (settings.outbox) void shared.delivery.drain();
+    if (settings.outbox) void this.#delivery.drain();
   }
 
   /** Returns the receipt, or throws RevocationPendingError if the outbox has it now, or RevocationLostError if nobody has. */
@@ -56,7 +60,7 @@ export class Publisher {
     try {
       const receipt = await this.#try(publication, idempotencyKey);
       this.#shared.counters.revocationsStored++;
-      this.#shared.position = Math.max(this.#shared.position, receipt.position);
+      this.#shared.stored(receipt.position);
       return receipt;
     } catch (error) {
       // A mistake in the call itself: whoever made it must hear of it, and repeating it helps nobody.
@@ -67,6 +71,11 @@ export class Publisher {
       await this.#keep(publication, idempotencyKey, error);
       throw new RevocationPendingError(error);
     }
+  }
+
+  /** Delivers what lies in the outbox, now. */
+  drain(): Promise<void> {
+    return this.#delivery.drain();
   }
 
   async #try({ path, body }: Publication, idempotencyKey: string): Promise<Receipt> {
@@ -89,9 +98,8 @@ export class Publisher {
 
   async #keep(publication: Publication, idempotencyKey: string, error: unknown): Promise<void> {
     const later = publication.later;
-    const delivery = this.#shared.delivery!;
     try {
-      await delivery.add({
+      await this.#delivery.add({
         id: crypto.randomUUID(), path: later?.path ?? publication.path, body: later?.body ?? publication.body,
         // Under its first key a call that differs would be refused.
         idempotencyKey: later ? crypto.randomUUID() : idempotencyKey, at: Date.now(),
@@ -101,7 +109,7 @@ export class Publisher {
       throw new RevocationLostError(cause);
     }
     this.#shared.counters.revocationsDeferred++;
-    this.#settings.waitUntil?.(delivery.emptied(waitUntilMs));
+    this.#settings.waitUntil?.(this.#delivery.emptied(waitUntilMs));
     this.#told({ error, keptIn: "outbox" });
   }
 

@@ -3,6 +3,8 @@ import type { Delivery } from "./delivery.js";
 import type { Follower } from "./follower.js";
 import type { SessionIdentity } from "./identity.js";
 import { Lru } from "./lru.js";
+import { ageMs, type Moment, now } from "./moment.js";
+import type { Outbox } from "./outbox.js";
 import { RevocationSet } from "./revocationset.js";
 
 /** What came of asking the gate. */
@@ -35,11 +37,13 @@ export interface Counters {
 }
 
 const rememberedSessions = 10000;
+/** Longer than any staleness budget. */
+const positionMs = 60000;
 
 /** What all bundles of one process share about one server and key: Next.js loads this package once for its proxy and once for its routes. */
 export class Shared {
-  /** Sessions by their last active answer: key of the identity → when, by the monotonic clock. */
-  readonly active = new Lru<number>(rememberedSessions);
+  /** Sessions by their last active answer: key of the identity → when it was asked for. */
+  readonly active = new Lru<Moment>(rememberedSessions);
   /** Sessions that the gate has called revoked: key of the identity → reason. That is for good. */
   readonly revoked = new Lru<string>(rememberedSessions);
   /** What this process has revoked itself, from before it was published. */
@@ -53,8 +57,9 @@ export class Shared {
     asked: 0, remembered: 0, active: 0, revoked: 0, undetermined: 0, bridged: 0, passedOpen: 0, refusedClosed: 0, revocationsStored: 0,
     revocationsDeferred: 0, revocationsLost: 0, unregistered: 0,
   };
-  /** The latest position that a call of this process was answered with: whoever has revoked something is never told otherwise. */
-  position = 0;
+  /** The latest position that a call of this process was answered with, and when. */
+  #position = 0;
+  #positionAt: Moment | undefined;
   /** Counts what this process revokes widely. An answer to a question from before isn't kept. */
   generation = 0;
   /** What is unavailable now, so that each episode is told once. */
@@ -62,7 +67,22 @@ export class Shared {
   /** Whether a lost revocation has been told on the console. */
   toldLost = false;
   follower: Follower | undefined;
-  delivery: Delivery | undefined;
+
+  /** Notes where something lies that this process has revoked. */
+  stored(position: number): void {
+    this.#position = Math.max(this.position ?? 0, position);
+    this.#positionAt = now();
+  }
+
+  /**
+   * The position that whoever answers must have applied, so that who has just revoked something isn't told otherwise; undefined for none. It isn't asked for for long: by then a gate
+   * has it or says that it is stale, and a ledger that was made anew may never get there.
+   */
+  get position(): number | undefined {
+    return this.#positionAt && ageMs(this.#positionAt) < positionMs ? this.#position : undefined;
+  }
+  /** Who delivers from which outbox; undefined is the one in memory. */
+  readonly deliveries = new Map<Outbox | undefined, Delivery>();
 }
 
 const registry = Symbol.for("curfew.authjs.shared.1");

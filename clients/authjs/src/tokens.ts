@@ -34,7 +34,7 @@ async function judge(curfew: Curfew, decoded: Claims): Promise<Judged> {
   if (identity.session === undefined || identity.authTimeMs === undefined) {
     if (legacyTokens === "deny") return { is: "revoked" };
     identity = await adoptedIdentity(claims, names);
-    // Nothing to tell it from other cookies by, or no date: Auth.js writes both, so this is none of its cookies.
+    // Without any date: Auth.js writes one, so this is none of its cookies.
     if (identity.session === undefined || identity.authTimeMs === undefined) return { is: "revoked" };
     claims = { ...claims, ...mintedClaims(identity.session, identity.authTimeMs, names) };
   }

@@ -168,6 +168,32 @@ test("whoever has just revoked something isn't told otherwise by a gate that lag
   assert.equal(stats.revocationsStored, 1);
 });
 
+test("trap: a ledger that was made anew never gets to an old position, so that isn't asked for for ever", async (t) => {
+  const checks = await client();
+  const { position } = await checks.revokeUser("anew");
+  await checks.check(session());
+  assert.equal(front.calls.at(-1).headers["curfew-position"], String(position));
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 61000 });
+  await checks.check({ ...session(), authTimeMs: Date.now() - 100000 });
+  assert.equal(front.calls.at(-1).headers["curfew-position"], undefined);
+});
+
+test("trap: an answer from before the machine slept isn't an answer of now", async (t) => {
+  const checks = await client();
+  const one = session();
+  await checks.check(one);
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 3000 });
+  assert.equal(await asked(() => checks.check(one)), 1);
+});
+
+test("a kept connection that the other end has closed isn't an outage", async () => {
+  let broken = 0;
+  const checks = await client({
+    fetch: (url, init) => (broken++ === 0 ? Promise.reject(new TypeError("fetch failed")) : fetch(url, init)),
+  });
+  assert.equal((await checks.check(session())).state, "active");
+});
+
 test("all bundles of a process share one memory for a server and a key", async () => {
   const options = { url: front.url, apiKey: await server.key() };
   const copy = mkdtempSync(join(tmpdir(), "curfew-bundle-"));

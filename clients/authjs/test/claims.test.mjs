@@ -139,6 +139,22 @@ test("a cookie from before is dated by its signature, so that logging out everyw
   assert.ok(await (await new Browser(url).signIn("dated")).session());
 });
 
+test("an application with an encoder of its own, which writes no jti, has its cookies adopted too", async () => {
+  const jwt = {
+    encode: async ({ token }) => Buffer.from(JSON.stringify({ iat: Math.floor(Date.now() / 1000), ...token })).toString("base64url"),
+    decode: async ({ token }) => JSON.parse(Buffer.from(token, "base64url").toString()),
+  };
+  const { url } = await app({ jwt });
+  const token = await jwt.encode({ token: { sub: "u-plain", name: "plain" } });
+  const alice = new Browser(url, { jar: new Map([[cookieName, token]]) });
+  const thief = alice.copy();
+  const { sid } = await alice.session();
+  assert.match(sid, /^adopted-/);
+  assert.equal(JSON.parse(Buffer.from(alice.sessionCookie, "base64url").toString()).sid, sid);
+  await alice.signOut();
+  assert.equal(await thief.session(), null);
+});
+
 test("with legacyTokens \"deny\" a cookie from before is over", async () => {
   const own = { ...options, legacyTokens: "deny" };
   const { url } = await app({}, own);

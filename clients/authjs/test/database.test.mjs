@@ -122,6 +122,19 @@ test("closed, while Curfew is away: no session, and neither the cookie nor the r
   await until("the session is back", async () => (await alice.session())?.user.name === "emma");
 });
 
+test("without a session callback a browser is shown a name, and the application's own server the whole row, as without Curfew", async () => {
+  const { adapter, options, signIn } = await application();
+  const alice = await signIn("gwen");
+  const shown = await alice.session();
+  assert.deepEqual(Object.keys(shown).sort(), ["expires", "sid", "user"]);
+  assert.deepEqual(Object.keys(shown.user).sort(), ["email", "name"]);
+  // next-auth's auth() calls the configuration's callback so.
+  const wrapped = withRevocation(config({ adapter: adapter.methods(), session: { strategy: "database" } }), options);
+  const { session, user } = await wrapped.adapter.getSessionAndUser(alice.sessionCookie);
+  const own = await wrapped.callbacks.session({ session: { ...session, user }, user });
+  assert.deepEqual([own.user.id, own.sid, typeof own.expires], [user.id, shown.sid, "string"]);
+});
+
 test("the clean-up of an expired session is told as such", async () => {
   const { adapter, signIn } = await application();
   const alice = await signIn("fay");

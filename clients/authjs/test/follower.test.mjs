@@ -191,15 +191,23 @@ test("a key that is refused is told, and asked again seldom", async () => {
 
 test("trap: beats that were held up on their way prove nothing of now", () => {
   const freshness = new Freshness();
+  const at = (ms) => ({ steadyMs: ms, wallMs: 1e12 + ms });
   const serverAhead = 3_600_000; // clocks differ by an hour, which says nothing
-  freshness.prove(serverAhead + 1000, 1010);
-  assert.equal(freshness.stalenessMs(1010), 0);
-  freshness.prove(serverAhead + 2000, 2010);
-  assert.equal(freshness.stalenessMs(2500), 490);
+  freshness.prove(serverAhead + 1000, at(1010));
+  assert.equal(freshness.stalenessMs(at(1010)), 0);
+  freshness.prove(serverAhead + 2000, at(2010));
+  assert.equal(freshness.stalenessMs(at(2500)), 490);
   // The connection stalls for thirty seconds, and delivers what it held in one go.
-  for (let written = 3000; written <= 10000; written += 1000) freshness.prove(serverAhead + written, 40010);
-  assert.equal(freshness.stalenessMs(40010), 30000);
-  freshness.prove(serverAhead + 40000, 40010);
-  assert.equal(freshness.stalenessMs(40010), 0);
-  assert.equal(new Freshness().stalenessMs(5), Infinity);
+  for (let written = 3000; written <= 10000; written += 1000) freshness.prove(serverAhead + written, at(40010));
+  assert.equal(freshness.stalenessMs(at(40010)), 30000);
+  freshness.prove(serverAhead + 40000, at(40010));
+  assert.equal(freshness.stalenessMs(at(40010)), 0);
+  assert.equal(new Freshness().stalenessMs(at(5)), Infinity);
+});
+
+test("trap: a machine that slept takes its memory for fresh, because one clock slept too", () => {
+  const freshness = new Freshness();
+  freshness.prove(1000, { steadyMs: 1000, wallMs: 1e12 });
+  assert.equal(freshness.stalenessMs({ steadyMs: 1500, wallMs: 1e12 + 3_600_000 }), 3_600_000);
+  assert.equal(freshness.stalenessMs({ steadyMs: 1500, wallMs: 1e12 - 3_600_000 }), 500, "a clock that was set back makes nothing younger");
 });

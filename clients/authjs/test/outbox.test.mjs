@@ -112,6 +112,34 @@ test("trap: a key that is refused keeps revocations waiting for one that isn't, 
   assert.equal(made.stats().revocationsLost, 1);
 });
 
+test("while the API is away a pass tries a few and leaves the rest, and no entry stands in the way of all behind it", async () => {
+  const web = await api();
+  web.next = () => problem(503, "not_stored");
+  const outbox = new MemoryOutbox();
+  for (let i = 0; i < 20; i++) await outbox.add(entry(`e-${i}`, i));
+  const { made } = client(web, { outbox });
+  await until("a pass is over", () => web.seen.length >= 3);
+  await made.drainOutbox();
+  assert.ok(web.seen.length <= 6, `${web.seen.length}`);
+  // One of them is refused as long as it likes; all others go.
+  web.next = () => (web.seen.at(-1).body.session === "e-0" ? problem(503, "not_stored") : stored);
+  await until("all others are published", async () => (await outbox.list()).length === 1);
+});
+
+test("each outbox delivers what it holds, also if another instance with the same key has none", async () => {
+  const web = await api();
+  web.next = (n) => (n === 1 ? problem(401, "api_key_invalid") : stored);
+  const options = { url: web.url, apiKey: `cfw_${crypto.randomUUID()}`, onRevocationFailed() {} };
+  const plain = curfew(options);
+  closing.push(() => plain.close());
+  const outbox = new MemoryOutbox();
+  const kept = curfew({ ...options, outbox });
+  await assert.rejects(kept.revokeSession({ session: "s" }), { name: "RevocationPendingError" });
+  assert.equal((await outbox.list()).length, 1);
+  await kept.drainOutbox();
+  assert.equal((await outbox.list()).length, 0);
+});
+
 test("an outbox that fails is told, and tried again", async () => {
   const web = await api();
   web.next = () => stored;
