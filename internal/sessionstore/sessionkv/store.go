@@ -1,6 +1,7 @@
 package sessionkv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -29,9 +30,17 @@ type Store struct {
 	following *bus.Following
 
 	mu sync.RWMutex
-	// table and names are guarded by mu. names: name in the bucket → key, by which what the bucket has forgotten is found.
+	// table, names and sent are guarded by mu. names: name in the bucket → key, by which what the bucket has forgotten is found. sent: name → what this process is about to
+	// write, which comes back by the bucket and needn't be read again.
 	table *sessionstore.Table
 	names map[string]sessionstore.Key
+	sent  map[string]written
+}
+
+// written is a session as it is written.
+type written struct {
+	session sessionstore.Session
+	data    []byte
 }
 
 var _ sessionstore.Store = (*Store)(nil)
@@ -46,7 +55,7 @@ func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config)
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
-	s := &Store{cfg: cfg, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + ".", table: sessionstore.NewTable(), names: map[string]sessionstore.Key{}}
+	s := &Store{cfg: cfg, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + ".", table: sessionstore.NewTable(), names: map[string]sessionstore.Key{}, sent: map[string]written{}}
 	if s.following, err = bus.Follow(ctx, nc, kv, s.take); err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
@@ -79,11 +88,8 @@ func (s *Store) take(entry jetstream.KeyValueEntry) {
 
 // apply puts what an entry holds into the table, and returns it; ok is false if there is no session in it.
 func (s *Store) apply(entry jetstream.KeyValueEntry) (session sessionstore.Session, ok bool) {
-	var err error
 	if entry.Operation() == jetstream.KeyValuePut {
-		session, err = sessionstore.Decode(entry.Value())
-		// A name that isn't the session's is none that we have written.
-		ok = err == nil && s.cfg.Hasher.Session(session.Key()) == entry.Key()
+		session, ok = s.read(entry.Key(), entry.Value())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +104,18 @@ func (s *Store) apply(entry jetstream.KeyValueEntry) (session sessionstore.Sessi
 		}
 	}
 	return sessionstore.Session{}, false
+}
+
+// read returns the session that the bucket holds by a name. A name that isn't the session's is none that Curfew has written.
+func (s *Store) read(name string, data []byte) (session sessionstore.Session, ok bool) {
+	s.mu.RLock()
+	own, sent := s.sent[name]
+	s.mu.RUnlock()
+	if sent && bytes.Equal(own.data, data) {
+		return own.session, true
+	}
+	session, err := sessionstore.Decode(data)
+	return session, err == nil && s.cfg.Hasher.Session(session.Key()) == name
 }
 
 // put needs mu.

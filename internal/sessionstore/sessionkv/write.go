@@ -78,7 +78,9 @@ func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore
 			continue
 		}
 		name := s.cfg.Hasher.Session(key)
-		future, err := s.js.PublishMsgAsync(s.message(name, after, revision))
+		msg := s.message(name, after, revision)
+		s.noteSent(name, written{after, msg.Data})
+		future, err := s.js.PublishMsgAsync(msg)
 		sent = append(sent, sending{i, name, after, future, err})
 	}
 	retry, err := s.settle(ctx, sent)
@@ -126,11 +128,18 @@ func (s *Store) settle(ctx context.Context, sent []sending) (conflicts []int, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, w := range sent {
+		delete(s.sent, w.name)
 		if revisions[i] > 0 {
 			s.put(w.name, w.after, revisions[i], time.Time{})
 		}
 	}
 	return conflicts, err
+}
+
+func (s *Store) noteSent(name string, w written) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[name] = w
 }
 
 func await(ctx context.Context, future jetstream.PubAckFuture) (uint64, error) {
@@ -234,7 +243,7 @@ func (s *Store) reread(ctx context.Context, name string, before int) (uint64, er
 	if err != nil {
 		return 0, writeError(err)
 	}
-	if session, err := sessionstore.Decode(msg.Data); err == nil && s.cfg.Hasher.Session(session.Key()) == name {
+	if session, ok := s.read(name, msg.Data); ok {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.put(name, session, msg.Sequence, s.cfg.Due(session))
