@@ -1,6 +1,5 @@
 import { isUnavailable } from "./marks.js";
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type AnyFunction = (...args: any[]) => any;
 
 /** Leads from what failClosed returned to what it was given. */

@@ -168,6 +168,20 @@ test("a sign-out during an outage is known here at once, and everywhere once Cur
   assert.equal((await server.events({ session: sid })).length, 1, "one event, however often it was tried");
 });
 
+test("closed: a sign-out is published too, though the session can't be checked", async () => {
+  const { url } = await app();
+  const alice = await new Browser(url).signIn("closed");
+  const { sid } = await alice.session();
+  const csrf = await alice.csrf();
+  const thief = alice.copy();
+  await server.kill();
+  await alice.fetch("/auth/signout", { method: "POST", form: { csrfToken: csrf } });
+  assert.equal(alice.sessionCookie, "");
+  assert.equal(await thief.copy().session(), null, "known here at once");
+  await server.run();
+  await until("the sign-out is published", async () => (await server.state(sid, "u-closed")) === "revoked");
+});
+
 test("trap: a hung API mustn't hold up a sign-out — not by three tries together either", async () => {
   const hung = createServer(() => {}).listen(0, "127.0.0.1");
   await once(hung, "listening");
