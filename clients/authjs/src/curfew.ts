@@ -247,7 +247,7 @@ export class Curfew {
     else episodes.delete(event.what);
     if (this.settings.onUnavailable) return guarded(() => this.settings.onUnavailable?.(event));
     const what = { check: "sessions can't be checked", register: "new sessions aren't listed", stream: "the stream of revocations isn't followed", claims: "a token lacks what a check needs" }[event.what];
-    if (event.unavailable) console.error(`[curfew] ${what}: ${event.error?.message ?? "the gate is stale"} (onError: "${this.settings.onError}")`);
+    if (event.unavailable) console.error(`[curfew] ${what}: ${event.error?.message ?? "no answer"} (onError: "${this.settings.onError}")`);
     else console.error(`[curfew] over: ${what}`);
   }
 

@@ -147,6 +147,7 @@ export class Follower {
       const body = await this.#config.api.open(this.#position ? `/v1/revocations/stream?since=${this.#position}` : "/v1/revocations/stream", ending.signal);
       for await (const { event, data } of readEvents(body)) {
         heardAt = performance.now();
+        if (!isKnown(event)) continue; // of a later version, and no revocation
         this.#take(event, JSON.parse(data) as Frame);
         if (event === "synced") onSynced();
         if (event === "reset") return;
@@ -158,7 +159,7 @@ export class Follower {
     }
   }
 
-  #take(event: string, frame: Frame): void {
+  #take(event: FrameKind, frame: Frame): void {
     // Read before anything is taken: a frame counts whole or not at all.
     const provedAt = event === "synced" || event === "beat" ? instant(frame.at) : undefined;
     switch (event) {
@@ -177,9 +178,6 @@ export class Follower {
         this.#synced = false;
         return;
       case "beat":
-        break;
-      default:
-        return; // of a later version, and no revocation
     }
     // While the snapshot is read, positions aren't in order: a break there must begin anew.
     if (this.#synced) this.#position = Math.max(this.#position, whole(frame.position));
@@ -211,6 +209,13 @@ export class Follower {
       signal.addEventListener("abort", done, { once: true });
     });
   }
+}
+
+const kinds = ["revocation", "synced", "beat", "reset"] as const;
+type FrameKind = (typeof kinds)[number];
+
+function isKnown(event: string): event is FrameKind {
+  return (kinds as readonly string[]).includes(event);
 }
 
 const targets = { session: "session", user: "user", device: "device", client: "client", tenant: undefined } as const;

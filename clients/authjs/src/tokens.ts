@@ -1,4 +1,5 @@
 import type { Curfew } from "./curfew.js";
+import { CurfewError } from "./errors.js";
 import { adoptedIdentity, type Claims, identityOf, mintedClaims, type SessionIdentity } from "./identity.js";
 import { markOf, marked, unavailableError } from "./marks.js";
 import type { RequestInfo } from "./options.js";
@@ -38,12 +39,17 @@ async function judge(curfew: Curfew, decoded: Claims): Promise<Judged> {
     if (identity.session === undefined || identity.authTimeMs === undefined) return { is: "revoked" };
     claims = { ...claims, ...mintedClaims(identity.session, identity.authTimeMs, names) };
   }
-  if (identity.user === undefined) curfew.episode({ what: "claims", unavailable: true });
+  if (identity.user === undefined) tellUserMissing(curfew);
   const verdict = await curfew.check(identity as SessionIdentity);
   if (verdict.state === "revoked") return { is: "revoked" };
   if (verdict.state === "undetermined" && !curfew.passes()) return { is: "unavailable", claims };
   curfew.remember(identity as SessionIdentity);
   return { is: "active", claims };
+}
+
+function tellUserMissing(curfew: Curfew): void {
+  const error = new CurfewError("claims_missing", `a token has no user in ${curfew.settings.claims.user}, so its session can't be checked: name the claim that has it as claims.user`, false);
+  curfew.episode({ what: "claims", unavailable: true, error });
 }
 
 /**
@@ -107,7 +113,7 @@ export function wrapJwt<P extends JwtParams>(
       const token = await call({ ...params, token: { ...params.token, ...mintedClaims(session, Date.now(), names) } });
       if (!token) return token;
       const { user, device, client } = identityOf(token, names);
-      if (user === undefined) curfew.episode({ what: "claims", unavailable: true });
+      if (user === undefined) tellUserMissing(curfew);
       const listed = await curfew.register({ session, user, device, client }, await request());
       return { ...token, ...mintedClaims(listed.session, listed.authTimeMs, names) };
     }

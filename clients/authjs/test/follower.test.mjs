@@ -171,7 +171,7 @@ test("a frame that can't be read proves nothing and ends the connection, and wha
 test("frames may be cut anywhere, and lines may end as in Windows", async () => {
   const { follower, conn } = await rig();
   const stream = await conn();
-  const text = `: a comment\r\n\r\nevent: revocation\r\ndata: ${JSON.stringify(revoked(1, { scope: "session", session: "ä" }))}\r\n\r\nevent: synced\r\ndata: ${JSON.stringify(synced(1))}\r\n\r\n`;
+  const text = `event: later\r\ndata: not JSON\r\n\r\n: a comment\r\n\r\nevent: revocation\r\ndata: ${JSON.stringify(revoked(1, { scope: "session", session: "ä" }))}\r\n\r\nevent: synced\r\ndata: ${JSON.stringify(synced(1))}\r\n\r\n`;
   for (const byte of Buffer.from(text)) stream.raw(Buffer.from([byte]));
   await follower.ready();
   assert.equal(state(follower, "ä"), "revoked");

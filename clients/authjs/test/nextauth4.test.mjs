@@ -1,5 +1,6 @@
 // NextAuth.js 4, whose routes differ from those of Auth.js 5 in what they do with null.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, afterEach, before, test } from "node:test";
 import { curfew } from "@curfew/authjs";
 import { checkedDecode, failClosed, getTokenChecked, withRevocation } from "@curfew/authjs/next-auth4";
@@ -130,6 +131,33 @@ test("trap: version 4 decodes the cookie for linking accounts too", async () => 
   assert.ok(adapter.accounts.get("fake/attacker-1"));
   assert.notEqual(adapter.accounts.get("fake/attacker-1"), victim);
   assert.equal((await thief.session()).user.name, "attacker");
+});
+
+test("sessions in a database: the sign-out ends the session under the hash of its token, and a session that was ended elsewhere isn't found", async () => {
+  const provider = await Provider.start();
+  closing.push(() => provider.stop());
+  const own = { ...options, apiKey: await server.key(), cacheMs: 0, register: true };
+  closing.push(() => curfew(own).close());
+  const adapter = new Adapter();
+  const { url } = await app(withRevocation(config({ adapter: adapter.methods(), session: { strategy: "database" }, providers: [provider.config()] }), own));
+  const signIn = async () => {
+    provider.next = { id: "dora-1", name: "dora", email: "dora@example.com" };
+    const browser = new Browser(url, { basePath: "/api/auth" });
+    await browser.oauth("fake");
+    return browser;
+  };
+  const [laptop, phone] = [await signIn(), await signIn()];
+  const thief = laptop.copy();
+  const { sid } = await laptop.session();
+  assert.equal(sid, createHash("sha256").update(laptop.sessionCookie).digest("hex"));
+  const { user } = await server.session(sid);
+  await laptop.signOut();
+  assert.equal(await server.state(sid, user), "revoked");
+  assert.deepEqual(await thief.session(), {});
+  assert.equal((await phone.session()).user.name, "dora");
+  await server.call("POST", "/v1/revocations", { scope: "user", user });
+  assert.deepEqual(await phone.session(), {});
+  assert.equal((await (await signIn()).session()).user.name, "dora");
 });
 
 test("a cookie from before is adopted, with the same id as by the decoder for reading", async () => {
