@@ -15,7 +15,7 @@ const closing = [];
 
 before(async () => {
   server = await Server.start();
-  options = { url: server.url, apiKey: await server.key(), register: false };
+  options = await server.options({ register: false });
   closing.push(() => curfew(options).close());
 });
 

@@ -16,7 +16,7 @@ let closing = [];
 before(async () => {
   server = await Server.start();
   front = await Front.start(server);
-  options = { url: front.url, apiKey: await server.key() };
+  options = await server.options({ url: front.url });
 });
 
 afterEach(async () => {
@@ -128,6 +128,6 @@ test("a crash with a sign-out in the outbox: the next process publishes it", asy
   await server.run();
   assert.equal(await server.state(sid, "u-crashed"), "active", "nobody has published it yet");
   await started(own, folder);
-  await until("the next process publishes it", async () => (await server.state(sid, "u-crashed")) === "revoked");
+  await server.revoked(sid, "u-crashed");
   await until("the outbox is empty", () => readdirSync(folder).length === 0);
 });
