@@ -24,6 +24,7 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/services/gate"
 )
 
 // Options are what a caller may add to the configuration.
@@ -54,6 +55,7 @@ type Server struct {
 	// store is nil where no role needs it.
 	store   sessionstore.Store
 	replica *revocation.Replica
+	gate    *gate.Service
 	fanout  *fanout.Service
 	// session is what sessionOf has made.
 	session sessionReader
