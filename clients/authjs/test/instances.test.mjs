@@ -93,6 +93,28 @@ test("a follower whose server is gone is stale after its budget: it refuses what
   }
 });
 
+test("a follower of a server that is killed refuses after its budget what it can't tell, keeps what it knows, and is fresh again with the server", async () => {
+  const two = await started({ url: server.url, sync: "stream", stalenessBudgetMs: 1500, cacheMs: 0, maxStaleMs: 0, timeoutMs: 300 });
+  await new Browser(two.url).get("/ready");
+  const [alice, bob] = [await new Browser(two.url).signIn("alice"), await new Browser(two.url).signIn("bob")];
+  const thief = bob.copy();
+  const { sid } = await alice.session();
+  await server.call("POST", "/v1/revocations", { scope: "user", user: "u-bob" });
+  await until("the follower knows", async () => (await thief.copy().get("/api/me")).status === 401);
+  await server.kill();
+  try {
+    await until("it is stale", async () => (await alice.copy().get("/api/me")).status === 401, 5000);
+    assert.equal((await alice.session()).error, "RevocationUnavailable");
+    assert.equal(await thief.copy().session(), null);
+  } finally {
+    await server.run();
+  }
+  await until("it is fresh again", async () => (await alice.get("/api/me")).status === 200);
+  await server.call("POST", "/v1/revocations", { scope: "session", session: sid });
+  await until("it follows again", async () => (await alice.copy().get("/api/me")).status === 401);
+  assert.equal(await thief.session(), null);
+});
+
 test("a follower that was cut off catches up where it was, and misses nothing", async () => {
   const own = { sync: "stream", cacheMs: 0, maxStaleMs: 0 };
   const two = await started(own);
