@@ -72,6 +72,7 @@ export class Follower {
   /** Ends the connection and returns once nothing runs any more. */
   async close(): Promise<void> {
     this.#abort.abort();
+    this.#wake();
     await this.#running;
   }
 
@@ -85,13 +86,18 @@ export class Follower {
     return this.#synced && this.#freshness.stalenessMs() <= this.#budgetMs;
   }
 
-  /** Resolves once the follower is synced and fresh; rejects when the signal ends the wait. */
+  /** Resolves once the follower is synced and fresh; rejects when the signal ends the wait, or the follower is closed. */
   async ready(signal?: AbortSignal): Promise<void> {
     while (!this.fresh) {
       signal?.throwIfAborted();
+      if (this.#abort.signal.aborted) throw new CurfewError("closed", "the stream of revocations isn't followed any more", false);
       await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal?.addEventListener("abort", () => resolve(), { once: true });
+        const done = () => {
+          signal?.removeEventListener("abort", done);
+          resolve();
+        };
+        this.#waiting.push(done);
+        signal?.addEventListener("abort", done, { once: true });
       });
     }
   }
@@ -186,6 +192,10 @@ export class Follower {
     this.#freshness.prove(provedAt);
     if (event === "synced") this.#config.onState?.(true);
     this.#sweep();
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 

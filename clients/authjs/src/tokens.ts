@@ -60,6 +60,7 @@ export function readerDecode(curfew: Curfew, inner: Decode): Decode {
   return async (params) => {
     const decoded = await inner(params);
     if (!decoded) return decoded;
+    if (markOf(decoded)) return null; // by the decoder of a wrapped configuration
     const judged = await judge(curfew, decoded);
     return judged.is === "active" ? judged.claims : null;
   };
@@ -73,7 +74,8 @@ export function readerDecode(curfew: Curfew, inner: Decode): Decode {
 export function routeDecode(curfew: Curfew, inner: Decode, revoked: () => Claims | null): Decode {
   return async (params) => {
     const decoded = await inner(params);
-    if (!decoded) return decoded;
+    // One that was wrapped twice has been judged.
+    if (!decoded || markOf(decoded)) return decoded;
     const judged = await judge(curfew, decoded);
     if (judged.is === "active") return judged.claims;
     return judged.is === "revoked" ? revoked() : marked({}, { state: "unavailable", claims: judged.claims, cookie: params.token ?? "" });

@@ -177,6 +177,13 @@ test("frames may be cut anywhere, and lines may end as in Windows", async () => 
   assert.equal(state(follower, "ä"), "revoked");
 });
 
+test("who waits for a follower that is closed is told, and holds nothing up", async () => {
+  const { follower } = await rig();
+  const waiting = assert.rejects(follower.ready(), { code: "closed" });
+  await follower.close();
+  await waiting;
+});
+
 test("a key that is refused is told, and asked again seldom", async () => {
   rig.refuse = 401;
   try {
