@@ -350,6 +350,33 @@ func TestTouchesAreSentAgain(t *testing.T) {
 	})
 }
 
+// A touch that comes while an earlier one of its session is on its way, which fails, takes that one's place.
+func TestTouchesNewerWhileOnTheWay(t *testing.T) {
+	touching(t, nil, func(t *testing.T, touches *revocationhttp.Touches, g *registry, f *failures) {
+		began := time.Now()
+		g.block = make(chan struct{})
+		touches.Touch(sessionOf("", "s1", ""))
+		touches.Touch(sessionOf("", "s2", ""))
+		lapse(16 * time.Second)
+		touches.Touch(sessionOf("", "s1", ""))
+		if s := touches.Stats(); s.Waiting != 3 {
+			t.Errorf("%d touches wait or are on their way", s.Waiting)
+		}
+		lapse(5 * time.Second)
+		if s := touches.Stats(); s.Waiting != 2 || len(f.take()) != 1 {
+			t.Errorf("after the failure %+v", s)
+		}
+		close(g.block)
+		lapse(time.Minute)
+		if diff := cmp.Diff([]string{"default s2  0s", "default s1  16s"}, at(began, g.take())); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if s := touches.Stats(); s.Waiting != 0 || s.Dropped != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // Each failure that there can be, and whether it is tried again.
 func TestTouchesFailures(t *testing.T) {
 	good := func(w http.ResponseWriter, body string) {
