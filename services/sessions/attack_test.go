@@ -329,3 +329,35 @@ func TestNotingGoesOnBehindABadEntry(t *testing.T) {
 		return err == nil && s.Ended != nil
 	})
 }
+
+// TestTouchBetweenWarningAndTelling: 1. a sweeper marks a session as warned; 2. it is touched, and its tabs are told that it is called off; 3. the sweeper tells them of the warning.
+// What they hear last must be right.
+func TestTouchBetweenWarningAndTelling(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *bus.Bus, open stores) {
+		var d *desk
+		touched := false
+		d = newDesk(t, b, open, sessions.Timing{IdleTimeout: 20 * time.Second, Notice: 19500 * time.Millisecond}, func(cfg *sessions.Config) {
+			cfg.Tell = func(h gateways.Hint) error {
+				if h.Kind == gateways.HintExpiring && !touched {
+					touched = true
+					if status := d.call(t, http.MethodPost, "/v1/sessions/s-1/touch", "", nil); status != http.StatusOK {
+						t.Error(status)
+					}
+				}
+				return d.tell(h)
+			}
+		})
+		d.register(t, `{"session":"s-1","user":"ada"}`)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = d.svc.Sweep(ctx) }()
+		await(t, "a warning", func() bool { return len(d.told(gateways.HintExpiring, "s-1")) > 0 })
+		stop()
+		<-done
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if last := d.hints[len(d.hints)-1]; last.Kind == gateways.HintExpiring {
+			t.Errorf("the last that the tabs hear is %s at %v, and the session was touched", last.Kind, last.At)
+		}
+	})
+}
