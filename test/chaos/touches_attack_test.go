@@ -29,7 +29,7 @@ func sessionsLeader(t *testing.T, js jetstream.JetStream) string {
 func TestTouchesAfterALeaderIsLost(t *testing.T) {
 	c := newCluster(t)
 	js := connect(t, c.urls(nil))
-	i := serve(t, c[0].url(), "--ledger-replicas", "3")
+	i := serve(t, c[0].url(), "--ledger-replicas", "3", "--sessions-idle-timeout", "30s", "--sessions-notice", "1s")
 	eventually(t, "another server than ours leads", func() bool {
 		name := sessionsLeader(t, js)
 		if name == c[0].cfg.Name {
@@ -95,6 +95,10 @@ func TestTouchesAfterALeaderIsLost(t *testing.T) {
 	}
 	if err != nil {
 		t.Errorf("45 s after there is another leader a touch still fails: %v", err)
+	}
+	var v struct{ State, Reason string }
+	if err := i.ask(http.MethodGet, "/v1/sessions/s-1", "", i.key, &v); err != nil || v.State != "active" {
+		t.Errorf("somebody is in s-1, and touches it twice a second: it is %s (%s), %v", v.State, v.Reason, err)
 	}
 	if err := i.ask(http.MethodPost, "/v1/sessions", `{"session":"late","user":"u"}`, i.key, nil); err != nil {
 		t.Errorf("a registration: %v", err)
