@@ -361,3 +361,29 @@ func TestTouchBetweenWarningAndTelling(t *testing.T) {
 		}
 	})
 }
+
+// TestPurgedSessionsStopNobody: an operator has purged the bucket. What was in it can't end; what was registered afterwards still does.
+func TestPurgedSessionsStopNobody(t *testing.T) {
+	b := ledgerBus(t)
+	d := newDesk(t, b, kv(b), sessions.Timing{IdleTimeout: 500 * time.Millisecond}, nil)
+	for i := range 16 {
+		d.register(t, `{"session":"purged-`+strconv.Itoa(i)+`","user":"ada"}`)
+	}
+	stream, err := b.JetStream().Stream(t.Context(), "KV_"+bus.SessionsBucket().Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const all = 50
+	for i := range all {
+		d.register(t, `{"session":"s-`+strconv.Itoa(i)+`","user":"ada"}`)
+	}
+	d.sweep(t)
+	for deadline := time.Now().Add(15 * time.Second); len(stored(t, b)) < all; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("15 s after they were idle, %d of %d sessions have ended", len(stored(t, b)), all)
+		}
+	}
+}
