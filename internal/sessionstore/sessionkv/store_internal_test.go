@@ -24,16 +24,3 @@ func TestPrunedNamesGo(t *testing.T) {
 		t.Errorf("%d sessions and %d names are left", s.table.Len(), len(s.names))
 	}
 }
-
-// TestWrittenAfterItWentIsDue: 1. a touch is on its way; 2. the entry is deleted by hand, and heard of; 3. the touch is acknowledged. The session is there, and must be due some time.
-func TestWrittenAfterItWentIsDue(t *testing.T) {
-	s, session := holding(t)
-	session.ExpiresAt = time.Now().Add(time.Hour)
-	name := s.cfg.Hasher.Session(session.Key())
-	s.put(name, session, 1, session.ExpiresAt)
-	s.table.Remove(session.Key()) // as apply does
-	s.put(name, session, 3, time.Time{}) // as settle and change do
-	if due := s.table.Due(time.Now().Add(24*time.Hour), 10); len(due) != 1 {
-		t.Errorf("due: %v: it never ends as idle", due)
-	}
-}
