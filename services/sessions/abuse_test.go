@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/go-redis/redis/v8"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
@@ -79,12 +78,7 @@ func TestOneBadEntryStopsNobody(t *testing.T) {
 	for i := range all {
 		d.register(t, `{"session":"s-`+strconv.Itoa(i)+`","user":"ada"}`)
 	}
-	opts, _ := redis.ParseURL(server.URL())
-	c := redis.NewClient(opts)
-	defer c.Close()
-	if err := c.Set(t.Context(), "curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"}), "garbage", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	server.Do(t, "SET curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
 	d.sweep(t)
 	for deadline := time.Now().Add(8 * time.Second); len(stored(t, b)) < all; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -298,12 +292,7 @@ func TestNotingGoesOnBehindABadEntry(t *testing.T) {
 	for _, id := range []string{"bad", "good"} {
 		d.register(t, `{"session":"`+id+`","user":"ada"}`)
 	}
-	opts, _ := redis.ParseURL(server.URL())
-	c := redis.NewClient(opts)
-	defer c.Close()
-	if err := c.Set(t.Context(), "curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"}), "garbage", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	server.Do(t, "SET curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
 	d.follow(t, b)
 	for _, id := range []string{"bad", "good"} {
 		d.publish(t, b, &events.SessionRevoked{Common: common(t, events.ReasonAdmin), Session: id})

@@ -54,7 +54,7 @@ func (s *Server) idleSince(ctx context.Context) (time.Time, error) {
 			return now.Since, nil
 		}
 		// Another process was faster: look again. Processes with different timeouts would go on so for ever.
-		if !errors.Is(err, jetstream.ErrKeyExists) {
+		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			return time.Time{}, fmt.Errorf("write since when the idle timeout holds: %w", err)
 		}
 	}
