@@ -19,6 +19,7 @@ Runs, in this order, everything that must pass before a change is merged:
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
+  authjs-npm   @curfew/authjs with the real frameworks, and applications of Next.js that are built and started
   browser      the browser tests in test/e2e, with the system's Chromium
   clients      the TypeScript package for browsers, with Node and with the system's Chromium
 
@@ -234,6 +235,13 @@ authjs() {
   CURFEW_AUTHJS_COOKIES="$scratch/authjs" go test -run '^TestAuthJS(Golden|Expiry)$' -count=1 ./revocation/revocationhttp
 }
 
+authjs_npm() {
+  cd clients
+  timeout --foreground 10m npm ci --no-audit --no-fund
+  timeout --foreground 15m npm test -w authjs
+  timeout --foreground 20m npm run test:apps -w authjs
+}
+
 browser() {
   if [ ! -f test/e2e/package.json ]; then
     echo "test.sh: test/e2e/package.json is missing, so the browser tests can't run; restore the folder" >&2
@@ -274,6 +282,7 @@ while read -r package name; do
 done <<<"$targets"
 
 step authjs authjs
+step authjs-npm authjs_npm
 step browser browser
 step clients clients
 summary

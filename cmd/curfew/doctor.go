@@ -18,23 +18,33 @@ import (
 func newDoctor(r *remote) *cobra.Command {
 	var admin string
 	var show bool
+	var about sessionFlags
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a deployment, and say what to do",
 		Long: `Look at the configuration (the environment, and the file of CURFEW_CONFIG), the API key, the running server, its replica and its streams.
+With --session, or --user, also say of a session what ends it, which replicas know, and which of its tabs are open.
 Exit code 0 if nothing fails.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			patient, err := about.patient()
+			if err != nil {
+				return err
+			}
 			ctx, cancel := timeoutOf(cmd, 15*time.Second)
 			defer cancel()
 			findings := examineConfig()
 			findings = append(findings, examineKey(ctx, r))
 			findings = append(findings, examineServer(ctx, admin)...)
+			if about.given() {
+				findings = append(findings, examineSession(ctx, r, patient)...)
+			}
 			return printFindings(cmd, r, findings, show)
 		},
 	}
 	r.addDataDir(cmd)
 	cmd.Flags().StringVar(&admin, "admin-url", envOr("CURFEW_ADMIN_URL", "http://127.0.0.1:7081"), "the server's admin listener (CURFEW_ADMIN_URL)")
+	about.add(cmd)
 	cmd.Flags().BoolVar(&show, "show-config", false, "print the configuration member by member")
 	return cmd
 }

@@ -55,7 +55,7 @@ func newKeysCreate(r *remote) *cobra.Command {
 	r.addDataDir(cmd)
 	cmd.Flags().StringVar(&q.Tenant, "tenant", "default", "the key's tenant")
 	cmd.Flags().StringVar(&q.Name, "name", "", "what it is for")
-	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "some of publish, check, read, admin (keys of its own tenant) and operator (keys of every tenant)")
+	cmd.Flags().StringSliceVar(&scopes, "scopes", nil, "some of publish, check, sessions, read, admin (keys of its own tenant) and operator (keys of every tenant)")
 	return cmd
 }
 

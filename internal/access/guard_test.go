@@ -235,7 +235,7 @@ func TestWhoManagesWhichKeys(t *testing.T) {
 			{"operator", "acme", `"operator"`, want{own, ""}},
 			{"operator", "acme", `"admin"`, want{unscoped, "admin"}},
 			{"operator", "default", `"publish"`, want{unscoped, "publish"}},
-			{"first", "globex", `"publish","check","read","admin","operator"`, want{own, ""}},
+			{"first", "globex", `"publish","check","sessions","read","admin","operator"`, want{own, ""}},
 		} {
 			before := len(s.List())
 			got, w := send(t, mux, http.MethodPost, "/v1/keys", `{"tenant":"`+tt.tenant+`","scopes":[`+tt.scopes+`]}`, bearers[tt.by])

@@ -26,6 +26,8 @@ const (
 	ScopePublish Scope = "publish"
 	// ScopeCheck asks for sessions.
 	ScopeCheck Scope = "check"
+	// ScopeSessions registers sessions, lists and touches them.
+	ScopeSessions Scope = "sessions"
 	// ScopeRead reads the history of revocations.
 	ScopeRead Scope = "read"
 	// ScopeAdmin manages keys of the key's own tenant. Together with ScopePublish it logs out that whole tenant.
@@ -35,11 +37,11 @@ const (
 )
 
 // scopeNames lists all scopes in sentences.
-const scopeNames = "publish, check, read, admin, operator"
+const scopeNames = "publish, check, sessions, read, admin, operator"
 
 // Scopes returns all scopes.
 func Scopes() []Scope {
-	return []Scope{ScopePublish, ScopeCheck, ScopeRead, ScopeAdmin, ScopeOperator}
+	return []Scope{ScopePublish, ScopeCheck, ScopeSessions, ScopeRead, ScopeAdmin, ScopeOperator}
 }
 
 // Key is an API key without its secret.

@@ -12,27 +12,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/bus"
 )
 
 // ErrNoKey is returned for a key id that doesn't exist, or that the caller's key can't see.
 var ErrNoKey = errors.New("no such key: list them with 'curfew keys ls'")
 
-const (
-	// watchTimeout bounds how long asking for a watch takes; nats.go itself waits as long as its context lives.
-	watchTimeout = 2 * time.Second
-	// minRetry and maxRetry are between two attempts to follow the bucket anew.
-	minRetry, maxRetry = 50 * time.Millisecond, 2 * time.Second
-)
-
 // Store holds the keys. It is safe for concurrent use.
 type Store struct {
-	kv jetstream.KeyValue
-	// conn tells of reconnects. It is nil without FollowConn, and borrowed.
-	conn *nats.Conn
-	// stop ends following.
-	stop context.CancelFunc
-	// done is closed once nothing is followed any more.
-	done chan struct{}
+	kv        jetstream.KeyValue
+	following *bus.Following
 
 	mu sync.RWMutex
 	// keys: id → key, revoked ones too.
@@ -40,143 +30,32 @@ type Store struct {
 }
 
 // Option is an option of Open.
-type Option func(*Store)
+type Option func(*options)
 
-// FollowConn makes the store follow its bucket anew as soon as the connection is back. The conn is the bucket's, and is borrowed. Without it
-// nats.go finds out by itself whether a restarted server has lost its consumer, which takes it ten to twenty seconds.
-func FollowConn(nc *nats.Conn) Option { return func(s *Store) { s.conn = nc } }
+type options struct{ conn *nats.Conn }
 
-// Open reads all keys and goes on following the bucket until Close. ctx bounds the opening only.
+// FollowConn makes the store follow its bucket anew as soon as the connection is back, as [bus.Follow] says. The conn is the bucket's, and is borrowed.
+func FollowConn(nc *nats.Conn) Option { return func(o *options) { o.conn = nc } }
+
+// Open reads all keys and goes on following the bucket until Close: a key that somebody else has revoked must not go on working here. ctx bounds the opening only.
 func Open(ctx context.Context, kv jetstream.KeyValue, opts ...Option) (*Store, error) {
-	s := &Store{kv: kv, done: make(chan struct{}), keys: map[string]record{}}
+	var o options
 	for _, opt := range opts {
-		opt(s)
+		opt(&o)
 	}
-	// A watch lives as long as its context, so it must not be the caller's, which ends with the opening.
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop = stop
-	// Before the first watch, so that no reconnect falls between the two.
-	var reconnected chan nats.Status
-	if s.conn != nil {
-		reconnected = s.conn.StatusChanged(nats.CONNECTED)
+	s := &Store{kv: kv, keys: map[string]record{}}
+	var err error
+	if s.following, err = bus.Follow(ctx, o.conn, kv, s.take); err != nil {
+		return nil, fmt.Errorf("read the API keys: %w", err)
 	}
-	opened := context.AfterFunc(ctx, stop)
-	w, err := s.watch(following)
-	if err != nil {
-		stop()
-		s.forget(reconnected)
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return nil, fmt.Errorf("follow the API keys: %w", err)
-	}
-	loaded := make(chan struct{})
-	go s.follow(following, w, reconnected, loaded)
-	select {
-	case <-loaded:
-		if opened() {
-			return s, nil
-		}
-	case <-s.done:
-	}
-	_ = s.Close()
-	if cause := context.Cause(ctx); cause != nil {
-		return nil, fmt.Errorf("read the API keys: %w", cause)
-	}
-	return nil, errors.New("read the API keys: the connection was closed")
-}
-
-func (s *Store) forget(reconnected chan nats.Status) {
-	if reconnected != nil {
-		s.conn.RemoveStatusListener(reconnected)
-	}
-}
-
-// watch is one watch of the bucket.
-type watch struct {
-	jetstream.KeyWatcher
-	// cancel ends the watch's context, which a goroutine of nats.go waits for.
-	cancel context.CancelFunc
-}
-
-func (s *Store) watch(ctx context.Context) (*watch, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	late := time.AfterFunc(watchTimeout, cancel)
-	w, err := s.kv.WatchAll(ctx)
-	if err != nil {
-		late.Stop()
-		cancel()
-		return nil, err
-	}
-	if !late.Stop() {
-		(&watch{w, cancel}).end()
-		return nil, context.DeadlineExceeded
-	}
-	return &watch{w, cancel}, nil
-}
-
-// end ends a watch and waits for it. It never fails: what can't be said to the server, because it is away or knows nothing of the watch since
-// its restart, ends there by itself.
-func (w *watch) end() {
-	_ = w.Stop()
-	w.cancel()
-	for range w.Updates() { // its sender waits for us
-	}
-}
-
-// follow applies what is written to the bucket, and closes loaded once all that it held has been read. It watches anew after each reconnect,
-// and when a watch ends by itself: a key that somebody else has revoked meanwhile must not go on working here. What a new watch repeats is
-// known already, and changes nothing.
-func (s *Store) follow(ctx context.Context, w *watch, reconnected chan nats.Status, loaded chan<- struct{}) {
-	defer close(s.done)
-	defer s.forget(reconnected)
-	var ending sync.WaitGroup
-	defer ending.Wait()
-	defer func() { w.end() }()
-	updates, wait := w.Updates(), minRetry
-	again := time.NewTimer(0)
-	again.Stop()
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case entry, open := <-updates:
-			switch {
-			case !open:
-				updates = nil
-				again.Reset(0)
-			case entry != nil:
-				s.take(entry)
-			case loaded != nil:
-				close(loaded)
-				loaded = nil
-			}
-			continue
-		case _, open := <-reconnected:
-			if !open {
-				reconnected = nil // the connection was closed for good
-				continue
-			}
-		case <-again.C:
-		}
-		next, err := s.watch(ctx)
-		switch {
-		case errors.Is(err, nats.ErrConnectionClosed):
-			return
-		case err != nil:
-			again.Reset(wait)
-			wait = min(2*wait, maxRetry)
-		default:
-			ending.Go(w.end)
-			w, updates, wait = next, next.Updates(), minRetry
-			again.Stop()
-		}
-	}
+	return s, nil
 }
 
 // take applies one entry of the bucket.
 func (s *Store) take(entry jetstream.KeyValueEntry) {
+	if entry == nil {
+		return
+	}
 	r := record{revision: entry.Revision()}
 	if entry.Operation() == jetstream.KeyValuePut && json.Unmarshal(entry.Value(), &r) == nil && r.ID == entry.Key() {
 		s.put(r)
@@ -204,8 +83,7 @@ func (s *Store) put(r record) {
 // Close stops following and waits for it, some seconds at most. It may be called more than once, with and without a connection, and never
 // fails.
 func (s *Store) Close() error {
-	s.stop()
-	<-s.done
+	s.following.Close()
 	return nil
 }
 

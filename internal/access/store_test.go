@@ -143,8 +143,8 @@ func TestRequestFaults(t *testing.T) {
 	}{
 		{name: "good", q: access.Request{Name: "Ünïcode", Tenant: "a-1", Scopes: []access.Scope{"read"}}},
 		{name: "all at once", q: access.Request{Name: long, Tenant: "A.*"}, want: "tenant must be 1 to 63 characters of a-z, 0-9 and '-'\n" +
-			"name is longer than 100 bytes: shorten it\nscopes are required: give some of publish, check, read, admin, operator"},
-		{name: "unknown scope", q: access.Request{Tenant: "a", Scopes: []access.Scope{"read", "root", "god"}}, want: "scopes must be some of publish, check, read, admin, operator"},
+			"name is longer than 100 bytes: shorten it\nscopes are required: give some of publish, check, sessions, read, admin, operator"},
+		{name: "unknown scope", q: access.Request{Tenant: "a", Scopes: []access.Scope{"read", "root", "god"}}, want: "scopes must be some of publish, check, sessions, read, admin, operator"},
 		{name: "a name that moves the cursor", q: access.Request{Name: "\x1b[2J", Tenant: "a", Scopes: []access.Scope{"read"}}, want: "name holds a control character, or isn't UTF-8: give plain text"},
 	}
 	s := open(t, bucket(t, natstest.Bus(t)))

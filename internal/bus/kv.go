@@ -24,6 +24,10 @@ type Bucket struct {
 	// Memory keeps a new bucket in memory, where writing to it costs no disk's time, and where what it holds is lost when all servers that keep it end: Kept tells.
 	// One that is there already stays as it is.
 	Memory bool
+	// Loose has a new bucket of one replica acknowledge a write before it is on the disk, whatever Embedded.SyncInterval says: what was written in the last moments
+	// before a crash of the machine, though not of the process, may be lost. Whoever reads an entry of a loose bucket gets what was acknowledged last: replicas don't
+	// answer for their leader. One that is there already stays as it is.
+	Loose bool
 	// Description is for operators.
 	Description string
 }
@@ -55,9 +59,15 @@ func GatewaysBucket() Bucket {
 	return Bucket{Name: "CURFEW_GATEWAYS", TTL: 15 * time.Second, Description: "gateways that are there"}
 }
 
+// SessionsBucket holds the registry of sessions. Thousands of touches may come at once, and none of them is worth a disk's time of its own; the ends of sessions
+// are in the ledger.
+func SessionsBucket() Bucket {
+	return Bucket{Name: "CURFEW_SESSIONS", MarkerTTL: time.Minute, Loose: true, Description: "sessions that people can see and end"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
@@ -75,8 +85,8 @@ func (b *Bus) keyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, 
 	want := b.bucketConfig(bucket)
 	kv, err := b.js.KeyValue(ctx, bucket.Name)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = b.js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
+		kv, err = b.createBucket(ctx, bucket)
+		if errors.Is(err, jetstream.ErrBucketExists) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			// Another process was faster, with other settings.
 			kv, err = b.js.KeyValue(ctx, bucket.Name)
 		}
@@ -91,10 +101,52 @@ func (b *Bus) keyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, 
 	if sameBucket(status.Config(), want) {
 		return kv, nil
 	}
-	if kv, err = b.js.UpdateKeyValue(ctx, want); err != nil {
+	if kv, err = b.updateBucket(ctx, bucket); err != nil {
 		return nil, streamError(op, err)
 	}
 	return kv, nil
+}
+
+// updateBucket gives a bucket the settings that it should have. How a loose one is written can't be changed, so it is changed as the stream that it is.
+func (b *Bus) updateBucket(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
+	want := b.bucketConfig(bucket)
+	if !bucket.Loose {
+		return b.js.UpdateKeyValue(ctx, want)
+	}
+	stream, err := b.js.Stream(ctx, "KV_"+want.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.MaxAge, cfg.MaxMsgsPerSubject, cfg.MaxBytes = want.TTL, int64(want.History), want.MaxBytes
+	cfg.AllowMsgTTL, cfg.SubjectDeleteMarkerTTL = cfg.AllowMsgTTL || want.LimitMarkerTTL > 0, want.LimitMarkerTTL
+	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return b.js.KeyValue(ctx, want.Bucket)
+}
+
+// createBucket makes a bucket. A loose one can't be made as such: it is made as the stream that it is.
+func (b *Bus) createBucket(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
+	want := b.bucketConfig(bucket)
+	if !bucket.Loose {
+		return b.js.CreateKeyValue(ctx, want)
+	}
+	persist := jetstream.AsyncPersistMode
+	if b.cfg.Replicas > 1 {
+		persist = jetstream.DefaultPersistMode // a quorum has it
+	}
+	_, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + want.Bucket, Description: want.Description, Subjects: []string{"$KV." + want.Bucket + ".>"},
+		MaxMsgsPerSubject: int64(want.History), MaxBytes: want.MaxBytes, MaxAge: want.TTL, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
+		Storage: want.Storage, Replicas: want.Replicas, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute,
+		DenyDelete: true, AllowRollup: true, AllowMsgTTL: want.LimitMarkerTTL > 0, SubjectDeleteMarkerTTL: want.LimitMarkerTTL,
+		PersistMode: persist,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.js.KeyValue(ctx, want.Bucket)
 }
 
 func (b *Bus) bucketConfig(bucket Bucket) jetstream.KeyValueConfig {

@@ -15,6 +15,12 @@ const (
 	// LivePassedAcksTopic is where a gateway passes on what a tab has acknowledged whose stream another one holds.
 	LivePassedAcksTopic = "curfew.live.passed_acks"
 
+	// LiveHintsTopic is where gateways are told what tabs should know that isn't in the ledger.
+	LiveHintsTopic = "curfew.live.hints"
+
+	// LiveReplicasTopic is where replicas are asked how far they are, and what they know of a session.
+	LiveReplicasTopic = "curfew.live.replicas"
+
 	// liveAnswerPrefix begins the topics of answers. They aren't under _INBOX, which every user of the account may read.
 	liveAnswerPrefix = "curfew.live.answers."
 )

@@ -29,7 +29,7 @@ type Config struct {
 	// SnapshotInterval is how often snapshots are saved, by each process to SnapshotFile and by one of those that publish to NATS, if anything was applied
 	// meanwhile. Zero means never; those that are there are still used.
 	SnapshotInterval time.Duration `koanf:"snapshot_interval"`
-	// Roles are the services that this process runs: publisher, gate, fanout.
+	// Roles are the services that this process runs: publisher, gate, fanout, sessions.
 	Roles []string `koanf:"roles"`
 	// TLSCertFile and TLSKeyFile make Listen speak TLS.
 	TLSCertFile string `koanf:"tls_cert_file"`
@@ -42,6 +42,9 @@ type Config struct {
 	Ledger Ledger `koanf:"ledger"`
 	JWT    JWT    `koanf:"jwt"`
 	AuthJS AuthJS `koanf:"authjs"`
+
+	Sessions Sessions `koanf:"sessions"`
+	Redis    Redis    `koanf:"redis"`
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.
 	MaxAge time.Duration `koanf:"max_age"`
@@ -102,6 +105,25 @@ type Ledger struct {
 	BeatInterval time.Duration `koanf:"beat_interval"`
 }
 
+// Sessions says how the registry of sessions works.
+type Sessions struct {
+	// IdleTimeout is after how long without anybody's being there a session ends. Zero means never.
+	IdleTimeout time.Duration `koanf:"idle_timeout"`
+	// Notice is how long before its end the tabs of a session are told. Zero tells them nothing.
+	Notice time.Duration `koanf:"notice"`
+	// IPv4Bits and IPv6Bits are how much of a session's address is kept. Zero keeps none.
+	IPv4Bits int `koanf:"ipv4_bits"`
+	IPv6Bits int `koanf:"ipv6_bits"`
+}
+
+// Redis says where sessions are kept instead of in NATS.
+type Redis struct {
+	// URL is redis://user:password@host:port/db, or rediss:// for TLS. Empty keeps sessions in NATS.
+	URL string `koanf:"url"`
+	// URLFile holds the URL on one line, instead of URL.
+	URLFile string `koanf:"url_file"`
+}
+
 // JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
 type JWT struct {
 	Algorithms []string `koanf:"algorithms"`
@@ -141,6 +163,7 @@ const (
 	RolePublisher = "publisher"
 	RoleGate      = "gate"
 	RoleFanout    = "fanout"
+	RoleSessions  = "sessions"
 )
 
 // Leeway is how much longer than max age revocations are remembered.
@@ -152,10 +175,11 @@ const duplicateWindow = 10 * time.Minute
 // Default returns the defaults.
 func Default() Config {
 	return Config{
-		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: []string{RolePublisher, RoleGate, RoleFanout},
+		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: roles(),
 		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
-		Ledger: Ledger{BeatInterval: time.Second},
-		JWT:    JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
+		Ledger:   Ledger{BeatInterval: time.Second},
+		Sessions: Sessions{Notice: time.Minute, IPv4Bits: 24, IPv6Bits: 48},
+		JWT:      JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
@@ -202,9 +226,9 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.listenFaults()...)
 	for _, role := range c.Roles {
-		fault(role != RolePublisher && role != RoleGate && role != RoleFanout, "roles: %q isn't one of publisher, gate, fanout", role)
+		fault(!slices.Contains(roles(), role), "roles: %q isn't one of publisher, gate, fanout, sessions", role)
 	}
-	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout")
+	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout, sessions")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
 	fault(c.NATS.URL == "" && c.NATS.Listen == "" && !c.Has(RolePublisher),
 		"roles: without publisher nobody writes to the embedded ledger: set nats.url to that of the other processes, or add publisher")
@@ -239,7 +263,29 @@ func (c Config) Validate() error {
 	fault(!slices.Contains([]string{"error", "warning", "warn", "info", "debug", "trace"}, c.LogLevel), "log_level: want error, warning, info or debug")
 	errs = append(errs, c.JWT.faults()...)
 	errs = append(errs, c.AuthJS.faults()...)
+	errs = append(errs, c.sessionsFaults()...)
 	return errors.Join(errs...)
+}
+
+// roles are all roles.
+func roles() []string { return []string{RolePublisher, RoleGate, RoleFanout, RoleSessions} }
+
+func (c Config) sessionsFaults() []error {
+	var errs []error
+	fault := func(bad bool, text string) {
+		if bad {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	q := c.Sessions
+	fault(q.IdleTimeout < 0 || q.IdleTimeout > 0 && q.IdleTimeout < time.Second, "sessions.idle_timeout: must be at least 1s, or 0 for never; services gather touches for 15s")
+	fault(q.IdleTimeout >= c.MaxAge, "sessions.idle_timeout: must be shorter than max_age, or 0 for never")
+	fault(q.Notice < 0, "sessions.notice: can't be negative; 0 tells tabs nothing")
+	fault(q.IdleTimeout > 0 && q.Notice >= q.IdleTimeout, "sessions.notice: must be shorter than sessions.idle_timeout")
+	fault(q.IPv4Bits < 0 || q.IPv4Bits > 32, "sessions.ipv4_bits: must be between 0, which keeps no address, and 32, which keeps all of it")
+	fault(q.IPv6Bits < 0 || q.IPv6Bits > 128, "sessions.ipv6_bits: must be between 0, which keeps no address, and 128, which keeps all of it")
+	fault(c.Redis.URL != "" && c.Redis.URLFile != "", "redis.url, redis.url_file: give one of them")
+	return errs
 }
 
 func (c Config) listenFaults() []error {

@@ -26,6 +26,8 @@ type Config struct {
 	Conns func() int
 	// Passed is called with what other gateways pass on, one after the other; it decides whether the stream is one of its own, and must not block. nil takes nothing.
 	Passed func(PassedAck)
+	// Hint is called with what Tell tells all gateways, one after the other, and must not block. nil takes nothing.
+	Hint func(Hint)
 	// Renewal is how often the entry of the register is renewed, up to a quarter sooner. Zero means 5 s: a third of the TTL of the bucket, so that two may fail.
 	Renewal time.Duration
 	// PresenceDelay is how long a user's first tab must stay, or the last one be gone, before it is told. Zero means 10 s, negative at once.
@@ -132,11 +134,18 @@ func (g *Gateway) Run(ctx context.Context) error {
 		answering.stop()
 		return fmt.Errorf("gateways: listen for acknowledgements: %w", err)
 	}
+	hearing, err := g.hear()
+	if err != nil {
+		taking.stop()
+		answering.stop()
+		return fmt.Errorf("gateways: listen for hints: %w", err)
+	}
 	var work sync.WaitGroup
 	work.Go(func() { g.register(ctx) })
 	work.Go(func() { g.presence.run(ctx, g.tellChanges) })
 	work.Go(func() { g.counts.acksDropped.Add(uint64(g.acks.run(ctx, g.cfg.AcksDelay, g.tellAcks))) })
 	work.Wait()
+	hearing.stop()
 	taking.stop()
 	answering.stop()
 	return nil

@@ -61,7 +61,12 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h, err := encode(hint{V: version, Hint: Hint{Kind: HintExpiring, Tenant: "acme", User: "用户-1", Session: "s-<1>", Reason: "idle_timeout", At: goldenTime(5)}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, got := range map[string][]byte{
+		"hint":        h,
 		"passed_ack":  passed,
 		"question":    q,
 		"answer":      all,

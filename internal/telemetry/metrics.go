@@ -9,6 +9,8 @@ import (
 type Metrics struct {
 	// Published counts revocations by event type and result: stored, duplicate, refused, not_stored, unknown.
 	Published *prometheus.CounterVec
+	// RegistryMissed counts calls that were published without what the session registry would have added.
+	RegistryMissed prometheus.Counter
 	// PublishSeconds is the time from the call to the stream's acknowledgement.
 	PublishSeconds prometheus.Histogram
 	// Beats counts beats written, by result: ok, skipped, failed.
@@ -30,6 +32,10 @@ type Metrics struct {
 	// Tickets counts tickets by result: issued, used, or why one was refused: forged, malformed, expired, early, other_origin, used_before, too_old (issued before NATS
 	// was started anew, which may have forgotten its use), unknown (NATS didn't answer).
 	Tickets *prometheus.CounterVec
+	// Streams is the number of open streams of revocations.
+	Streams prometheus.Gauge
+	// StreamsEnded counts streams of revocations that have ended, by cause: left, slow, key_revoked, draining, reset (the ledger isn't the one that it was), failed.
+	StreamsEnded *prometheus.CounterVec
 	// SnapshotElected is 1 while this process is the one that saves snapshots for all.
 	SnapshotElected prometheus.Gauge
 }
@@ -59,19 +65,24 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Namespace: "curfew", Name: "publish_seconds", Help: "Time from a publish to the stream's acknowledgement.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
-		Beats:       vec("beats_total", "Beats by result.", "result"),
-		Checks:      vec("checks_total", "Decisions by state.", "state"),
-		FailOpen:    counter("fail_open_total", "Requests passed although undetermined."),
-		Refused:     vec("refused_total", "Refused API calls by code.", "code"),
-		Conns:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns by transport."}, []string{"transport"}),
-		ConnsClosed: vec("conns_closed_total", "Closed conns by close code.", "code"),
-		Notices:     vec("notices_total", "Notices sent by type.", "type"),
-		Acks:        vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
-		Tickets:     vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
+		RegistryMissed: counter("registry_missed_total", "Revocations published without what the session registry would have added."),
+		Beats:          vec("beats_total", "Beats by result.", "result"),
+		Checks:         vec("checks_total", "Decisions by state.", "state"),
+		FailOpen:       counter("fail_open_total", "Requests passed although undetermined."),
+		Refused:        vec("refused_total", "Refused API calls by code.", "code"),
+		Conns:          prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "curfew", Name: "conns", Help: "Open conns by transport."}, []string{"transport"}),
+		ConnsClosed:    vec("conns_closed_total", "Closed conns by close code.", "code"),
+		Notices:        vec("notices_total", "Notices sent by type.", "type"),
+		Acks:           vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
+		Tickets:        vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
+		Streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "curfew", Name: "revocation_streams", Help: "Open streams of revocations.",
+		}),
+		StreamsEnded: vec("revocation_streams_ended_total", "Ended streams of revocations by cause.", "cause"),
 		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
 		}),
 	}
-	reg.MustRegister(m.PublishSeconds, m.Conns, m.SnapshotElected)
+	reg.MustRegister(m.PublishSeconds, m.Conns, m.Streams, m.SnapshotElected)
 	return m
 }

@@ -68,6 +68,17 @@ func (c *conn) sendChanged(m *message) bool {
 	return !c.closing
 }
 
+// sendHint queues what a tab loses nothing by if it misses it: one that isn't ready yet does. It reports whether it is queued.
+func (c *conn) sendHint(m *message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.over != "" || !c.ready {
+		return false
+	}
+	c.sendLocked(c.wire.form(m))
+	return !c.closing
+}
+
 // beat asks the peer for a sign of life.
 func (c *conn) beat() { c.here(func() { c.send(c.wire.ping()) }) }
 

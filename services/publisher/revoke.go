@@ -87,10 +87,12 @@ func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, ar
 	if p.Status != 0 {
 		return nil, p
 	}
+	// Before the stamp. A repeated call is held to what was asked, not to what was known by then.
+	known := s.withRegistered(r.Context(), key.Tenant, s.withKnown(r.Context(), key.Tenant, batch))
 	st := s.stamp(r, key)
 	evs := make([]events.Event, len(batch))
 	var faults []problem.Fault
-	for i, q := range batch {
+	for i, q := range known {
 		if q.Scope == events.KindTenant && !key.Has(access.ScopeAdmin) {
 			p := problem.New(http.StatusForbidden, "api_key_scope", "Logging out a whole tenant takes an API key with the scope admin.")
 			p.Authenticate = `Bearer realm="curfew", error="insufficient_scope", scope="admin"`

@@ -30,6 +30,8 @@ type Config struct {
 	EventAt func(ctx context.Context, position uint64) (*jetstream.RawStreamMsg, error)
 	Ledger  *ledger.Reader
 	Keys    *access.Store
+	// Registry is asked which sessions a user has, and who a session's is. nil where there is none.
+	Registry Registry
 	// MessageKey keys the ids by which the stream recognises a repeated call, so that nobody can guess another's.
 	MessageKey []byte
 	// MaxAge and Leeway say how long a revocation must be remembered; they are those of the replicas.
@@ -39,6 +41,20 @@ type Config struct {
 	Metrics   *telemetry.Metrics
 	Hasher    telemetry.Hasher
 	Log       logrus.FieldLogger
+}
+
+// Registry is what the publisher asks the session registry. An error, and a registry that answers late, keeps no revocation from being published.
+type Registry interface {
+	// Known returns the ids of a user's sessions that were registered up to a time and haven't ended, the newest first, at most 1,000.
+	Known(ctx context.Context, tenant, user string, upTo time.Time) ([]string, error)
+	// Session returns a session; ok is false if it isn't known.
+	Session(ctx context.Context, tenant, id string) (s Session, ok bool, err error)
+}
+
+// Session is what the registry knows of a session that belongs into the event of its end.
+type Session struct {
+	User, Device, Client string
+	AuthTime, ExpiresAt  time.Time
 }
 
 // Service is the logout publisher. It holds no state of its own; make one with New.
@@ -76,5 +92,6 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	guard := func(scope access.Scope, h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(scope, refused, h) }
 	mux.Handle("POST /v1/revocations", guard(access.ScopePublish, s.handleRevoke))
 	mux.Handle("POST /v1/users/{user}/logout", guard(access.ScopePublish, s.handleLogout))
+	mux.Handle("DELETE /v1/sessions/{session}", guard(access.ScopePublish, s.handleEnd))
 	mux.Handle("GET /v1/revocations", guard(access.ScopeRead, s.handleHistory))
 }

@@ -33,12 +33,14 @@ func TestContract(t *testing.T) {
 	seen := map[string]int{}
 	t.Run("alive", func(t *testing.T) {
 		r := newRig(t, start(t, nil), seen)
-		for _, x := range slices.Concat(r.revocations(), r.checks(t), r.others()) {
+		for _, x := range slices.Concat(r.revocations(), r.sessions(), r.checks(t), r.others()) {
 			t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
 		}
 		t.Run("event of a check", r.testEvent)
 		t.Run("keys", r.testKeys)
+		t.Run("ended session", r.testEnded)
 		t.Run("follow", r.testFollow)
+		t.Run("stream", r.testRevocationStream)
 		t.Run("conns", r.testConns)
 		t.Run("streams", r.testStreams)
 	})
@@ -120,6 +122,53 @@ func (r *rig) revocations() []exchange {
 		{name: "history with an empty filter", method: "GET", path: path + "?scope=all", auth: r.full, status: 400, code: "invalid_parameter"},
 		{name: "history without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
 		{name: "history without the scope", method: "GET", path: path, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "stream since nowhere", method: "GET", path: path + "/stream?since=x", auth: r.check, status: 400, code: "invalid_parameter"},
+		{name: "stream after nothing", method: "GET", path: path + "/stream", auth: r.check, header: []string{"Last-Event-ID", "over"}, status: 400, code: "invalid_parameter"},
+		{name: "stream without a key", method: "GET", path: path + "/stream", status: 401, code: "api_key_missing"},
+		{name: "stream without the scope", method: "GET", path: path + "/stream", auth: r.publish, status: 403, code: "api_key_scope"},
+	}...)
+}
+
+func (r *rig) sessions() []exchange {
+	const path, touch, touches = "/v1/sessions", "/v1/sessions/here/touch", "/v1/sessions/touch"
+	const list = "/v1/users/ida/sessions"
+	all := slices.Concat(r.refusals(path, `{"user":"ida"}`), r.refusals(touches, `{"touches":[{"session":"here"}]}`), r.refusals(touch, `{}`))
+	return append(all, []exchange{
+		{name: "register", method: "POST", path: path, body: `{"user":"ida"}`, auth: r.full, header: []string{"Curfew-Position", "1"}, status: 201},
+		{name: "register all of it", method: "POST", path: path, auth: r.full, status: 201,
+			body: `{"session":"here","user":"ida","device":"d","client":"c","auth_time_ms":null,"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0","ip":"203.0.113.7","expires_at":"2100-01-01T00:00:00Z"}`},
+		{name: "register again", method: "POST", path: path, body: `{"session":"here","user":"ida"}`, auth: r.full, status: 200},
+		{name: "register another's", method: "POST", path: path, body: `{"session":"here","user":"eve"}`, auth: r.full, status: 409, code: "session_of_another_user"},
+		{name: "register a revoked one", method: "POST", path: path, body: `{"session":"s1","user":"ann"}`, auth: r.full, status: 409, code: "session_ended"},
+		{name: "register nobody's", method: "POST", path: path, body: `{"session":"x"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "register from nowhere", method: "POST", path: path, body: `{"user":"ida","ip":"localhost"}`, auth: r.full, status: 422, code: "invalid_request", beyond: true},
+		{name: "register at a bad position", method: "POST", path: path, body: `{"user":"ida"}`, auth: r.full, header: []string{"Curfew-Position", "x"}, status: 400, code: "invalid_position"},
+		{name: "touch", method: "POST", path: touch, body: `{"at_ms":1}`, auth: r.full, status: 200},
+		{name: "touch now", method: "POST", path: touch, auth: r.full, status: 200},
+		{name: "touch an unknown one", method: "POST", path: "/v1/sessions/nowhere/touch", auth: r.full, status: 404, code: "session_unknown"},
+		{name: "touch nothing", method: "POST", path: "/v1/sessions/" + strings.Repeat("x", 257) + "/touch", auth: r.full, status: 422, code: "invalid_request"},
+		{name: "touch several", method: "POST", path: touches, body: `{"touches":[{"session":"here","at_ms":2},{"session":"nowhere"}]}`, auth: r.full, status: 200},
+		{name: "touch none", method: "POST", path: touches, body: `{"touches":[]}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "list", method: "GET", path: list + "?current=here&ended=true&limit=10", auth: r.full, status: 200},
+		{name: "list nobody's", method: "GET", path: "/v1/users/nobody/sessions", auth: r.full, status: 200},
+		{name: "list with too much", method: "GET", path: list + "?limit=1001", auth: r.full, status: 422, code: "invalid_request"},
+		{name: "list with something else", method: "GET", path: list + "?tenant=x", auth: r.full, status: 400, code: "unknown_parameter", beyond: true},
+		{name: "list without a key", method: "GET", path: list, status: 401, code: "api_key_missing"},
+		{name: "list without the scope", method: "GET", path: list, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "one session", method: "GET", path: path + "/here", auth: r.full, status: 200},
+		{name: "no session", method: "GET", path: path + "/nowhere", auth: r.full, status: 404, code: "session_unknown"},
+		{name: "a session that can't be", method: "GET", path: path + "/" + strings.Repeat("x", 257), auth: r.full, status: 422, code: "invalid_request"},
+		{name: "a session without a key", method: "GET", path: path + "/here", status: 401, code: "api_key_missing"},
+		{name: "a session without the scope", method: "GET", path: path + "/here", auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "end", method: "DELETE", path: path + "/here?timeout=3s", body: `{"reason":"admin","reason_user":"Ask Ida."}`, auth: r.full, header: []string{"Idempotency-Key", "e1"}, status: 200},
+		{name: "end another under its key", method: "DELETE", path: path + "/there", auth: r.full, header: []string{"Idempotency-Key", "e1"}, status: 409, code: "idempotency_key_reused"},
+		{name: "end one that isn't registered", method: "DELETE", path: path + "/nowhere", auth: r.full, status: 200},
+		{name: "end for a reason that there isn't", method: "DELETE", path: path + "/here", body: `{"reason":"whim"}`, auth: r.full, status: 422, code: "invalid_request"},
+		{name: "end no JSON", method: "DELETE", path: path + "/here", body: `{`, auth: r.full, status: 400, code: "malformed_body"},
+		{name: "end too much", method: "DELETE", path: path + "/here", body: `{"` + strings.Repeat("x", 1<<20) + `":1}`, auth: r.full, status: 413, code: "body_too_large"},
+		{name: "end a form", method: "DELETE", path: path + "/here", body: `{}`, auth: r.full, header: []string{"Content-Type", "text/plain"}, status: 415, code: "unsupported_media_type"},
+		{name: "end without a key", method: "DELETE", path: path + "/here", status: 401, code: "api_key_missing"},
+		{name: "end without the scope", method: "DELETE", path: path + "/here", auth: r.check, status: 403, code: "api_key_scope"},
 	}...)
 }
 
@@ -149,6 +198,13 @@ func (r *rig) checks(t *testing.T) []exchange {
 		{name: "check too many", method: "POST", path: path, body: "[" + strings.Repeat("{},", 1000) + "{}]", auth: r.full, status: 422, code: "invalid_request"},
 		{name: "check a bad question", method: "POST", path: path, body: `[{"session":"a"},{"dangerously_allow_missing":["everything"]}]`, auth: r.full, status: 422, code: "invalid_request"},
 
+		{name: "replicas", method: "GET", path: "/v1/replicas", auth: r.full, status: 200},
+		{name: "replicas about a session", method: "GET", path: "/v1/replicas?session=s1&user=ann&device=d&client=c&timeout=100ms&auth_time=" + recent, auth: r.full, status: 200},
+		{name: "replicas at a bad time", method: "GET", path: "/v1/replicas?auth_time=x", auth: r.full, status: 400, code: "invalid_parameter"},
+		{name: "replicas for a minute", method: "GET", path: "/v1/replicas?timeout=1m", auth: r.full, status: 422, code: "invalid_timeout", beyond: true},
+		{name: "replicas about who can't be", method: "GET", path: "/v1/replicas?user=" + strings.Repeat("x", 257), auth: r.full, status: 422, code: "invalid_request"},
+		{name: "replicas without a key", method: "GET", path: "/v1/replicas", status: 401, code: "api_key_missing"},
+		{name: "replicas without the scope", method: "GET", path: "/v1/replicas", auth: r.publish, status: 403, code: "api_key_scope"},
 		{name: "forward an active one", method: "GET", path: forward, auth: accessToken(t, "alive", map[string]any{"sub": "eve"}), header: []string{"Curfew-Position", "1"}, status: 200},
 		{name: "forward a revoked one", method: "GET", path: forward, auth: accessToken(t, "s1", nil), status: 401, code: "session_revoked"},
 		{name: "forward none", method: "GET", path: forward, status: 401, code: "session_required"},
@@ -292,6 +348,27 @@ func (r *rig) testKeys(t *testing.T) {
 	r.do(t, exchange{method: "GET", path: "/v1/keys", auth: r.full, status: 200})
 }
 
+// testEnded touches a session once the registry has been told that it is over.
+func (r *rig) testEnded(t *testing.T) {
+	const path = "/v1/sessions/here"
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		var seen struct {
+			State   string
+			EndedAt time.Time `json:"ended_at"`
+		}
+		if err := json.Unmarshal(r.do(t, exchange{method: "GET", path: path, auth: r.full, status: 200}), &seen); err != nil {
+			t.Fatal(err)
+		}
+		if seen.State == "ended" && !seen.EndedAt.IsZero() {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the registry isn't told: %+v", seen)
+		}
+	}
+	r.do(t, exchange{method: "POST", path: path + "/touch", auth: r.full, status: 409, code: "session_ended"})
+}
+
 // testFollow validates the lines of an endless answer one by one: kin-openapi knows no NDJSON, and no answer without an end.
 func (r *rig) testFollow(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
@@ -427,11 +504,19 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "doctor", method: "GET", path: "/doctor", status: 200},
 		{name: "revoke", method: "POST", path: "/v1/revocations", body: session, auth: r.full, status: 503, code: "not_stored"},
 		{name: "log out", method: "POST", path: "/v1/users/ann/logout", body: `{"scope":"everywhere"}`, auth: r.full, status: 503, code: "not_stored"},
+		{name: "end a session", method: "DELETE", path: "/v1/sessions/here", auth: r.full, status: 503, code: "not_stored"},
+		{name: "register", method: "POST", path: "/v1/sessions", body: `{"user":"ida"}`, auth: r.full, status: 503, code: "registry_unavailable"},
+		{name: "list", method: "GET", path: "/v1/users/ida/sessions", auth: r.full, status: 503, code: "registry_unavailable"},
+		{name: "a session", method: "GET", path: "/v1/sessions/here", auth: r.full, status: 503, code: "registry_unavailable"},
+		{name: "touch", method: "POST", path: "/v1/sessions/here/touch", auth: r.full, status: 503, code: "registry_unavailable"},
+		{name: "touch several", method: "POST", path: "/v1/sessions/touch", body: `{"touches":[{"session":"here"}]}`, auth: r.full, status: 503, code: "registry_unavailable"},
 		{name: "history", method: "GET", path: "/v1/revocations", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
 		{name: "check a revoked one", method: "GET", path: "/v1/check?session=unread", auth: r.full, status: 401, code: "session_revoked"},
 		{name: "tabs of a user", method: "GET", path: "/v1/users/ann/tabs?timeout=100ms", auth: r.full, status: 503, code: "gateways_unavailable"},
+		{name: "replicas", method: "GET", path: "/v1/replicas", auth: r.full, status: 503, code: "replicas_unavailable"},
 		{name: "exchange a ticket", method: "POST", path: "/v1/notices", body: `{"ticket":"` + ticket + `"}`, header: []string{"Origin", origin}, status: 503, code: "tickets_unavailable"},
 		{name: "make a key", method: "POST", path: "/v1/keys", body: `{"tenant":"a","scopes":["read"]}`, auth: r.full, status: 503, code: "keys_unavailable"},
 		{name: "revoke a key", method: "DELETE", path: "/v1/keys/0123456789abcdef", auth: r.full, status: 503, code: "keys_unavailable"},

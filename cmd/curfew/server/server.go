@@ -19,10 +19,12 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/services/gate"
 )
 
 // Options are what a caller may add to the configuration.
@@ -47,10 +49,13 @@ type Server struct {
 	reg     *prometheus.Registry
 	parts   app.Stack
 
-	bus     *bus.Bus
-	keys    *access.Store
-	hasher  telemetry.Hasher
+	bus    *bus.Bus
+	keys   *access.Store
+	hasher telemetry.Hasher
+	// store is nil where no role needs it.
+	store   sessionstore.Store
 	replica *revocation.Replica
+	gate    *gate.Service
 	fanout  *fanout.Service
 	// session is what sessionOf has made.
 	session sessionReader

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -10,6 +12,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/fanout"
 	"github.com/curfewhq/curfew/services/gate"
@@ -26,7 +29,13 @@ func (s *Server) startServices(ctx context.Context) error {
 		role  string
 		start func(context.Context, access.Secret) error
 	}{
-		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout},
+		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
+	}
+	if err := s.startAnswers(); err != nil {
+		return err
+	}
+	if err := s.startStore(ctx, secret); err != nil {
+		return err
 	}
 	for _, r := range roles {
 		if !s.cfg.Has(r.role) {
@@ -39,6 +48,17 @@ func (s *Server) startServices(ctx context.Context) error {
 	if s.opts.Routes != nil {
 		s.opts.Routes(s.mux)
 	}
+	return nil
+}
+
+// startAnswers lets other processes ask this one's replica.
+func (s *Server) startAnswers() error {
+	host, _ := os.Hostname() // for people only
+	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), gate.AnswerFor(s.replica))
+	if err != nil {
+		return err
+	}
+	s.parts.Push("answers of the replica", func(context.Context) error { l.Close(); return nil })
 	return nil
 }
 
@@ -74,7 +94,7 @@ func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
-		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys,
+		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys, Registry: s.registry(),
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
 	})
@@ -92,11 +112,16 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 	}
 	svc, err := gate.New(gate.Config{
 		Replica: s.replica, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
+		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
+			return replicas.Ask(ctx, s.bus.Conn(), q)
+		},
+		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), BeatTimeout: 3 * s.cfg.Ledger.BeatInterval,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
 	})
 	if err != nil {
 		return err
 	}
+	s.gate = svc
 	s.parts.Push("gate", func(context.Context) error { return svc.Close() })
 	svc.Routes(s.mux)
 	return nil
@@ -163,6 +188,9 @@ func (s *Server) startAPI(context.Context) error {
 	s.parts.Push("api", s.api.Stop)
 	if s.fanout != nil {
 		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
+	}
+	if s.gate != nil {
+		s.parts.Push("streams", func(ctx context.Context) error { s.gate.Drain(ctx); return nil })
 	}
 	s.log.WithField("url", s.URL()).Info("curfew serves")
 	return nil

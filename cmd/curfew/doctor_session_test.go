@@ -1,0 +1,48 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/services/sessions"
+)
+
+// Doctor says of a session what ends it, which replicas know, and which tabs are open; and what may be wrong where nothing ends it.
+func TestDoctorOfASession(t *testing.T) {
+	s := startServer(t)
+	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := apiclient.New(s.URL(), text.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var registered sessions.Registered
+	if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: "s-1", User: "ada"}, &registered); err != nil {
+		t.Fatal(err)
+	}
+	look := func(want []string, args ...string) {
+		t.Helper()
+		stdout, stderr, _ := command(t, append([]string{"doctor"}, args...)...)
+		for _, w := range want {
+			if !strings.Contains(stdout, w) {
+				t.Errorf("%q: want %q in\n%s%s", args, w, stdout, stderr)
+			}
+		}
+	}
+	look([]string{"ok    registry: active", "ok    decision: active", "hint: nothing ends it", "replicas: answers: 1; fresh: 1", "tabs: 0 of the session's are open, of 0"}, "--session", "s-1")
+	look([]string{"warn  registry: the session isn't registered", "asked without auth_time and user", "not looked for"}, "--session", "nobody's")
+	look([]string{"fail  registry: the session is another user's"}, "--session", "s-1", "--user", "eve")
+	look([]string{"warn  registry: registered with auth time"}, "--session", "s-1", "--user", "ada", "--auth-time", "2026-01-01T00:00:00Z")
+	look([]string{"registry: 1 sessions active, 0 ended"}, "--user", "ada")
+	must(t, "revoke", "user", "ada", "--reason", "compromised")
+	look([]string{"decision: revoked: by user (compromised)", "know that it is over: 1"}, "--session", "s-1", "--user", "ada")
+	if _, stderr, code := command(t, "doctor", "--session", "s-1", "--auth-time", "yesterday"); code != exitUsage || !strings.Contains(stderr, "RFC 3339") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}

@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/redisstore"
+	"github.com/curfewhq/curfew/internal/sessionstore"
+	"github.com/curfewhq/curfew/internal/sessionstore/sessionkv"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/services/publisher"
+	"github.com/curfewhq/curfew/services/sessions"
+)
+
+// timing says when sessions end, as it is configured.
+func timing(cfg config.Config) sessions.Timing {
+	return sessions.Timing{MaxAge: cfg.MaxAge, IdleTimeout: cfg.Sessions.IdleTimeout, Notice: cfg.Sessions.Notice}
+}
+
+// startStore opens the store of sessions where a role needs it. The publisher does without if it has to.
+func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
+	if !s.cfg.Has(config.RoleSessions) && !s.cfg.Has(config.RolePublisher) {
+		return nil
+	}
+	store, err := s.openStore(ctx, sessionstore.NewHasher(secret.Derive("sessions")))
+	if err != nil && s.cfg.Has(config.RoleSessions) {
+		return err
+	}
+	if err != nil {
+		s.log.WithError(err).Warn("sessions are revoked without what the registry knows of them")
+		return nil
+	}
+	s.store = store
+	s.parts.Push("session store", func(context.Context) error { return store.Close() })
+	return nil
+}
+
+func (s *Server) openStore(ctx context.Context, hasher sessionstore.Hasher) (sessionstore.Store, error) {
+	url, err := redisURL(s.cfg.Redis)
+	if err != nil {
+		return nil, err
+	}
+	if url != "" {
+		return redisstore.Open(redisstore.Config{URL: url, Hasher: hasher})
+	}
+	kv, err := s.bus.KeyValue(ctx, bus.SessionsBucket())
+	if err != nil {
+		return nil, err
+	}
+	return sessionkv.Open(ctx, s.bus.Conn(), kv, sessionkv.Config{Hasher: hasher, Due: timing(s.cfg).Due})
+}
+
+// redisURL returns the configured URL; empty for none.
+func redisURL(c config.Redis) (string, error) {
+	if c.URLFile == "" {
+		return c.URL, nil
+	}
+	b, err := os.ReadFile(c.URLFile)
+	if err != nil {
+		return "", fmt.Errorf("redis.url_file: %w", err)
+	}
+	url := strings.TrimSpace(string(b))
+	if url == "" || strings.ContainsAny(url, " \r\n") {
+		return "", fmt.Errorf("redis.url_file: %s must hold one URL and nothing else", c.URLFile)
+	}
+	return url, nil
+}
+
+// known is the registry as the publisher asks it.
+type known struct{ store sessionstore.Store }
+
+func (k known) Known(ctx context.Context, tenant, user string, upTo time.Time) ([]string, error) {
+	return sessionstore.Known(ctx, k.store, tenant, user, upTo)
+}
+
+func (k known) Session(ctx context.Context, tenant, id string) (publisher.Session, bool, error) {
+	session, err := k.store.Session(ctx, sessionstore.Key{Tenant: tenant, ID: id})
+	if errors.Is(err, sessionstore.ErrUnknown) {
+		return publisher.Session{}, false, nil
+	}
+	return publisher.Session{
+		User: session.User, Device: session.Device, Client: session.Client, AuthTime: session.AuthTime, ExpiresAt: session.ExpiresAt,
+	}, err == nil, err
+}
+
+// registry is the store as the publisher asks it; nil where there is none.
+func (s *Server) registry() publisher.Registry {
+	if s.store == nil {
+		return nil
+	}
+	return known{s.store}
+}
+
+func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
+	stream := s.bus.Publisher()
+	s.parts.Push("ends of sessions", func(context.Context) error { return stream.Close() })
+	log := s.log.WithField(telemetry.FieldComponent, "sessions")
+	svc, err := sessions.New(sessions.Config{
+		Store: s.store, Replica: s.replica, Stream: stream, Keys: s.keys, Tell: func(h gateways.Hint) error { return gateways.Tell(s.bus.Conn(), h) },
+		Timing: timing(s.cfg), Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: keptBits(s.cfg.Sessions.IPv4Bits), NetworkBits6: keptBits(s.cfg.Sessions.IPv6Bits),
+		Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.startNoting(ctx, svc); err != nil {
+		return err
+	}
+	s.parts.Go("idle sessions", svc.Sweep)
+	svc.Routes(s.mux)
+	return nil
+}
+
+// keptBits says as the service does that nothing is kept.
+func keptBits(bits int) int {
+	if bits == 0 {
+		return -1
+	}
+	return bits
+}
+
+// startNoting lets the process take its part in noting which sessions have ended.
+func (s *Server) startNoting(ctx context.Context, svc *sessions.Service) error {
+	// Never parked: the store may be away for as long as it likes.
+	sub, err := s.bus.NewSubscriber(bus.SubscriberConfig{Durable: sessions.Durable, MaxDeliver: -1})
+	if err != nil {
+		return err
+	}
+	// The service tells of what fails, once; the router would for each message and attempt.
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: 5 * time.Second}, watermill.NopLogger{})
+	if err != nil {
+		return err
+	}
+	router.AddMiddleware(bus.ParkPoison(s.bus.Parker()))
+	router.AddConsumerHandler("sessions", events.TopicAll, sub, svc.Handle)
+	s.parts.Go("ended sessions", router.Run)
+	select {
+	case <-router.Running():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("follow the ledger for the session registry: %w", context.Cause(ctx))
+	}
+}

@@ -1,0 +1,141 @@
+package server_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/redistest"
+	"github.com/curfewhq/curfew/internal/tabclient"
+)
+
+// ask calls the API, and returns the status and the code of the answer.
+func ask(t *testing.T, s *server.Server, key, method, path, body string) (status int, code string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Code string }
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = json.Unmarshal(b, &answer) // what has no code has none
+	return resp.StatusCode, answer.Code
+}
+
+func keyOf(t *testing.T, s *server.Server) string {
+	t.Helper()
+	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text.Reveal()
+}
+
+// Losing Redis loses no revocation: the list says that it is away, and revoking, also of everything that a user has, goes on.
+func TestRedisAway(t *testing.T) {
+	redis := redistest.Start(t)
+	cfg := testConfig(t)
+	cfg.Redis.URL = redis.URL()
+	s := start(t, cfg)
+	key := keyOf(t, s)
+	if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
+		t.Fatal(status, code)
+	}
+	redis.Stop()
+	for _, call := range []struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		{http.MethodGet, "/v1/users/ann/sessions", "", 503, "registry_unavailable"},
+		{http.MethodGet, "/v1/sessions/s-1", "", 503, "registry_unavailable"},
+		{http.MethodPost, "/v1/sessions", `{"user":"ann"}`, 503, "registry_unavailable"},
+		{http.MethodPost, "/v1/sessions/s-1/touch", "", 503, "registry_unavailable"},
+		{http.MethodDelete, "/v1/sessions/s-1", "", 200, ""},
+		{http.MethodPost, "/v1/users/ann/logout", `{"scope":"everywhere"}`, 200, ""},
+		{http.MethodPost, "/v1/revocations", `{"scope":"session","session":"s-2"}`, 200, ""},
+		{http.MethodGet, "/v1/check?session=s-1&dangerously_allow_missing=user,auth_time", "", 401, "session_revoked"},
+	} {
+		if status, code := ask(t, s, key, call.method, call.path, call.body); status != call.status || code != call.code {
+			t.Errorf("%s %s: %d %s, want %d %s", call.method, call.path, status, code, call.status, call.code)
+		}
+	}
+	redis.Start(t)
+	if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"user":"ann"}`); status != http.StatusCreated {
+		t.Errorf("when it is back: %d %s", status, code)
+	}
+}
+
+// A tab at one server hears, of sessions that the other one has registered: that there is one more, that its own is about to end, that it isn't any more, and that it has.
+func TestTabsOfTheRegistry(t *testing.T) {
+	nats := natstest.Start(t)
+	serve := func() *server.Server {
+		cfg := testConfig(t)
+		cfg.NATS.URL = nats.URL()
+		cfg.Sessions.IdleTimeout, cfg.Sessions.Notice = 3*time.Second, 2*time.Second
+		return start(t, cfg)
+	}
+	one, other := serve(), serve()
+	key := keyOf(t, one)
+	if status, code := ask(t, one, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
+		t.Fatal(status, code)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		// The other server has to hear of the key first, and of the session.
+		if status, _ := ask(t, other, key, http.MethodGet, "/v1/sessions/s-1", ""); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the other server doesn't hear of it")
+		}
+	}
+	c := openTab(t, other, key, "s-1")
+	if status, code := ask(t, one, key, http.MethodPost, "/v1/sessions", `{"session":"s-2","user":"ann"}`); status != http.StatusCreated {
+		t.Fatal(status, code)
+	}
+	hears(t, c, tab.TypeSessionsChanged)
+	expiring := hears(t, c, tab.TypeSessionExpiring)
+	if expiring.Reason != "idle_timeout" || expiring.InMS <= 0 || expiring.InMS > 2000 {
+		t.Errorf("%+v", expiring)
+	}
+	if status, code := ask(t, one, key, http.MethodPost, "/v1/sessions/s-1/touch", ""); status != http.StatusOK {
+		t.Fatal(status, code)
+	}
+	hears(t, c, tab.TypeSessionRenewed)
+	// The other session of the same user goes first; then it is this one's turn.
+	logout := hears(t, c, tab.TypeLogout)
+	if logout.Reason != "idle_timeout" || logout.Scope != "session" || logout.Message == "" {
+		t.Errorf("%+v", logout)
+	}
+}
+
+// hears returns the next frame of a type.
+func hears(t *testing.T, c *tabclient.Conn, want tab.FrameType) tab.Frame {
+	t.Helper()
+	for {
+		f, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatalf("want %s: %v", want, err)
+		}
+		if f.Type == want {
+			return f
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/sessionstore"
+)
+
+// Touch does what sessionstore.Store says.
+func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore.Touch) ([]sessionstore.Touched, error) {
+	out := make([]sessionstore.Touched, 0, len(touches))
+	for len(touches) > 0 {
+		some := touches[:min(touchesAtOnce, len(touches))]
+		touches = touches[len(some):]
+		keys, args := make([]string, len(some)), make([]any, len(some))
+		for i, touch := range some {
+			keys[i], args[i] = s.sessionKey(sessionstore.Key{Tenant: tenant, ID: touch.ID}), moment(touch.At)
+		}
+		replies, err := touchScript.Run(ctx, s.client, keys, args...).StringSlice()
+		if err != nil {
+			return nil, failure(err)
+		}
+		for _, reply := range replies {
+			touched, err := touchedOf(reply)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, touched)
+		}
+	}
+	return out, nil
+}
+
+// touchedOf reads what the script says of one touch: nothing for a session that isn't there, else a letter, the last touch, and behind r the user.
+func touchedOf(reply string) (sessionstore.Touched, error) {
+	if reply == "" {
+		return sessionstore.Touched{}, nil
+	}
+	if len(reply) < headerBytes {
+		return sessionstore.Touched{}, errNotOurs
+	}
+	seen, err := strconv.ParseInt(reply[1:headerBytes], 10, 64)
+	if err != nil {
+		return sessionstore.Touched{}, errNotOurs
+	}
+	touched := sessionstore.Touched{Outcome: sessionstore.Taken, SeenAt: time.UnixMilli(seen).UTC()}
+	switch reply[0] {
+	case 'o':
+		touched.Outcome = sessionstore.Over
+	case 'r':
+		touched.Renewed, touched.User = true, reply[headerBytes:]
+	}
+	return touched, nil
+}
+
+// Warn does what sessionstore.Store says.
+func (s *Store) Warn(ctx context.Context, key sessionstore.Key, seen time.Time) (ok bool, err error) {
+	err = s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
+		after, ok = session.Warn(seen)
+		return after, ok
+	})
+	if errors.Is(err, sessionstore.ErrUnknown) {
+		return false, nil
+	}
+	return ok && err == nil, err
+}
+
+// End does what sessionstore.Store says.
+func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (session sessionstore.Session, ended bool, err error) {
+	err = s.change(ctx, key, func(before sessionstore.Session) (sessionstore.Session, bool) {
+		session, ended = before.End(end, seen)
+		return session, ended
+	})
+	if err != nil {
+		return sessionstore.Session{}, false, err
+	}
+	return session, ended, nil
+}
+
+// change applies a change to a session, again and again where others were faster.
+func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessionstore.Session) (after sessionstore.Session, changed bool)) error {
+	for range attempts {
+		session, value, err := s.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		after, changed := by(session)
+		if !changed {
+			return nil
+		}
+		done := ""
+		if after.Ended != nil && !after.Ended.Pending() {
+			done = member(key)
+		}
+		swapped, err := swapScript.Run(ctx, s.client, []string{s.sessionKey(key), dueKey}, value, encode(after), after.KeptUntil().UnixMilli(), done).Int()
+		if err != nil {
+			return failure(err)
+		}
+		if swapped == 1 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: others write the same session at the same time, and were faster %d times", sessionstore.ErrUnavailable, attempts)
+}

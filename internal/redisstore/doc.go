@@ -1,0 +1,15 @@
+// Package redisstore is everything of Curfew's that speaks to Redis, and so the one place that knows which client does. Today that is a
+// [sessionstore.Store] for deployments with more sessions than the memory of each process shall hold.
+//
+//	store, err := redisstore.Open(ctx, redisstore.Config{URL: "redis://127.0.0.1:6379/0", Hasher: hasher})
+//	defer store.Close()
+//
+// # What lies in Redis
+//
+//	curfew:session:<name>   a session: its state and last touch in the first 14 bytes, which a touch overwrites, and the rest as JSON; expires by itself
+//	curfew:user:<name>      sorted set: the user's session ids by when they were created; expires with the last of them
+//	curfew:due              sorted set: which session is due when
+//
+// Names are keyed hashes. Steps that must not be torn apart are scripts. They name keys of several slots, so Redis Cluster doesn't take them: use one primary, with replicas
+// as you like. A failover may lose what the old primary had acknowledged last; revocations aren't kept here and can't be lost here.
+package redisstore

@@ -1,0 +1,2 @@
+// Package redistest runs a real Redis for tests: Debian's redis-server, on loopback, keeping nothing.
+package redistest

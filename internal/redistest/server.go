@@ -1,0 +1,72 @@
+package redistest
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Server is a running redis-server.
+type Server struct {
+	port int
+	mu   sync.Mutex
+	cmd  *exec.Cmd // guarded by mu; nil while it is stopped
+}
+
+// Start starts a server that ends with the test.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{port: l.Addr().(*net.TCPAddr).Port}
+	_ = l.Close()
+	t.Cleanup(s.Stop)
+	s.Start(t)
+	return s
+}
+
+// URL is where it is.
+func (s *Server) URL() string { return "redis://127.0.0.1:" + strconv.Itoa(s.port) + "/0" }
+
+// Start starts a server that was stopped, with nothing of what it had, and waits until it answers.
+func (s *Server) Start(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		path = "/usr/bin/redis-server"
+	}
+	s.cmd = exec.Command(path, "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--save", "", "--appendonly", "no", "--dir", os.TempDir())
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("start a Redis (Debian's package redis-server): %v", err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("redis-server doesn't answer: %v", err)
+		}
+	}
+}
+
+// Stop kills the server.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait() // it was killed
+	s.cmd = nil
+}

@@ -1,0 +1,183 @@
+package replicas
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/bus"
+)
+
+const (
+	version = 1
+	// maxMessageBytes is far above what a question or an answer takes.
+	maxMessageBytes = 8 << 10
+	// maxQuestions is how many questions wait; of what comes beyond that, nats.go drops.
+	maxQuestions = 64
+	maxAnswers   = 1024
+	// DefaultPatience is how long Ask waits where its context has no deadline.
+	DefaultPatience = 300 * time.Millisecond
+)
+
+// ErrInvalid is returned for a question that can't be asked.
+var ErrInvalid = errors.New("the question isn't in form")
+
+// Question asks how far replicas are, and, if it names anything, what they know of a session.
+type Question struct {
+	Tenant  string `json:"tenant"`
+	Session string `json:"session,omitempty"`
+	User    string `json:"user,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Client  string `json:"client,omitempty"`
+	// AuthTime is zero if it isn't known.
+	AuthTime time.Time `json:"auth_time,omitzero"`
+}
+
+// NamesSession reports whether the question is about a session.
+func (q Question) NamesSession() bool { return q.Session != "" || q.User != "" }
+
+func (q Question) inForm() bool {
+	for _, id := range []string{q.Session, q.User, q.Device, q.Client} {
+		if id != "" && events.IDFault(id) != "" {
+			return false
+		}
+	}
+	return events.TenantFault(q.Tenant) == ""
+}
+
+// Answer is what one replica says.
+type Answer struct {
+	// Name is the process's, for people.
+	Name string `json:"name"`
+	// Position is how far it has applied the ledger.
+	Position uint64 `json:"position"`
+	// Fresh is whether its proof of that is young enough; StalenessMS is how old it is, and negative if there is none.
+	Fresh       bool    `json:"fresh"`
+	StalenessMS float64 `json:"staleness_ms"`
+	// State is active, revoked or undetermined; empty where no session was asked about. Scope, Reason and EventPosition tell what ends a revoked one, and Cause why it can't tell.
+	State         string `json:"state,omitempty"`
+	Scope         string `json:"scope,omitempty"`
+	Reason        string `json:"reason,omitempty"`
+	EventPosition uint64 `json:"event_position,omitempty"`
+	Cause         string `json:"cause,omitempty"`
+}
+
+type questionMessage struct {
+	V int `json:"v"`
+	Question
+}
+
+type answerMessage struct {
+	V int `json:"v"`
+	Answer
+}
+
+// Listener answers for one replica. Close it.
+type Listener struct {
+	nc     *nats.Conn
+	sub    *nats.Subscription
+	answer func(Question) Answer
+	done   chan struct{}
+	work   sync.WaitGroup
+	once   sync.Once
+}
+
+// Listen begins to answer questions with what answer returns, whose name is filled in; it is called by one goroutine at a time.
+func Listen(nc *nats.Conn, name string, answer func(Question) Answer) (*Listener, error) {
+	l := &Listener{nc: nc, done: make(chan struct{}), answer: func(q Question) Answer {
+		a := answer(q)
+		a.Name = name
+		return a
+	}}
+	questions := make(chan *nats.Msg, maxQuestions)
+	var err error
+	// Not by a group: each process is to hear each question.
+	if l.sub, err = nc.ChanSubscribe(bus.LiveReplicasTopic, questions); err != nil {
+		return nil, fmt.Errorf("replicas: listen for questions: %w", err)
+	}
+	l.work.Go(func() {
+		for {
+			select {
+			case <-l.done:
+				return
+			case msg := <-questions:
+				l.reply(msg)
+			}
+		}
+	})
+	return l, nil
+}
+
+// Close stops answering, and waits for the answer that is being given.
+func (l *Listener) Close() {
+	l.once.Do(func() {
+		_ = l.sub.Unsubscribe() // fails only where there is nothing to end
+		close(l.done)
+	})
+	l.work.Wait()
+}
+
+// reply answers one question. What isn't in form gets none, and neither does who wants the answer elsewhere than where answers go: we may publish where who asks may not (CWE-441).
+func (l *Listener) reply(msg *nats.Msg) {
+	var q questionMessage
+	if len(msg.Data) > maxMessageBytes || json.Unmarshal(msg.Data, &q) != nil || q.V != version || !q.inForm() || !bus.IsLiveAnswerTopic(msg.Reply) {
+		return
+	}
+	data, err := json.Marshal(answerMessage{V: version, Answer: l.answer(q.Question)})
+	if err != nil {
+		return
+	}
+	_ = l.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
+}
+
+// Ask asks all replicas that listen, and returns what was heard by ctx's deadline, or within DefaultPatience if it has none, by name. It returns ErrInvalid, what NATS says
+// when the question can't be sent, and the error of a ctx that was cancelled.
+func Ask(ctx context.Context, nc *nats.Conn, q Question) ([]Answer, error) {
+	if !q.inForm() {
+		return nil, fmt.Errorf("replicas: %w", ErrInvalid)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultPatience)
+		defer cancel()
+	}
+	data, err := json.Marshal(questionMessage{V: version, Question: q})
+	if err != nil {
+		return nil, fmt.Errorf("replicas: %w", err)
+	}
+	answers := make(chan *nats.Msg, maxAnswers)
+	topic := bus.LiveAnswerTopic(rand.Text())
+	sub, err := nc.ChanSubscribe(topic, answers)
+	if err != nil {
+		return nil, fmt.Errorf("replicas: ask: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only where there is nothing to end
+	if err := nc.PublishRequest(bus.LiveReplicasTopic, topic, data); err != nil {
+		return nil, fmt.Errorf("replicas: ask: %w", err)
+	}
+	heard := []Answer{}
+	for {
+		select {
+		case msg := <-answers:
+			var a answerMessage
+			if len(msg.Data) <= maxMessageBytes && json.Unmarshal(msg.Data, &a) == nil && a.V == version {
+				heard = append(heard, a.Answer)
+			}
+		case <-ctx.Done():
+			if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+				return nil, fmt.Errorf("replicas: ask: %w", err)
+			}
+			slices.SortFunc(heard, func(a, b Answer) int { return strings.Compare(a.Name, b.Name) })
+			return heard, nil
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package sessionkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/sessionstore"
+)
+
+// attempts is how often a write is tried that others were faster with. Each of those has changed the session, which few do at once.
+const attempts = 20
+
+// codeWrongLastSequence is the server's word for a write that somebody else was faster with (nats-server, server/errors.json).
+const codeWrongLastSequence jetstream.ErrorCode = 10071
+
+// errConflict is returned for a write that somebody else was faster with.
+var errConflict = errors.New("somebody else was faster")
+
+// Create does what sessionstore.Store says.
+func (s *Store) Create(ctx context.Context, session sessionstore.Session, due time.Time) (sessionstore.Session, bool, error) {
+	if err := s.available(); err != nil {
+		return sessionstore.Session{}, false, err
+	}
+	name := s.cfg.Hasher.Session(session.Key())
+	var last uint64
+	for i := range attempts {
+		if stored, _, ok := s.get(session.Key()); ok {
+			return stored, false, nil
+		}
+		revision, err := s.write(ctx, name, session, last)
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.put(name, session, revision, due)
+			return session, true, nil
+		}
+		if !errors.Is(err, errConflict) {
+			return sessionstore.Session{}, false, err
+		}
+		// It is there, and we haven't heard of it; or it has expired, and what is left of it is in the way.
+		if last, err = s.reread(ctx, name, i); err != nil {
+			return sessionstore.Session{}, false, err
+		}
+	}
+	return sessionstore.Session{}, false, contended()
+}
+
+// Touch does what sessionstore.Store says. Those that nobody else changes at the same time go together.
+func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore.Touch) ([]sessionstore.Touched, error) {
+	if err := s.available(); err != nil {
+		return nil, err
+	}
+	out := make([]sessionstore.Touched, len(touches))
+	var sent []sending
+	before := make(map[string]bool, len(touches))
+	var again []int
+	for i, touch := range touches {
+		if before[touch.ID] {
+			again = append(again, i)
+			continue
+		}
+		before[touch.ID] = true
+		key := sessionstore.Key{Tenant: tenant, ID: touch.ID}
+		session, revision, ok := s.get(key)
+		if !ok {
+			continue
+		}
+		after, touched, changed := session.Touch(touch.At)
+		out[i] = touched
+		if !changed {
+			continue
+		}
+		name := s.cfg.Hasher.Session(key)
+		msg := s.message(name, after, revision)
+		s.noteSent(name, written{after, msg.Data})
+		future, err := s.js.PublishMsgAsync(msg)
+		sent = append(sent, sending{i, name, after, future, err})
+	}
+	retry, err := s.settle(ctx, sent)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range append(retry, again...) {
+		key := sessionstore.Key{Tenant: tenant, ID: touches[i].ID}
+		err := s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
+			after, out[i], changed = session.Touch(touches[i].At)
+			return after, changed
+		})
+		if errors.Is(err, sessionstore.ErrUnknown) {
+			out[i] = sessionstore.Touched{}
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// sending is a write under way.
+type sending struct {
+	index  int
+	name   string
+	after  sessionstore.Session
+	future jetstream.PubAckFuture
+	err    error
+}
+
+// settle waits for the writes, and returns the indices of those that somebody else was faster with.
+func (s *Store) settle(ctx context.Context, sent []sending) (conflicts []int, err error) {
+	revisions := make([]uint64, len(sent))
+	for i, w := range sent {
+		if w.err == nil {
+			revisions[i], w.err = await(ctx, w.future)
+		}
+		switch w.err = writeError(w.err); {
+		case errors.Is(w.err, errConflict):
+			conflicts = append(conflicts, w.index)
+		case w.err != nil:
+			err = w.err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, w := range sent {
+		delete(s.sent, w.name)
+		if revisions[i] > 0 {
+			s.put(w.name, w.after, revisions[i], time.Time{})
+		}
+	}
+	return conflicts, err
+}
+
+func (s *Store) noteSent(name string, w written) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[name] = w
+}
+
+func await(ctx context.Context, future jetstream.PubAckFuture) (uint64, error) {
+	select {
+	case ack := <-future.Ok():
+		return ack.Sequence, nil
+	case err := <-future.Err():
+		return 0, err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Warn does what sessionstore.Store says.
+func (s *Store) Warn(ctx context.Context, key sessionstore.Key, seen time.Time) (bool, error) {
+	var ok bool
+	err := s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
+		after, ok = session.Warn(seen)
+		return after, ok
+	})
+	if errors.Is(err, sessionstore.ErrUnknown) {
+		return false, nil
+	}
+	return ok && err == nil, err
+}
+
+// End does what sessionstore.Store says.
+func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (session sessionstore.Session, ended bool, err error) {
+	err = s.change(ctx, key, func(before sessionstore.Session) (sessionstore.Session, bool) {
+		session, ended = before.End(end, seen)
+		return session, ended
+	})
+	if err != nil {
+		return sessionstore.Session{}, false, err
+	}
+	return session, ended, nil
+}
+
+// change applies a change to a session, again and again where others were faster, and stores what it returns unless it says that nothing changed.
+func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessionstore.Session) (after sessionstore.Session, changed bool)) error {
+	if err := s.available(); err != nil {
+		return err
+	}
+	name := s.cfg.Hasher.Session(key)
+	var sure uint64 // the revision that the server has told
+	for i := range attempts {
+		session, last, ok := s.get(key)
+		after, changed := session, false
+		if ok {
+			after, changed = by(session)
+		}
+		if !changed {
+			// Another process may have written what we haven't heard of yet.
+			told, err := s.reread(ctx, name, 0)
+			if err != nil {
+				return err
+			}
+			if told > last && told != sure {
+				sure = told
+				continue
+			}
+			if !ok {
+				return sessionstore.ErrUnknown
+			}
+			return nil
+		}
+		revision, err := s.write(ctx, name, after, last)
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.put(name, after, revision, time.Time{})
+			return nil
+		}
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+		if _, err := s.reread(ctx, name, i); err != nil {
+			return err
+		}
+	}
+	return contended()
+}
+
+func contended() error {
+	return fmt.Errorf("%w: others write the same session at the same time, and were faster %d times", sessionstore.ErrUnavailable, attempts)
+}
+
+// reread looks what the bucket holds by a name, and returns the revision of that, even where it isn't a session; 0 for nothing. A replica of the server may still not
+// know, so who comes back for the same thing waits a moment first.
+func (s *Store) reread(ctx context.Context, name string, before int) (uint64, error) {
+	if before > 0 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond + rand.N(time.Duration(before)*5*time.Millisecond)):
+		}
+	}
+	msg, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, writeError(err)
+	}
+	if session, ok := s.read(name, msg.Data); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.put(name, session, msg.Sequence, s.cfg.Due(session))
+	}
+	return msg.Sequence, nil
+}
+
+// write stores a session where the bucket holds what is known by its revision; 0 for nothing.
+func (s *Store) write(ctx context.Context, name string, session sessionstore.Session, last uint64) (uint64, error) {
+	ack, err := s.js.PublishMsg(ctx, s.message(name, session, last))
+	if err != nil {
+		return 0, writeError(err)
+	}
+	return ack.Sequence, nil
+}
+
+// message is a session on its way into the bucket, which forgets it by itself.
+func (s *Store) message(name string, session sessionstore.Session, last uint64) *nats.Msg {
+	kept := max(time.Until(session.KeptUntil()), time.Second)
+	return &nats.Msg{Subject: s.prefix + name, Data: sessionstore.Encode(session), Header: nats.Header{
+		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
+		jetstream.MsgTTLHeader:              {strconv.FormatInt(int64(kept/time.Second)+1, 10) + "s"},
+	}}
+}
+
+// writeError says which errors mean what.
+func writeError(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &api) && api.ErrorCode == codeWrongLastSequence:
+		return errConflict
+	}
+	return fmt.Errorf("%w: %w", sessionstore.ErrUnavailable, err)
+}

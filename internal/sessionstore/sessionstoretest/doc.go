@@ -1,0 +1,4 @@
+// Package sessionstoretest holds every [sessionstore.Store] to one contract.
+//
+//	sessionstoretest.Run(t, func(t *testing.T) sessionstoretest.Opener { … })
+package sessionstoretest

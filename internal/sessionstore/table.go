@@ -1,0 +1,193 @@
+package sessionstore
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// Table holds sessions in memory, by their key, by their user, and by when they are due. It isn't safe for concurrent use.
+type Table struct {
+	rows map[Key]*row
+	// users: tenant and user → their rows, in the order in which they came.
+	users map[account][]*row
+	due   dueRows
+	// words are strings that many sessions share.
+	words map[string]string
+}
+
+type account struct{ tenant, user string }
+
+type row struct {
+	session Session
+	// revision is the store's, for those that have one.
+	revision uint64
+	// due is when the session is due; index is its place among those that are, and -1 if it never is.
+	due   time.Time
+	index int
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table {
+	return &Table{rows: map[Key]*row{}, users: map[account][]*row{}, words: map[string]string{}}
+}
+
+// Len returns how many sessions there are.
+func (t *Table) Len() int { return len(t.rows) }
+
+// Get returns a session and its revision.
+func (t *Table) Get(key Key) (s Session, revision uint64, ok bool) {
+	r := t.rows[key]
+	if r == nil {
+		return Session{}, 0, false
+	}
+	return r.session, r.revision, true
+}
+
+// Put takes a state of a session unless it has a later one, and reports whether it did. A new session is due at due; of one that is there already, due is kept, but
+// that one whose end isn't pending is never due. The user of a session doesn't change.
+func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
+	r := t.rows[s.Key()]
+	if r != nil && r.revision > revision {
+		return false
+	}
+	if r == nil {
+		r = &row{index: -1}
+		t.intern(&s)
+		t.rows[s.Key()] = r
+		a := account{s.Tenant, s.User}
+		t.users[a] = append(t.users[a], r)
+		r.session = s
+		t.postpone(r, due)
+	} else {
+		s.Tenant, s.ID, s.User, s.Device, s.Client = r.session.Tenant, r.session.ID, r.session.User, r.session.Device, r.session.Client
+		s.Agent, s.Network = r.session.Agent, r.session.Network
+		r.session = s
+	}
+	r.revision = revision
+	if s.Ended != nil && !s.Ended.Pending() {
+		t.postpone(r, time.Time{})
+	}
+	return true
+}
+
+// intern has equal words share their memory.
+func (t *Table) intern(s *Session) {
+	for _, word := range []*string{&s.Tenant, &s.Client, &s.Agent.Browser, &s.Agent.OS, &s.Agent.Form, &s.Network} {
+		if kept, ok := t.words[*word]; ok {
+			*word = kept
+		} else if len(t.words) < maxWords {
+			t.words[*word] = *word
+		}
+	}
+}
+
+// maxWords bounds what is shared: networks are many.
+const maxWords = 1 << 16
+
+// Remove forgets a session.
+func (t *Table) Remove(key Key) {
+	r := t.rows[key]
+	if r == nil {
+		return
+	}
+	t.postpone(r, time.Time{})
+	delete(t.rows, key)
+	a := account{r.session.Tenant, r.session.User}
+	t.users[a] = slices.DeleteFunc(t.users[a], func(other *row) bool { return other == r })
+	if len(t.users[a]) == 0 {
+		delete(t.users, a)
+	}
+}
+
+// Prune forgets the sessions that are kept no longer.
+func (t *Table) Prune(now time.Time) {
+	for key, r := range t.rows {
+		if !r.session.KeptUntil().After(now) {
+			t.Remove(key)
+		}
+	}
+}
+
+// Sessions returns a user's sessions that are still kept, as Store.Sessions does.
+func (t *Table) Sessions(tenant, user string, limit int, now time.Time) (list []Session, more bool) {
+	for _, r := range t.users[account{tenant, user}] {
+		if r.session.KeptUntil().After(now) {
+			list = append(list, r.session)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	if len(list) > limit {
+		return list[:limit], true
+	}
+	return list, false
+}
+
+// Due returns what Store.Due does.
+func (t *Table) Due(at time.Time, limit int) []Key {
+	var taken []*row
+	for len(t.due) > 0 && len(taken) < limit && !t.due[0].due.After(at) {
+		taken = append(taken, heap.Pop(&t.due).(*row))
+	}
+	keys := make([]Key, len(taken))
+	for i, r := range taken {
+		keys[i] = r.session.Key()
+		heap.Push(&t.due, r)
+	}
+	return keys
+}
+
+// Postpone does what Store.Postpone does.
+func (t *Table) Postpone(key Key, next time.Time) {
+	if r := t.rows[key]; r != nil {
+		t.postpone(r, next)
+	}
+}
+
+// Hasten does what Store.Hasten does.
+func (t *Table) Hasten(next time.Time) {
+	for _, r := range t.rows {
+		if (r.session.Ended == nil || r.session.Ended.Pending()) && (r.index < 0 || r.due.After(next)) {
+			t.postpone(r, next)
+		}
+	}
+}
+
+func (t *Table) postpone(r *row, next time.Time) {
+	r.due = next
+	switch {
+	case next.IsZero() && r.index >= 0:
+		heap.Remove(&t.due, r.index)
+	case next.IsZero():
+	case r.index >= 0:
+		heap.Fix(&t.due, r.index)
+	default:
+		heap.Push(&t.due, r)
+	}
+}
+
+// dueRows is a heap.
+type dueRows []*row
+
+func (d dueRows) Len() int           { return len(d) }
+func (d dueRows) Less(i, j int) bool { return d[i].due.Before(d[j].due) }
+func (d dueRows) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
+}
+
+// Push and Pop are heap's.
+func (d *dueRows) Push(x any) {
+	r := x.(*row)
+	r.index = len(*d)
+	*d = append(*d, r)
+}
+
+func (d *dueRows) Pop() any {
+	old := *d
+	r := old[len(old)-1]
+	old[len(old)-1] = nil
+	*d = old[:len(old)-1]
+	r.index = -1
+	return r
+}

@@ -1,0 +1,86 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/replicas"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// Replicas are those that have answered in time.
+type Replicas struct {
+	Replicas []replicas.Answer `json:"replicas"`
+}
+
+// replicaStates is what a replica says of itself; *revocation.Replica does.
+type replicaStates interface {
+	Status() revocation.Status
+	Check(revocation.Session) revocation.Decision
+}
+
+// AnswerFor returns what a replica answers to replicas.Ask.
+func AnswerFor(r replicaStates) func(replicas.Question) replicas.Answer {
+	return func(q replicas.Question) replicas.Answer {
+		st := r.Status()
+		a := replicas.Answer{Position: st.Position, Fresh: st.Fresh, StalenessMS: float64(st.Staleness) / float64(time.Millisecond)}
+		if !q.NamesSession() {
+			return a
+		}
+		d := r.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, Device: q.Device, Client: q.Client, AuthTime: q.AuthTime})
+		a.State, a.Scope, a.Reason, a.EventPosition = d.State.String(), string(d.Scope), string(d.Reason), d.EventPosition
+		if d.Cause != nil {
+			a.Cause = d.Cause.Error()
+		}
+		return a
+	}
+}
+
+// handleReplicas asks all replicas of the deployment's own processes, and, if the call names a session, what they know of it.
+func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
+	key, _ := access.KeyFrom(r.Context())
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	q, patience := replicas.Question{Tenant: key.Tenant}, replicas.DefaultPatience
+	for name, v := range values {
+		member := map[string]*string{"session": &q.Session, "user": &q.User, "device": &q.Device, "client": &q.Client}[name]
+		switch {
+		case len(v) != 1:
+			err = errors.New("repeated")
+		case member != nil:
+			*member = v[0]
+		case name == "auth_time":
+			if q.AuthTime, err = time.Parse(time.RFC3339, v[0]); err != nil {
+				s.refuse(w, problem.New(http.StatusBadRequest, "invalid_parameter", "auth_time must be an RFC 3339 time, such as 2006-01-02T15:04:05.678Z."))
+				return
+			}
+		case name == "timeout":
+			if patience, err = time.ParseDuration(v[0]); err != nil || patience < 50*time.Millisecond || patience > 5*time.Second {
+				s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 50ms and 5s."))
+				return
+			}
+		default:
+			err = errors.New("unknown")
+		}
+	}
+	if err != nil {
+		s.refuse(w, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters session, user, device, client, auth_time and timeout, each once."))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	answers, err := s.cfg.AskReplicas(ctx, q)
+	switch {
+	case errors.Is(err, replicas.ErrInvalid):
+		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", "session, user, device and client must be 1 to 256 bytes of UTF-8 without control characters."))
+	case err != nil && r.Context().Err() == nil:
+		s.cfg.Log.WithError(err).Warn("replicas can't be asked")
+		s.refuse(w, problem.Unavailable("replicas_unavailable", "The replicas can't be asked: is NATS up? 'curfew doctor' tells.", time.Second))
+	case err == nil:
+		problem.JSON(w, http.StatusOK, Replicas{Replicas: answers})
+	}
+}

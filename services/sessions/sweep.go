@@ -1,0 +1,201 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/sessionstore"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+const (
+	// sweptAtOnce is how many due sessions are fetched, and sweepers how many of them are dealt with at a time.
+	sweptAtOnce = 500
+	sweepers    = 8
+	// askAgain is after how long a session is looked at again that the replica can't tell about.
+	askAgain = 5 * time.Second
+)
+
+// Sweep ends sessions that are due, and tells the tabs of those that soon will be, until ctx ends. Every process does that, none has to be elected, and each session is
+// still ended once: who wants to end one claims it first.
+func (s *Service) Sweep(ctx context.Context) error {
+	hastened, failing := false, false
+	for ctx.Err() == nil {
+		err := error(nil)
+		if !hastened {
+			// Sessions may have been stored by processes that had another idle timeout.
+			err = s.cfg.Store.Hasten(ctx, time.Now().Add(s.longest()))
+			hastened = err == nil
+		}
+		if err == nil {
+			err = s.sweep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Metrics.Sweeps.WithLabelValues("failed").Inc()
+			if !failing {
+				s.cfg.Log.WithError(err).Error("idle sessions aren't ended: the store, or the ledger, can't be reached")
+			}
+		} else if err == nil {
+			s.cfg.Metrics.Sweeps.WithLabelValues("ok").Inc()
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.cfg.SweepInterval/2 + rand.N(s.cfg.SweepInterval)): // processes that began together shouldn't go on so
+		}
+	}
+	return nil
+}
+
+// longest is how far ahead a session is due at most.
+func (s *Service) longest() time.Duration {
+	if t := s.cfg.Timing; t.IdleTimeout > 0 {
+		return t.IdleTimeout - t.Notice
+	}
+	return s.cfg.Timing.MaxAge
+}
+
+// sweep deals with what is due now. What fails is due again at the next turn.
+func (s *Service) sweep(ctx context.Context) error {
+	for {
+		keys, err := s.cfg.Store.Due(ctx, time.Now(), sweptAtOnce)
+		if err != nil {
+			return err
+		}
+		work, ctx := errgroup.WithContext(ctx)
+		work.SetLimit(sweepers)
+		for _, key := range keys {
+			work.Go(func() error { return s.settle(ctx, key) })
+		}
+		if err := work.Wait(); err != nil {
+			return err
+		}
+		if len(keys) < sweptAtOnce {
+			return nil
+		}
+	}
+}
+
+// step is what is to be done with a session.
+type step uint8
+
+const (
+	// wait: look at it again at verdict.at.
+	wait step = iota
+	// warn its tabs that it ends at verdict.at.
+	warn
+	// claim it, and publish its end.
+	claim
+	// publish the end that somebody has claimed it for and not published.
+	publish
+	// note that it has ended, by the event at verdict.position.
+	note
+)
+
+// verdict is what is to be done with a session, and why.
+type verdict struct {
+	step     step
+	at       time.Time
+	reason   events.Reason
+	position uint64
+}
+
+// judge says what is to be done with a session. check asks the replica, and is asked only where it matters.
+func (t Timing) judge(s sessionstore.Session, now time.Time, check func() revocation.Decision) verdict {
+	due := t.Due(s)
+	if due.IsZero() || due.After(now) {
+		return verdict{step: wait, at: due}
+	}
+	end, reason := t.end(s)
+	d := check()
+	switch {
+	case d.State == revocation.Undetermined:
+		return verdict{step: wait, at: now.Add(askAgain)}
+	case d.State == revocation.Revoked && d.Scope != revocation.ScopeMaxAge:
+		return verdict{step: note, at: now, reason: d.Reason, position: d.EventPosition}
+	case s.Ended != nil:
+		return verdict{step: publish, at: now, reason: s.Ended.Reason}
+	case !end.After(now):
+		return verdict{step: claim, at: now, reason: reason}
+	case s.Warned:
+		return verdict{step: wait, at: end}
+	}
+	return verdict{step: warn, at: end, reason: reason}
+}
+
+// settle does what is to be done with a session.
+func (s *Service) settle(ctx context.Context, key sessionstore.Key) error {
+	session, err := s.cfg.Store.Session(ctx, key)
+	if errors.Is(err, sessionstore.ErrUnknown) {
+		return s.cfg.Store.Postpone(ctx, key, time.Time{})
+	}
+	if err != nil {
+		return err
+	}
+	now := events.Floor(time.Now())
+	v := s.cfg.Timing.judge(session, now, func() revocation.Decision { return s.check(session) })
+	switch v.step {
+	case warn:
+		ok, err := s.cfg.Store.Warn(ctx, key, session.SeenAt)
+		if err != nil || !ok {
+			return err // it was touched meanwhile, and is looked at again
+		}
+		s.tell(gateways.Hint{Kind: gateways.HintExpiring, Tenant: key.Tenant, User: session.User, Session: key.ID, Reason: v.reason, At: v.at})
+		return s.cfg.Store.Postpone(ctx, key, v.at)
+	case claim:
+		return s.end(ctx, session, v)
+	case publish:
+		return s.publishEnd(ctx, session)
+	case note:
+		_, _, err := s.cfg.Store.End(ctx, key, sessionstore.End{At: v.at, Reason: v.reason, Position: v.position}, time.Time{})
+		return err
+	}
+	return s.cfg.Store.Postpone(ctx, key, v.at)
+}
+
+// end claims a session and publishes its end. Whoever has claimed it publishes, and a touch that comes in between is told that the session is over:
+//
+//  1. two processes find the session idle; 2. one claims it, and the other's claim fails; 3. one publishes the event with the id of the claim; 4. it notes
+//     where that lies in the ledger.
+//
+// If it crashes after 2 or 3, another one finds the claim after a while and publishes the same event: the ledger takes an id once within ten minutes, and after that the
+// replica knows the session to be over.
+func (s *Service) end(ctx context.Context, session sessionstore.Session, v verdict) error {
+	id, err := events.NewID()
+	if err != nil {
+		return err
+	}
+	claimed, ok, err := s.cfg.Store.End(ctx, session.Key(), sessionstore.End{At: v.at, Reason: v.reason, Event: id}, session.SeenAt)
+	if err != nil || !ok {
+		return err // it was touched meanwhile, or somebody else is at it
+	}
+	return s.publishEnd(ctx, claimed)
+}
+
+// publishEnd publishes the end that a session was claimed for, and notes where it lies.
+func (s *Service) publishEnd(ctx context.Context, session sessionstore.Session) error {
+	ack, err := s.publish(ctx, session)
+	if err != nil {
+		// Not before the claim is over: whether it is stored may not be known.
+		_ = s.cfg.Store.Postpone(ctx, session.Key(), time.Now().Add(claimTime))
+		return fmt.Errorf("publish the end of a session: %w", err)
+	}
+	s.cfg.Metrics.Ended.WithLabelValues(string(session.Ended.Reason)).Inc()
+	s.cfg.Log.WithFields(logrus.Fields{
+		telemetry.FieldEvent: session.Ended.Event, telemetry.FieldTenant: session.Tenant, telemetry.FieldPosition: ack.Position,
+		telemetry.FieldSessionHash: s.cfg.Hasher.ID(session.Tenant, "session", session.ID), "reason": session.Ended.Reason,
+	}).Info("session ended")
+	end := *session.Ended
+	end.Position = ack.Position
+	_, _, err = s.cfg.Store.End(ctx, session.Key(), end, time.Time{})
+	return err
+}

@@ -1,0 +1,59 @@
+package sessions
+
+import (
+	"errors"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/sessionstore"
+)
+
+// Timing says when sessions end, and when their tabs are told before.
+type Timing struct {
+	// MaxAge is the absolute age, from auth time, at which every session is over. Required.
+	MaxAge time.Duration
+	// IdleTimeout is for how long nobody may be there. Zero is for ever.
+	IdleTimeout time.Duration
+	// Notice is how long before its end the tabs of a session are told. Zero tells them nothing.
+	Notice time.Duration
+}
+
+// claimTime is how long a process that has claimed a session has for publishing its end, before another one does.
+const claimTime = 15 * time.Second
+
+func (t Timing) validate() error {
+	var errs []error
+	if t.MaxAge <= 0 {
+		errs = append(errs, errors.New("sessions config: Timing.MaxAge is required"))
+	}
+	if t.IdleTimeout < 0 || t.Notice < 0 {
+		errs = append(errs, errors.New("sessions config: Timing.IdleTimeout and Notice can't be negative"))
+	}
+	if t.IdleTimeout > 0 && t.Notice >= t.IdleTimeout {
+		errs = append(errs, errors.New("sessions config: Timing.Notice must be shorter than IdleTimeout"))
+	}
+	return errors.Join(errs...)
+}
+
+// end returns when a session ends unless it is touched, and why.
+func (t Timing) end(s sessionstore.Session) (at time.Time, reason events.Reason) {
+	if idle := s.SeenAt.Add(t.IdleTimeout); t.IdleTimeout > 0 && idle.Before(s.ExpiresAt) {
+		return idle, events.ReasonIdleTimeout
+	}
+	return s.ExpiresAt, events.ReasonMaxAge
+}
+
+// Due returns when somebody has to look at a session next; zero for never.
+func (t Timing) Due(s sessionstore.Session) time.Time {
+	switch {
+	case s.Ended != nil && s.Ended.Pending():
+		return s.Ended.At.Add(claimTime)
+	case s.Ended != nil:
+		return time.Time{}
+	}
+	at, _ := t.end(s)
+	if s.Warned {
+		return at
+	}
+	return at.Add(-t.Notice)
+}

@@ -1,0 +1,129 @@
+package sessions
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/sessionstore"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+func TestJudge(t *testing.T) {
+	begun := time.Date(2026, 8, 4, 9, 0, 0, 0, time.UTC)
+	idle := Timing{MaxAge: 24 * time.Hour, IdleTimeout: 30 * time.Minute, Notice: time.Minute}
+	never := Timing{MaxAge: 24 * time.Hour, Notice: time.Minute}
+	alive := sessionstore.Session{AuthTime: begun, SeenAt: begun, ExpiresAt: begun.Add(24 * time.Hour)}
+	with := func(change func(*sessionstore.Session)) sessionstore.Session { s := alive; change(&s); return s }
+	warned := with(func(s *sessionstore.Session) { s.Warned = true })
+	pending := with(func(s *sessionstore.Session) {
+		s.Ended = &sessionstore.End{At: begun, Reason: events.ReasonIdleTimeout, Event: "e"}
+	})
+	active := revocation.Decision{State: revocation.Active}
+	undetermined := revocation.Decision{State: revocation.Undetermined, Cause: errors.New("stale")}
+	byClient := revocation.Decision{State: revocation.Revoked, Scope: revocation.ScopeClient, Reason: events.ReasonPolicy, EventPosition: 7}
+	byAge := revocation.Decision{State: revocation.Revoked, Scope: revocation.ScopeMaxAge, Reason: events.ReasonMaxAge}
+	for _, test := range []struct {
+		name    string
+		timing  Timing
+		session sessionstore.Session
+		after   time.Duration
+		d       revocation.Decision
+		want    verdict
+	}{
+		{"young", idle, alive, 28 * time.Minute, active, verdict{step: wait, at: begun.Add(29 * time.Minute)}},
+		{"about to be idle", idle, alive, 29 * time.Minute, active, verdict{step: warn, at: begun.Add(30 * time.Minute), reason: events.ReasonIdleTimeout}},
+		{"warned", idle, warned, 29 * time.Minute, active, verdict{step: wait, at: begun.Add(30 * time.Minute)}},
+		{"idle", idle, warned, 30 * time.Minute, active, verdict{step: claim, at: begun.Add(30 * time.Minute), reason: events.ReasonIdleTimeout}},
+		{"idle and never warned", idle, alive, time.Hour, active, verdict{step: claim, at: begun.Add(time.Hour), reason: events.ReasonIdleTimeout}},
+		{"nobody can tell", idle, warned, time.Hour, undetermined, verdict{step: wait, at: begun.Add(time.Hour + askAgain)}},
+		{"over already", idle, alive, time.Hour, byClient, verdict{step: note, at: begun.Add(time.Hour), reason: events.ReasonPolicy, position: 7}},
+		{"never idle", never, alive, 23 * time.Hour, active, verdict{step: wait, at: begun.Add(24*time.Hour - time.Minute)}},
+		{"about to be old", never, alive, 24*time.Hour - time.Minute, active, verdict{step: warn, at: begun.Add(24 * time.Hour), reason: events.ReasonMaxAge}},
+		{"old", never, warned, 24 * time.Hour, byAge, verdict{step: claim, at: begun.Add(24 * time.Hour), reason: events.ReasonMaxAge}},
+		{"claimed a moment ago", idle, pending, 10 * time.Second, active, verdict{step: wait, at: begun.Add(claimTime)}},
+		{"claimed a while ago", idle, pending, time.Minute, active, verdict{step: publish, at: begun.Add(time.Minute), reason: events.ReasonIdleTimeout}},
+		{"claimed and published", idle, pending, time.Minute, byClient, verdict{step: note, at: begun.Add(time.Minute), reason: events.ReasonPolicy, position: 7}},
+		{"ended", idle, with(func(s *sessionstore.Session) { s.Ended = &sessionstore.End{At: begun, Position: 3} }), time.Hour, active, verdict{step: wait}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.timing.judge(test.session, begun.Add(test.after), func() revocation.Decision { return test.d }); got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestJudgeNeverEarly: whatever the timing, nobody is ended before the end, or warned of another end than the one that comes.
+func TestJudgeNeverEarly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		second := func(name string, least, most int) time.Duration {
+			return time.Duration(rapid.IntRange(least, most).Draw(t, name)) * time.Second
+		}
+		timing := Timing{MaxAge: second("max age", 100, 1000), IdleTimeout: second("idle", 0, 300)}
+		timing.Notice = second("notice", 0, 60)
+		if timing.validate() != nil {
+			t.Skip("not a configuration")
+		}
+		begun := time.Unix(1_800_000_000, 0)
+		s := sessionstore.Session{AuthTime: begun, ExpiresAt: begun.Add(timing.MaxAge), SeenAt: begun.Add(second("seen", 0, 400)), Warned: rapid.Bool().Draw(t, "warned")}
+		now := begun.Add(second("now", 0, 1500))
+		v := timing.judge(s, now, func() revocation.Decision { return revocation.Decision{State: revocation.Active} })
+		end := s.ExpiresAt
+		if idle := s.SeenAt.Add(timing.IdleTimeout); timing.IdleTimeout > 0 && idle.Before(end) {
+			end = idle
+		}
+		switch v.step {
+		case claim:
+			if now.Before(end) {
+				t.Fatalf("ended at %v, its end is %v", now, end)
+			}
+		case warn:
+			if !v.at.Equal(end) || now.Before(end.Add(-timing.Notice)) || s.Warned {
+				t.Fatalf("warned at %v of %v, its end is %v", now, v.at, end)
+			}
+		case wait:
+			if !v.at.After(now) {
+				t.Fatalf("it is to be looked at in the past, again and again: %v at %v", v.at, now)
+			}
+		}
+	})
+}
+
+func TestTimingRefuses(t *testing.T) {
+	for name, timing := range map[string]Timing{
+		"no max age": {}, "negative": {MaxAge: time.Hour, IdleTimeout: -1}, "negative notice": {MaxAge: time.Hour, Notice: -1},
+		"notice before the beginning": {MaxAge: time.Hour, IdleTimeout: time.Minute, Notice: time.Minute},
+	} {
+		if timing.validate() == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// FuzzAgent: whatever a browser sends, what is kept is short, and can be shown on a terminal and in a page.
+func FuzzAgent(f *testing.F) {
+	for _, seed := range []string{
+		"", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36", "curl/8.5.0", "<script>alert(1)</script>/1",
+		"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+		"Googlebot/2.1 (+http://www.google.com/bot.html)", "((((", "a/", "/;;)(", "\x1b[31mred", strings.Repeat("Ü", 2000),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		a := agentOf(header)
+		for _, name := range []string{a.Browser, a.OS} {
+			if len(name) > maxNameBytes || !utf8.ValidString(name) || strings.ContainsAny(name, "<>&\"'\x1b\n") {
+				t.Errorf("%q", name)
+			}
+		}
+		if nameOf(a) == "" {
+			t.Error("without a name")
+		}
+	})
+}
