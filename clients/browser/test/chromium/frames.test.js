@@ -1,5 +1,5 @@
-// What a tab does about frames and ends that a real gateway wouldn't send when a test asks it to. A scripted gateway sends them, over real WebSockets; what a
-// session registry will send (session_expiring, session_renewed) are the golden frames.
+// What a tab does about frames and ends that a real gateway wouldn't send when a test asks it to. A scripted gateway sends them, over real WebSockets, the golden
+// frames among them; idle.test.js has the warnings of a real one.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
