@@ -140,7 +140,7 @@ test("functions of the application that throw keep nobody from being told", asyn
   assert.equal(await page.evaluate(() => window.seen), undefined);
 });
 
-test("the browser signs in as somebody else: the conn becomes theirs, and the end of the first session reaches nobody", async (t) => {
+test("trap 35: the browser signs in as somebody else: the conn becomes theirs, and the end of the first session reaches nobody", async (t) => {
   const { context, session, page } = await device(t, "first");
   const next = await app.signedIn(context, "second");
   await page.evaluate(() => window.listener.check());

@@ -54,7 +54,7 @@ test("every tab asks, one answer closes it in all, and nobody is signed out unti
   assert.equal(await leaves(tabs[0]), "idle_timeout");
 });
 
-test("whoever types isn't asked, and a page that asks its application again and again by itself doesn't count as somebody", async (t) => {
+test("trap 33: whoever types isn't asked, and a page that asks its application again and again by itself doesn't count as somebody", async (t) => {
   const [page, other] = await device(t, "ivo", 2);
   await other.evaluate(() => { setInterval(() => { window.listener.check(); void fetch("/api/auth/session"); }, 200); });
   await page.bringToFront();
