@@ -140,7 +140,7 @@ test("functions of the application that throw keep nobody from being told", asyn
   assert.equal(await page.evaluate(() => window.seen), undefined);
 });
 
-test("the browser signs in as somebody else: the conn becomes theirs, and the end of the first session reaches nobody", async (t) => {
+test("trap 35: the browser signs in as somebody else: the conn becomes theirs, and the end of the first session reaches nobody", async (t) => {
   const { context, session, page } = await device(t, "first");
   const next = await app.signedIn(context, "second");
   await page.evaluate(() => window.listener.check());
@@ -185,8 +185,12 @@ test("put away while it waits to ask a second time, and back: the end isn't lost
   await until("it has asked once", () => app.asked["/api/auth/session"] > n);
   await page.evaluate(() => document.dispatchEvent(new Event("freeze")));
   await becomes(page, "suspended");
-  app.stubborn = false;
+  const ignored = async () => (await curfew.acks()).ignored ?? 0;
+  const before = await ignored();
   await page.evaluate(() => document.dispatchEvent(new Event("resume")));
+  // The same notice is told again on the next conn, and decided anew.
+  await until("it is acknowledged", async () => await ignored() === before + 1);
+  app.stubborn = false;
   await leaves(page);
 });
 

@@ -61,7 +61,7 @@ test("the application is asked again when somebody comes back to the tab, when t
   assert.equal(await leaves(page), null, "no notice came, so no reason is known");
 });
 
-test("a page from the real back-forward cache asks again before it goes on", async (t) => {
+test("trap 36: a page from the real back-forward cache asks again before it goes on", async (t) => {
   const { session, page } = await device(t, "bfcache");
   await becomes(page, "ready");
   await page.evaluate(() => {
@@ -221,7 +221,7 @@ test("one navigation, however often the end is told", async (t) => {
   await holds("it has gone once", () => visited.length === 1, 700);
 });
 
-test("by default the page is loaded anew, past the browser's cache, and stays", async (t) => {
+test("trap 36: by default the page is loaded anew, past the browser's cache, and stays", async (t) => {
   const { session, page } = await device(t, "reload", { manual: true }, undefined, "/careless");
   await page.evaluate(() => { window.listener = window.start({ redirectTo: undefined, reasonParam: undefined }); });
   await becomes(page, "ready");

@@ -103,6 +103,17 @@ test("a leader that was robbed while it slept gives up its conn and follows", as
   assert.deepEqual((await Promise.all([leader, other].map(state))).sort(), ["following", "ready"]);
 });
 
+test("a tab that follows and is closed waits for the lock no longer", async (t) => {
+  const { leader, followers: [other] } = await device(t, "leaving", 2);
+  const locks = () => leader.evaluate(async () => {
+    const { held, pending } = await navigator.locks.query();
+    return [held.length, pending.length];
+  });
+  assert.deepEqual(await locks(), [1, 1]);
+  await other.evaluate(() => window.listener.close());
+  await until("its request is gone", async () => (await locks())[1] === 0);
+});
+
 test("two browsers of a user: the others are signed out, and only the other one is told", async (t) => {
   const here = await device(t, "two", 2);
   const there = await device(t, "two", 2);
