@@ -19,8 +19,11 @@ Runs, in this order, everything that must pass before a change is merged:
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
-  authjs-npm   @curfew/authjs with the real frameworks, and applications of Next.js that are built and started
   browser      the browser tests in test/e2e, with the system's Chromium
+  clients      installs what the npm packages are built and tested with
+  @curfew/browser, @curfew/authjs
+               the npm packages, with a server that is built now, the system's Chromium and the real frameworks
+  applications applications of Next.js with and without @curfew/authjs, built and started
 
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
@@ -234,13 +237,6 @@ authjs() {
   CURFEW_AUTHJS_COOKIES="$scratch/authjs" go test -run '^TestAuthJS(Golden|Expiry)$' -count=1 ./revocation/revocationhttp
 }
 
-authjs_npm() {
-  cd clients
-  timeout --foreground 10m npm ci --no-audit --no-fund
-  timeout --foreground 15m npm test -w authjs
-  timeout --foreground 20m npm run test:apps -w authjs
-}
-
 browser() {
   if [ ! -f test/e2e/package.json ]; then
     echo "test.sh: test/e2e/package.json is missing, so the browser tests can't run; restore the folder" >&2
@@ -249,6 +245,18 @@ browser() {
   cd test/e2e
   timeout --foreground 10m npm ci --no-audit --no-fund
   timeout --foreground 10m npm test
+}
+
+clients() {
+  go build -o "$scratch/curfew" ./cmd/curfew
+  cd clients
+  timeout --foreground 10m npm ci --no-audit --no-fund
+}
+
+# package NAME SCRIPT runs a script of one of the packages in clients.
+package() {
+  cd clients
+  CURFEW_BINARY="$scratch/curfew" timeout --foreground 20m npm run "$2" --workspace "$1"
 }
 
 step tools tools
@@ -275,6 +283,9 @@ while read -r package name; do
 done <<<"$targets"
 
 step authjs authjs
-step authjs-npm authjs_npm
 step browser browser
+step clients clients
+step @curfew/browser package browser test
+step @curfew/authjs package authjs test
+step applications package authjs test:apps
 summary

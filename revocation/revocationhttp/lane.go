@@ -15,13 +15,13 @@ const (
 
 // touch is the latest input in a session.
 type touch struct {
-	session, user string
+	session string
 	// at is in Unix milliseconds.
 	at int64
 }
 
 // bytes is how long the touch is as JSON, at most: of what may stand in ids, nothing takes more than twice its bytes.
-func (t touch) bytes() int { return 2*(len(t.session)+len(t.user)) + 64 }
+func (t touch) bytes() int { return 2*len(t.session) + 64 }
 
 // lane holds the touches of a tenant, which are sent with its key. The mutex of its Touches guards it.
 type lane struct {

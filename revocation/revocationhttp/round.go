@@ -228,12 +228,11 @@ func (t *Touches) post(b batch) (got results, after time.Duration, err error) {
 func (b batch) body() ([]byte, error) {
 	type member struct {
 		Session string `json:"session"`
-		User    string `json:"user,omitempty"`
 		AtMS    int64  `json:"at_ms"`
 	}
 	members := make([]member, len(b.touches))
 	for i, t := range b.touches {
-		members[i] = member{t.session, t.user, t.at}
+		members[i] = member{t.session, t.at}
 	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)

@@ -196,12 +196,9 @@ func (t *Touches) Touch(s revocation.Session) {
 		t.stats.Dropped++
 		return
 	}
-	if s.User != "" && events.IDFault(s.User) != "" {
-		s.User = ""
-	}
 	t.stats.Gathered++
 	t.held++
-	l.add(touch{s.ID, s.User, at.UnixMilli()})
+	l.add(touch{s.ID, at.UnixMilli()})
 	if l.due.IsZero() {
 		l.due = at.Add(t.cfg.Interval)
 		t.look()

@@ -42,7 +42,7 @@ type registry struct {
 
 // touchTold is one touch as the registry was told of it.
 type touchTold struct {
-	tenant, session, user string
+	tenant, session string
 	at                    time.Time
 }
 
@@ -71,7 +71,6 @@ func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Touches []struct {
 			Session string `json:"session"`
-			User    string `json:"user"`
 			AtMS    int64  `json:"at_ms"`
 		} `json:"touches"`
 	}
@@ -104,10 +103,10 @@ func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.largest = max(g.largest, len(body.Touches))
 	for _, t := range body.Touches {
-		if events.IDFault(t.Session) != "" || t.User != "" && events.IDFault(t.User) != "" {
+		if events.IDFault(t.Session) != "" {
 			g.t.Errorf("a touch has an id that isn't one")
 		}
-		g.got = append(g.got, touchTold{tenant, t.Session, t.User, time.UnixMilli(t.AtMS)})
+		g.got = append(g.got, touchTold{tenant, t.Session, time.UnixMilli(t.AtMS)})
 		says := g.says[t.Session]
 		if says == "" {
 			says = "touched"
@@ -193,7 +192,7 @@ func sessionOf(tenant, sid, user string) revocation.Session {
 func at(began time.Time, got []touchTold) []string {
 	all := []string{}
 	for _, g := range got {
-		all = append(all, fmt.Sprint(g.tenant, " ", g.session, " ", g.user, " ", g.at.Sub(began)))
+		all = append(all, fmt.Sprint(g.tenant, " ", g.session, " ", g.at.Sub(began)))
 	}
 	return all
 }
@@ -211,7 +210,7 @@ func TestTouchesGather(t *testing.T) {
 			t.Errorf("told after %v already: %v", time.Since(began), got)
 		}
 		lapse(5*time.Second + time.Millisecond)
-		want := []string{"default s1 ann 9.999s", "default s2  10s"}
+		want := []string{"default s1 9.999s", "default s2 10s"}
 		if diff := cmp.Diff(want, at(began, g.take())); diff != "" {
 			t.Errorf("after an interval (-want +got):\n%s", diff)
 		}
@@ -255,7 +254,7 @@ func TestTouchesOfTenants(t *testing.T) {
 		}
 		lapse(16 * time.Second)
 		got := at(began, g.take())
-		want := []string{"default s1 bob 0s", "acme s1 ann 0s", "acme s2 ann 0s"}
+		want := []string{"default s1 0s", "acme s1 0s", "acme s2 0s"}
 		if got[0] != want[0] { // which tenant comes first is nobody's business
 			want = []string{want[1], want[2], want[0]}
 		}
@@ -338,7 +337,7 @@ func TestTouchesAreSentAgain(t *testing.T) {
 		for _, text := range at(began, g.take()) {
 			got[text] = true
 		}
-		if diff := cmp.Diff(map[string]bool{"default s1  15.1s": true, "default s2  0s": true, "acme s3  0s": true}, got); diff != "" {
+		if diff := cmp.Diff(map[string]bool{"default s1 15.1s": true, "default s2 0s": true, "acme s3 0s": true}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		// All is well: it is as if nothing had been.
@@ -347,6 +346,33 @@ func TestTouchesAreSentAgain(t *testing.T) {
 		lapse(15*time.Second + time.Millisecond)
 		if s := touches.Stats(); g.asked() != requests+1 || s.Waiting != 0 || s.Dropped != 0 || s.Touched != 4 {
 			t.Errorf("%d requests more, %+v", g.asked()-requests, s)
+		}
+	})
+}
+
+// A touch that comes while an earlier one of its session is on its way, which fails, takes that one's place.
+func TestTouchesNewerWhileOnTheWay(t *testing.T) {
+	touching(t, nil, func(t *testing.T, touches *revocationhttp.Touches, g *registry, f *failures) {
+		began := time.Now()
+		g.block = make(chan struct{})
+		touches.Touch(sessionOf("", "s1", ""))
+		touches.Touch(sessionOf("", "s2", ""))
+		lapse(16 * time.Second)
+		touches.Touch(sessionOf("", "s1", ""))
+		if s := touches.Stats(); s.Waiting != 3 {
+			t.Errorf("%d touches wait or are on their way", s.Waiting)
+		}
+		lapse(5 * time.Second)
+		if s := touches.Stats(); s.Waiting != 2 || len(f.take()) != 1 {
+			t.Errorf("after the failure %+v", s)
+		}
+		close(g.block)
+		lapse(time.Minute)
+		if diff := cmp.Diff([]string{"default s2  0s", "default s1  16s"}, at(began, g.take())); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if s := touches.Stats(); s.Waiting != 0 || s.Dropped != 0 {
+			t.Errorf("%+v", s)
 		}
 	})
 }
@@ -510,10 +536,10 @@ func TestTouchesRefuseWhatIsNoID(t *testing.T) {
 		for _, sid := range []string{"", "a\x00", "\xff", strings.Repeat("x", 257)} {
 			touches.Touch(sessionOf("", sid, "ann"))
 		}
-		touches.Touch(sessionOf("", "s1", "a\x00"))
+		touches.Touch(sessionOf("", "s1", "ann"))
 		lapse(16 * time.Second)
 		got := g.take()
-		if s := touches.Stats(); len(got) != 1 || got[0].session != "s1" || got[0].user != "" || s.Dropped != 4 {
+		if s := touches.Stats(); len(got) != 1 || got[0].session != "s1" || s.Dropped != 4 {
 			t.Errorf("told %v, %+v", got, s)
 		}
 	})
@@ -617,7 +643,7 @@ func TestTrap33TouchesAreOfInputAlone(t *testing.T) {
 					t.Errorf("%d %s", w.Code, w.Body)
 				}
 				lapse(16 * time.Second)
-				if got := g.take(); (len(got) == 1 && got[0].session == "s1" && got[0].user == "ann") != tt.want || len(got) > 1 {
+				if got := g.take(); (len(got) == 1 && got[0].session == "s1") != tt.want || len(got) > 1 {
 					t.Errorf("told %v, want %t", got, tt.want)
 				}
 			})

@@ -49,8 +49,8 @@ type Service struct {
 	streams *streams
 	// forward is nil where forward-auth isn't configured.
 	forward *revocationhttp.Middleware
-	// keysLog lets one line a second into the log.
-	keysLog rate.Sometimes
+	// keysLog and streamsLog each let one line a second into the log.
+	keysLog, streamsLog rate.Sometimes
 	// began is when the service was made, by both clocks.
 	began time.Time
 }
@@ -73,7 +73,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.BeatTimeout <= 0 {
 		cfg.BeatTimeout = 3 * time.Second
 	}
-	s := &Service{cfg: cfg, recall: newRecall(cfg.EventAt), streams: newStreams(cfg.Ledger), keysLog: rate.Sometimes{Interval: time.Second}, began: time.Now()}
+	s := &Service{cfg: cfg, recall: newRecall(cfg.EventAt), streams: newStreams(cfg.Ledger), keysLog: rate.Sometimes{Interval: time.Second}, streamsLog: rate.Sometimes{Interval: time.Second}, began: time.Now()}
 	if cfg.Session == nil {
 		return s, nil
 	}

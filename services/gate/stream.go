@@ -28,7 +28,7 @@ func (s *Service) handleStream(w http.ResponseWriter, r *http.Request) {
 	}
 	status := s.cfg.Replica.Status()
 	if !status.Synced {
-		s.refuse(w, problem.Unavailable("not_synced", "This server is still reading the ledger: try again, or follow another one.", time.Second))
+		s.refuse(w, problem.Unavailable("not_synced", "This server is still reading the ledger: try again, or follow another one.", soon()))
 		return
 	}
 	key, _ := access.KeyFrom(r.Context())
@@ -65,10 +65,14 @@ func (s *Service) unreadable(w http.ResponseWriter, r *http.Request, err error) 
 		s.refuse(w, problem.Unavailable("draining", "This server is stopping: follow another one.", time.Second))
 	case r.Context().Err() != nil:
 	default:
-		s.cfg.Log.WithError(err).Warn("the ledger couldn't be read for a stream")
-		s.refuse(w, problem.Unavailable("stream_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second))
+		// Each follower comes again and again meanwhile.
+		s.streamsLog.Do(func() { s.cfg.Log.WithError(err).Warn("the ledger couldn't be read for a stream") })
+		s.refuse(w, problem.Unavailable("stream_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", soon()))
 	}
 }
+
+// soon is when to come again, at random, so that not all do together.
+func soon() time.Duration { return time.Second + rand.N(2*time.Second) }
 
 // sinceOf returns the position to go on behind; 0 is the beginning. An EventSource that comes back by itself tells it in a header and repeats its old
 // query, so the header counts.

@@ -75,6 +75,22 @@ func TestTrap9StreamIsProvedByBeatsAlone(t *testing.T) {
 	}
 }
 
+// Beats that lie before what there was when the stream was opened are no proof of it, however young: here another tenant's event lies behind them.
+func TestStreamIsSyncedBehindTheHead(t *testing.T) {
+	s := newStation(t, natstest.Bus(t), func(c *gate.Config) { c.BeatTimeout = time.Minute })
+	s.stopBeats()
+	s.beat(t)
+	s.publish(t, revokedIn(t, "globex", "theirs"))
+	st := s.open(t, s.acme, "")
+	// The stream is open, and the beats come before this.
+	s.publish(t, revokedIn(t, "acme", "s1"))
+	if frames := st.await("revocation"); len(frames) != 1 {
+		t.Errorf("before the revocation: %+v", frames)
+	}
+	s.beat(t)
+	st.await("synced")
+}
+
 // A gate whose own replica isn't fresh vouches for nothing.
 func TestStreamOfAStaleGate(t *testing.T) {
 	feed := revocationtest.New()
