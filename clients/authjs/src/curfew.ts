@@ -3,6 +3,7 @@ import { Checker, type Verdict } from "./checker.js";
 import { ApiError, CurfewError, SessionRequiredError } from "./errors.js";
 import { Follower } from "./follower.js";
 import { isId, type SessionIdentity } from "./identity.js";
+import { isUnavailable } from "./marks.js";
 import { type CurfewOptions, type RequestInfo, type RevocationFailedEvent, type Settings, settle, type UnavailableEvent } from "./options.js";
 import { type Publication, Publisher, type Receipt } from "./publisher.js";
 import type { Revocation } from "./revocationset.js";
@@ -120,6 +121,7 @@ export class Curfew {
   /** Returns who a session that `auth()` has returned belongs to; throws SessionRequiredError if it is none of withRevocation's. */
   identity(session: SignedIn | null | undefined): SessionIdentity & { user: string; authTimeMs: number } {
     const sid = session?.sid;
+    if (isUnavailable(session)) throw new SessionRequiredError("the session couldn't be checked");
     if (!isId(sid)) throw new SessionRequiredError("the session has no sid: is the caller signed in, and is the config wrapped by withRevocation?");
     const found = this.#shared.identities.get(sid);
     if (found?.user === undefined || found.authTimeMs === undefined) {

@@ -1,6 +1,6 @@
 import type { Curfew } from "./curfew.js";
 import { CurfewError } from "./errors.js";
-import { adoptedIdentity, type Claims, identityOf, mintedClaims, type SessionIdentity } from "./identity.js";
+import { adoptedIdentity, type ClaimNames, type Claims, identityOf, mintedClaims, type SessionIdentity } from "./identity.js";
 import { markOf, marked, unavailableError } from "./marks.js";
 import type { RequestInfo } from "./options.js";
 
@@ -127,9 +127,9 @@ export function wrapJwt<P extends JwtParams>(
   };
 }
 
-/** Returns what stands for the session that couldn't be checked. */
-export function unavailableSession(params: SessionParams): Record<string, unknown> {
-  return { user: undefined, expires: params.session.expires, error: unavailableError };
+/** Returns what stands for the session that couldn't be checked. Its sid tells a page that it is still the same one, and opens nothing. */
+export function unavailableSession(params: SessionParams, claims: Claims, names: ClaimNames): Record<string, unknown> {
+  return { user: undefined, expires: params.session.expires, error: unavailableError, sid: identityOf(claims, names).session };
 }
 
 /** Returns the identity that a token of the signOut event speaks of; undefined if it is over already, or none of ours. */

@@ -9,7 +9,7 @@ import * as v4 from "@curfew/authjs/next-auth4";
 import { FileOutbox } from "@curfew/authjs/node";
 import NextAuth, { type AuthOptions, getServerSession, type Session as Session4 } from "next-auth";
 
-const options: CurfewOptions = { url: "https://curfew.example.com", apiKey: "cfw_", outbox: new FileOutbox("/tmp/outbox"), onError: "open" };
+const options: CurfewOptions = { url: "https://curfew.example.com", apiKey: "cfw_", outbox: new FileOutbox("/var/lib/shop/outbox"), onError: "open" };
 
 const config = v5.withRevocation(
   {

@@ -30,7 +30,8 @@ export async function until(what, condition, ms = 15000) {
 /** Server is one process, which can be frozen, killed and started again over the same ledger. */
 export class Server {
   #dir = mkdtempSync(join(tmpdir(), "curfew-authjs-"));
-  #binary = join(this.#dir, "curfew");
+  /** CURFEW_BINARY is one that was built already. */
+  #binary = process.env.CURFEW_BINARY ?? join(this.#dir, "curfew");
   #child;
   #args;
   url;
@@ -38,7 +39,7 @@ export class Server {
 
   static async start(args = []) {
     const server = new Server();
-    execFileSync("go", ["build", "-o", server.#binary, "./cmd/curfew"], { cwd: root });
+    if (!process.env.CURFEW_BINARY) execFileSync("go", ["build", "-o", server.#binary, "./cmd/curfew"], { cwd: root });
     server.#args = args;
     server.url = `http://127.0.0.1:${await freePort()}`;
     await server.run();
