@@ -43,7 +43,7 @@ type registry struct {
 // touchTold is one touch as the registry was told of it.
 type touchTold struct {
 	tenant, session string
-	at                    time.Time
+	at              time.Time
 }
 
 const acmeKey = "cfw_fedcba9876543210_fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
