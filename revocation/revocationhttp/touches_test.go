@@ -368,7 +368,7 @@ func TestTouchesNewerWhileOnTheWay(t *testing.T) {
 		}
 		close(g.block)
 		lapse(time.Minute)
-		if diff := cmp.Diff([]string{"default s2  0s", "default s1  16s"}, at(began, g.take())); diff != "" {
+		if diff := cmp.Diff([]string{"default s2 0s", "default s1 16s"}, at(began, g.take())); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if s := touches.Stats(); s.Waiting != 0 || s.Dropped != 0 {
