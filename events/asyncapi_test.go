@@ -292,8 +292,8 @@ func TestAsyncAPIOperations(t *testing.T) {
 		{"followLedger", "receive", "ledger", sortedKeys(doc.Channels["ledger"].Messages)},
 		{"sendBeat", "send", "beat", []string{"Beat"}},
 		{"hearBeat", "receive", "beat", []string{"Beat"}},
-		{"tellTab", "send", "conn", []string{"Drain", "Logout", "Ready", "SessionExpiring", "SessionRenewed", "SessionsChanged"}},
-		{"tellStream", "send", "notices", []string{"Close", "Drain", "Logout", "Ready", "SessionExpiring", "SessionRenewed", "SessionsChanged"}},
+		{"tellTab", "send", "conn", []string{"Drain", "Heartbeat", "Logout", "Ready", "SessionExpiring", "SessionRenewed", "SessionsChanged"}},
+		{"tellStream", "send", "notices", []string{"Close", "Drain", "Heartbeat", "Logout", "Ready", "SessionExpiring", "SessionRenewed", "SessionsChanged"}},
 		{"hearTab", "receive", "conn", []string{"Ack", "Hello"}},
 	} {
 		op, ok := doc.Operations[want.name]

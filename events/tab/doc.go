@@ -15,6 +15,7 @@
 //	server → tab   sessions_changed  other sessions of the same user ended, or one began: refresh lists of devices
 //	server → tab   session_expiring  your session is about to end: ask whether anybody is there
 //	server → tab   session_renewed   somebody is: it doesn't
+//	server → tab   heartbeat         the conn is alive, which a page can't see of pings
 //	server → tab   drain             this server goes away: reconnect after the given time
 //	tab → server   ack               what became of a logout notice
 //

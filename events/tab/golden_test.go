@@ -89,6 +89,10 @@ func golden() map[string]goldenFrame {
 			func() ([]byte, error) { return tab.EncodeSessionRenewed(tab.SessionRenewed{}) },
 			tab.Frame{Type: tab.TypeSessionRenewed},
 		),
+		"heartbeat.json": server(
+			func() ([]byte, error) { return tab.EncodeHeartbeat(tab.Heartbeat{}) },
+			tab.Frame{Type: tab.TypeHeartbeat},
+		),
 		"ready.stream.json": server(
 			func() ([]byte, error) {
 				return tab.EncodeReady(tab.Ready{Session: "s1", Position: 7, HeartbeatMS: 45000, Stream: "Zm9v.YmFy"})

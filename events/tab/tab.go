@@ -77,6 +77,7 @@ const (
 	TypeSessionsChanged FrameType = "sessions_changed"
 	TypeSessionExpiring FrameType = "session_expiring"
 	TypeSessionRenewed  FrameType = "session_renewed"
+	TypeHeartbeat       FrameType = "heartbeat"
 	TypeDrain           FrameType = "drain"
 	TypeClose           FrameType = "close"
 	TypeAck             FrameType = "ack"
@@ -101,7 +102,7 @@ type Ready struct {
 	Session string `json:"session"`
 	// Position is up to where the server's replica had applied the stream when it checked.
 	Position uint64 `json:"position"`
-	// HeartbeatMS is how often the server pings, in milliseconds. A tab that hears nothing for 2.5 times as long reconnects.
+	// HeartbeatMS is how often the server sends Heartbeat on a conn that is otherwise silent, in milliseconds, a tenth more or less. A tab that hears nothing for 2.5 times as long reconnects.
 	HeartbeatMS int64 `json:"heartbeat_ms"`
 	// Stream names a stream of notices, on which the tab can't answer, in the acknowledgements that it sends beside it. Empty on a WebSocket.
 	Stream string `json:"stream,omitempty"`
@@ -144,6 +145,11 @@ type SessionExpiring struct {
 
 // SessionRenewed calls off what SessionExpiring has announced: somebody is there.
 type SessionRenewed struct {
+	Type FrameType `json:"type"`
+}
+
+// Heartbeat says that the conn is alive, to pages, which see neither a WebSocket's pings nor the comments of an event stream.
+type Heartbeat struct {
 	Type FrameType `json:"type"`
 }
 
@@ -203,6 +209,9 @@ func EncodeSessionRenewed(s SessionRenewed) ([]byte, error) {
 	s.Type = TypeSessionRenewed
 	return encode(s)
 }
+
+// EncodeHeartbeat returns the frame of a Heartbeat.
+func EncodeHeartbeat(h Heartbeat) ([]byte, error) { h.Type = TypeHeartbeat; return encode(h) }
 
 // EncodeDrain returns the frame of a Drain.
 func EncodeDrain(d Drain) ([]byte, error) { d.Type = TypeDrain; return encode(d) }
@@ -346,7 +355,7 @@ func DecodeFrame(b []byte) (Frame, error) {
 		return Frame{}, err
 	}
 	switch typ {
-	case TypeReady, TypeLogout, TypeSessionsChanged, TypeSessionExpiring, TypeSessionRenewed, TypeDrain, TypeClose:
+	case TypeReady, TypeLogout, TypeSessionsChanged, TypeSessionExpiring, TypeSessionRenewed, TypeHeartbeat, TypeDrain, TypeClose:
 	default:
 		return Frame{Type: typ}, nil
 	}

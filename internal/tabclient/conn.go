@@ -114,7 +114,7 @@ func (c *Conn) SendFrame(f ws.Frame) error {
 	return err
 }
 
-// Next returns the next frame of the protocol. It returns a *CloseError when the gateway closes the conn, after answering it. It blocks until
+// Next returns the next frame of the protocol but for heartbeats. It returns a *CloseError when the gateway closes the conn, after answering it. It blocks until
 // ctx ends, and may be called again then, unless ctx cut a frame in two: frames of a gateway are small, so that is a peer that has stopped.
 func (c *Conn) Next(ctx context.Context) (tab.Frame, error) {
 	_ = c.nc.SetReadDeadline(time.Time{})
@@ -145,7 +145,9 @@ func (c *Conn) Next(ctx context.Context) (tab.Frame, error) {
 		case ws.OpClose:
 			return tab.Frame{}, c.closed(payload)
 		case ws.OpText:
-			return tab.DecodeFrame(payload)
+			if f, err := tab.DecodeFrame(payload); err != nil || f.Type != tab.TypeHeartbeat {
+				return f, err
+			}
 		}
 	}
 }

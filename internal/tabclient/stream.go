@@ -120,6 +120,9 @@ func (s *Stream) readAhead() {
 	from := bufio.NewReader(s.body)
 	for {
 		f, err := s.readEvent(from)
+		if err == nil && f.Type == tab.TypeHeartbeat {
+			continue
+		}
 		select {
 		case s.frames <- read{f, err}:
 		case <-s.closed:

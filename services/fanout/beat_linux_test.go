@@ -24,6 +24,7 @@ func TestHeartbeatsOverTCP(t *testing.T) {
 		if err != nil || f.Header.OpCode != ws.OpPing {
 			t.Fatalf("got %+v, %v; want a ping", f, err)
 		}
+		readHeartbeat(t, c.NetConn())
 		if err := c.SendFrame(ws.NewPongFrame(nil)); err != nil {
 			t.Fatal(err)
 		}

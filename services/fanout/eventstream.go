@@ -19,12 +19,9 @@ type eventStream struct {
 // maxSaid is how many bytes a peer may send on a stream on which it has nothing to say.
 const maxSaid = 4 << 10
 
-// comment is a line that a browser ignores.
-var comment = []byte(":\n\n")
-
 func (*eventStream) transport() string      { return "sse" }
 func (*eventStream) form(m *message) []byte { return m.event }
-func (*eventStream) ping() []byte           { return comment }
+func (*eventStream) ping() []byte           { return heartbeats.event }
 func (*eventStream) pong([]byte) []byte     { return nil }
 func (*eventStream) answers() bool          { return false }
 func (e *eventStream) rests() bool          { return !pending(e.from) }

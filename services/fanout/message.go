@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/gobwas/ws"
+
+	"github.com/curfewhq/curfew/events/tab"
 )
 
 // message is a frame of the tab protocol in the form of each wire. It is encoded once, and shared by all conns that get it.
@@ -19,6 +21,15 @@ func newMessage(payload []byte, position uint64) *message {
 		id = strconv.FormatUint(position, 10)
 	}
 	return &message{framed: ws.MustCompileFrame(ws.NewTextFrame(payload)), event: newEvent(payload, id)}
+}
+
+// heartbeats says that the conn is alive, in a form that pages see.
+var heartbeats = newHeartbeat()
+
+// newHeartbeat returns a heartbeat, which holds nothing that couldn't be encoded.
+func newHeartbeat() *message {
+	frame, _ := tab.EncodeHeartbeat(tab.Heartbeat{})
+	return newMessage(frame, 0)
 }
 
 // newEvent returns the server-sent event of an encoded frame. An empty id leaves the browser with the one before.

@@ -329,6 +329,14 @@ func newPipe(t *testing.T) (here, there net.Conn) {
 	return here, there
 }
 
+// readHeartbeat reads what comes with each ping, for pages.
+func readHeartbeat(t *testing.T, r io.Reader) {
+	t.Helper()
+	if f, err := readFrame(r); err != nil || f.Header.OpCode != ws.OpText || string(f.Payload) != `{"type":"heartbeat"}` {
+		t.Fatalf("got %+v, %v; want a heartbeat", f, err)
+	}
+}
+
 // readFrame reads one frame of the gateway's, which are short.
 func readFrame(r io.Reader) (ws.Frame, error) {
 	h, err := ws.ReadHeader(r)

@@ -187,6 +187,7 @@ func TestHeartbeat(t *testing.T) {
 			if err != nil || f.Header.OpCode != ws.OpPing {
 				t.Fatalf("after %v: %+v, %v; want a ping", time.Since(began), f, err)
 			}
+			readHeartbeat(t, nc)
 			return time.Since(began)
 		}
 		for i := range 5 {

@@ -3,6 +3,7 @@ package fanout
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -13,12 +14,12 @@ import (
 // webSocket is a wire of RFC 6455.
 type webSocket struct{ reader }
 
-// pingFrame is shared, like every ping.
-var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))
+// pings is shared, like every ping: one for the browser, which answers it and tells the page nothing, and one for the page.
+var pings = slices.Concat(ws.MustCompileFrame(ws.NewPingFrame(nil)), heartbeats.framed)
 
 func (*webSocket) transport() string          { return "websocket" }
 func (*webSocket) form(m *message) []byte     { return m.framed }
-func (*webSocket) ping() []byte               { return pingFrame }
+func (*webSocket) ping() []byte               { return pings }
 func (*webSocket) pong(payload []byte) []byte { return ws.MustCompileFrame(ws.NewPongFrame(payload)) }
 func (*webSocket) answers() bool              { return true }
 

@@ -16,7 +16,7 @@ type wire interface {
 	transport() string
 	// form returns a message as it is written. It is shared, and mustn't be changed.
 	form(*message) []byte
-	// ping returns what asks for a sign of life, or is there to be acknowledged by the peer's kernel. It is shared.
+	// ping returns what asks for a sign of life, or is there to be acknowledged by the peer's kernel, and shows one to the page. It is shared.
 	ping() []byte
 	// pong returns what answers a peer's ping; nil if there is no need to.
 	pong(payload []byte) []byte
