@@ -1,0 +1,3 @@
+import type { CurfewOptions } from "@curfew/authjs";
+
+export const options: CurfewOptions = { url: process.env.CURFEW_URL!, apiKey: process.env.CURFEW_API_KEY!, maxStaleMs: 0 };

@@ -1,0 +1,8 @@
+import { auth } from "../../../auth";
+
+export const runtime = "edge";
+
+export async function GET() {
+  const session = await auth();
+  return Response.json(session, { status: session ? 200 : 401 });
+}
