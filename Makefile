@@ -1,6 +1,6 @@
 # Thin names for the commands that matter; scripts/test.sh runs all of the checks.
 
-.PHONY: build test lint demo fuzz bench-latency bench-replica bench-fanout
+.PHONY: build test lint demo fuzz bench-latency bench-replica bench-fanout bench-sessions
 
 # The binary, in bin/curfew.
 build:
@@ -33,3 +33,8 @@ bench-replica:
 # The gateway with tens of thousands of tabs: COUNT, STEPS, MOST, SPREAD, WINDOW and OUT as scripts/bench-fanout.sh --help says. Let nothing else run.
 bench-fanout:
 	./scripts/bench-fanout.sh
+
+# The registry with 100,000 users of three sessions each, in JetStream and in Redis: COUNT rounds. Let nothing else run.
+COUNT ?= 3
+bench-sessions:
+	go test -run '^$$' -bench BenchmarkRegistry -benchtime 1000x -count $(COUNT) -timeout 60m ./test/bench

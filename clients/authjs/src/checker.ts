@@ -81,13 +81,11 @@ export class Checker {
   /** Joins the question that is under way about the very same session, or asks. Nobody waits for longer than the timeout, whoever asked. */
   async #ask(s: SessionIdentity, key: string): Promise<Asked> {
     const flights = this.#shared.flights;
-    // A question from before a revocation of this process may be answered from before it, so it isn't joined.
-    const flightKey = `${this.#shared.generation} ${key}`;
-    let flight = flights.get(flightKey);
+    let flight = flights.get(key);
     if (!flight) {
       if (!this.#shared.breaker.enter()) return { state: "undetermined", cause: "the gate has just failed and isn't asked for a moment" };
-      flight = this.#question(s, key).finally(() => flights.delete(flightKey));
-      flights.set(flightKey, flight);
+      flight = this.#question(s, key).finally(() => flights.delete(key));
+      flights.set(key, flight);
       return flight;
     }
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -103,7 +101,6 @@ export class Checker {
 
   async #question(s: SessionIdentity, key: string): Promise<Asked> {
     const shared = this.#shared;
-    const generation = shared.generation;
     const begun = now();
     shared.counters.asked++;
     let answer: Asked;
@@ -131,7 +128,7 @@ export class Checker {
       shared.active.delete(key);
     }
     // The answer is as old as its question.
-    if (answer.state === "active" && generation === shared.generation) shared.active.set(key, begun);
+    if (answer.state === "active") shared.active.set(key, begun);
     return answer;
   }
 }

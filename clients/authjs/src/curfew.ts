@@ -205,17 +205,12 @@ export class Curfew {
     const reason = String(publication.body["reason"]);
     const own: Revocation = { scope: "user", user, except, cutoffMs, reason, expiresAtMs: cutoffMs + ownMs };
     this.#shared.own.apply(own);
-    this.#shared.generation++;
-    this.#shared.active.clear();
     const { reason_user, reason_admin, initiator } = publication.body;
     const later = definedOf({
       scope: "user", user, except: except.length ? except : undefined, cutoff: new Date(cutoffMs).toISOString(), reason, reason_user, reason_admin, initiator,
     });
     const receipt = await this.#publisher.publish({ ...publication, later: { path: "/v1/revocations", body: later } });
     if (receipt.cutoff) this.#shared.own.apply({ ...own, cutoffMs: Date.parse(receipt.cutoff) });
-    // What was asked before the ledger had it.
-    this.#shared.generation++;
-    this.#shared.active.clear();
     return receipt;
   }
 

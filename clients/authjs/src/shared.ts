@@ -60,8 +60,6 @@ export class Shared {
   /** The latest position that a call of this process was answered with, and when. */
   #position = 0;
   #positionAt: Moment | undefined;
-  /** Counts what this process revokes widely. An answer to a question from before isn't kept. */
-  generation = 0;
   /** What is unavailable now, so that each episode is told once. */
   readonly episodes = new Set<string>();
   /** Whether a lost revocation has been told on the console. */

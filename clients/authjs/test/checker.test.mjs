@@ -134,7 +134,7 @@ test("nobody waits for longer than the timeout, whoever asked first", async () =
   assert.ok(performance.now() - begun < 350);
 });
 
-test("trap: a question from before a logout isn't joined after it, and its answer isn't kept", async () => {
+test("trap: an answer from before a logout doesn't count after it, whoever waits for it", async () => {
   const one = session("raced");
   let release;
   const held = new Promise((resolve) => (release = resolve));

@@ -70,8 +70,7 @@ export class Activity {
   #plan(): void {
     if (!this.#leading) {
       clearTimeout(this.#timer);
-      this.#timer = undefined;
-      return;
+      return void (this.#timer = undefined);
     }
     const now = Date.now();
     if (this.#touched > now) this.#touched = 0;

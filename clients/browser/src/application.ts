@@ -74,7 +74,10 @@ export class Application {
 
   #ask(): Promise<Verdict> {
     if (!this.#asking) {
-      this.#asking = this.#once().finally(() => (this.#asking = undefined));
+      const late = new Promise<never>((_, reject) => {
+        AbortSignal.timeout(ANSWER_MS).onabort = () => reject(new Error("verify takes too long"));
+      });
+      this.#asking = Promise.race([this.#once(), late]).finally(() => (this.#asking = undefined));
       return this.#asking;
     }
     const again = () => {

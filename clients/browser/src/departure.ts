@@ -48,11 +48,14 @@ export class Departure {
   #go(ended: Ended): void {
     const { redirectTo, reasonParam } = this.#options;
     this.#went = true;
-    const url = new URL((typeof redirectTo === "function" ? redirectTo(ended) : redirectTo) ?? location.href, location.href);
-    if (reasonParam && ended.reason) url.searchParams.set(reasonParam, ended.reason);
-    const same = url.href.split("#")[0] === location.href.split("#")[0];
-    // A page of the same address would be shown from the browser's cache, or not at all.
-    if (same || !/^https?:$/.test(url.protocol)) location.reload();
-    else location.replace(url);
+    try {
+      const url = new URL((typeof redirectTo === "function" ? redirectTo(ended) : redirectTo) ?? location.href, location.href);
+      if (reasonParam && ended.reason) url.searchParams.set(reasonParam, ended.reason);
+      // A page of the same address would be shown from the browser's cache, or not at all.
+      if (/^https?:$/.test(url.protocol) && url.href.split("#")[0] !== location.href.split("#")[0]) return location.replace(url);
+    } catch (error) {
+      report(this.#options, error);
+    }
+    location.reload();
   }
 }

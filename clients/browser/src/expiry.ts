@@ -34,7 +34,10 @@ export class Expiry {
     this.#expiring = expiring;
     this.#deadline = Date.now() + expiring.in_ms;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#due(), expiring.in_ms);
+    this.#timer = setTimeout(() => {
+      this.clear();
+      this.#config.due();
+    }, expiring.in_ms);
     if (this.#dismissed === expiring.at) return;
     this.#dialog ??= this.#config.warn(expiring, () => this.#leftMs(), () => {
       this.#dismissed = expiring.at;
@@ -51,11 +54,6 @@ export class Expiry {
 
   #leftMs(): number {
     return Math.max(0, this.#deadline - Date.now());
-  }
-
-  #due(): void {
-    this.clear();
-    this.#config.due();
   }
 
   #hide(): void {

@@ -41,13 +41,14 @@ export interface LinkConfig {
   random?: () => number;
 }
 
-/** After how long a conn that isn't ready is given up. */
+/** After how long an attempt that hasn't led to ready is given up. */
 const OPEN_MS = 15_000;
 /** How long a conn has to be ready before the next attempt waits little again. */
 const STEADY_MS = 5_000;
 /** After how many heartbeats of silence a conn is given up. */
 const SILENT_HEARTBEATS = 2.5;
-const MOST_TIMER_MS = 2 ** 31 - 1;
+/** What a timer can wait for, about. */
+const MOST_TIMER_MS = 2e9;
 
 /** The conn of a browser, again and again: it gets tickets, opens conns, and does what their ends ask for. */
 export class Link {
@@ -100,10 +101,14 @@ export class Link {
     this.#conn?.ack(id, outcome);
   }
 
+  /** Ends the conn and whatever waits, until connect. */
+  pause(): void {
+    this.#rest("idle");
+  }
+
   /** Ends the conn and whatever waits. */
   close(): void {
-    this.#drop();
-    this.#become("closed");
+    this.#rest("closed");
   }
 
   async #begin(): Promise<void> {
@@ -111,6 +116,7 @@ export class Link {
     const attempt = this.#attempt;
     this.#session = this.#drainMs = undefined;
     this.#become("ticket");
+    this.#timer = setTimeout(() => this.#closed(ABNORMAL), OPEN_MS);
     let ticket: string | undefined;
     try {
       ticket = await this.#config.ticket();
@@ -119,9 +125,8 @@ export class Link {
       return;
     }
     if (attempt !== this.#attempt) return;
-    if (!ticket) return this.#become("over");
+    if (!ticket) return this.#rest("over");
     this.#become("opening");
-    this.#timer = setTimeout(() => this.#closed(ABNORMAL), OPEN_MS);
     // What an earlier conn tells late, as it may from a turn that was under way, is nobody's.
     const now = (act: () => void) => attempt === this.#attempt && act();
     try {
@@ -133,7 +138,7 @@ export class Link {
       });
     } catch {
       // The browser's own words would quote the ticket.
-      this.#closed(ABNORMAL, "", new Error("the browser opens no conn to the gateway: does its url begin with https, like the page's?"));
+      this.#closed(ABNORMAL, "", new Error("no WebSocket can be opened: is the gateway's url https?"));
     }
   }
 
@@ -180,10 +185,7 @@ export class Link {
       this.#failed = this.#failed >= 2 ? 1 : this.#failed + 1;
     }
     const { then, ...told } = meaning(code, reason);
-    if (then === "over") {
-      this.#drop();
-      return this.#become("over");
-    }
+    if (then === "over") return this.#rest("over");
     this.#wait("afterMs" in told ? told.afterMs : this.#drainMs ?? this.#backoff.next(), error);
   }
 
@@ -192,6 +194,11 @@ export class Link {
     if (error) this.#config.error(error);
     this.#become("waiting");
     this.#timer = setTimeout(() => void this.#begin(), ms);
+  }
+
+  #rest(state: LinkState): void {
+    this.#drop();
+    this.#become(state);
   }
 
   /** Lets go of the conn and of every timer. */

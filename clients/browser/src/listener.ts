@@ -50,6 +50,8 @@ export class Listener implements LogoutListenerHandle {
   /** The application is being asked, and is to be asked again after that. */
   #checking = false;
   #again = false;
+  /** The notice that another tab has told of, or null if it told of an end without one. */
+  #hint: Logout | null | undefined;
   /** When this tab, and any tab of the browser, began to sign out by itself. */
   #echo = -Infinity;
   #browserEcho = -Infinity;
@@ -90,7 +92,7 @@ export class Listener implements LogoutListenerHandle {
     if (this.#standing !== "listening") return this.#standing;
     if (!this.#link) return this.#signedIn ? "following" : "idle";
     const { state } = this.#link;
-    return state === "idle" || state === "ready" || state === "over" ? state : "connecting";
+    return /idle|ready|over/.test(state) ? (state as ListenerState) : "connecting";
   }
 
   check(): void {
@@ -107,7 +109,7 @@ export class Listener implements LogoutListenerHandle {
   }
 
   signingOut(): void {
-    this.#echo = this.#browserEcho = Date.now();
+    this.#echo = this.#browserEcho = performance.now();
     this.#tabs.send({ type: "signing_out" });
   }
 
@@ -139,7 +141,7 @@ export class Listener implements LogoutListenerHandle {
   }
 
   get #asleep(): boolean {
-    return this.#standing === "closed" || this.#standing === "suspended";
+    return /closed|suspended/.test(this.#standing);
   }
 
   get #visible(): boolean {
@@ -183,6 +185,7 @@ export class Listener implements LogoutListenerHandle {
     this.#tabs.stop();
     this.#expiry.clear();
     this.#doubts.splice(0).forEach(clearTimeout);
+    this.#decided.clear();
   }
 
   #become(standing: Listener["state"] & ("suspended" | "signed_out" | "closed") | "listening"): void {
@@ -237,7 +240,7 @@ export class Listener implements LogoutListenerHandle {
   #linked(state: LinkState): void {
     this.#tell();
     if (state !== "over") return;
-    this.#overAt = Date.now();
+    this.#overAt = performance.now();
     // What the notice says, if there was one, comes first.
     void Promise.all(this.#decided.values()).then(() => this.check());
   }
@@ -275,17 +278,14 @@ export class Listener implements LogoutListenerHandle {
       case "ask":
         return this.#here();
       case "here":
-        this.#memory.position = Math.max(this.#memory.position ?? 0, said.memory.position ?? 0);
-        this.#memory.after = said.memory.after ?? this.#memory.after;
-        this.#memory.streams = said.memory.streams;
+        Object.assign(this.#memory, said.memory, { position: Math.max(this.#memory.position ?? 0, said.memory.position ?? 0) });
         this.#activity?.told(said);
         if (said.expiring && !this.#expiry.expiring) this.#concern(said.expiring);
         return;
       case "ended":
         if (!this.#signedIn) return;
-        // The tab that says so has told the others, and Auth.js.
-        void this.#application.verdict().then((verdict) => (verdict.signedIn ? this.#learn(verdict) : this.#over(said.notice, false)));
-        return;
+        this.#hint = said.notice ?? null;
+        return this.check();
       case "frame":
         return this.#concern(said.frame);
       case "session":
@@ -293,13 +293,16 @@ export class Listener implements LogoutListenerHandle {
       case "input":
         return this.#activity?.told({ input: said.at });
       case "signing_out":
-        this.#browserEcho = Date.now();
+        this.#browserEcho = performance.now();
     }
   }
 
   /** Learns what the application has answered, to a question that no notice has caused, or some time after one. */
   #learn({ signedIn, session }: Verdict, notice?: Logout): void {
     if (this.#asleep) return;
+    const hint = this.#hint;
+    // What was told meanwhile is asked about next.
+    if (!this.#again) this.#hint = undefined;
     if (signedIn) {
       // They are there when they are needed, whatever the network is like by then.
       if (!this.#signedIn) void this.#dialogs();
@@ -308,7 +311,8 @@ export class Listener implements LogoutListenerHandle {
       this.#tabs.send({ type: "session", session });
       this.#connect(session);
     } else if (this.#signedIn) {
-      this.#over(notice, true);
+      // A tab that was told by another needn't tell the others, nor Auth.js.
+      this.#over(notice ?? hint ?? undefined, hint === undefined);
     }
     this.#tell();
   }
@@ -321,7 +325,7 @@ export class Listener implements LogoutListenerHandle {
     this.#session = session ?? this.#session;
     if (!link || this.#standing !== "listening") return;
     if (link.state === "over") {
-      if (another || (!session && Date.now() - this.#overAt > OVER_MS)) link.connect();
+      if (another || (!(session && link.session) && performance.now() - this.#overAt > OVER_MS)) link.connect();
     } else if (another && link.state === "ready") {
       link.renew();
     } else if (link.state === "idle") {
@@ -333,10 +337,9 @@ export class Listener implements LogoutListenerHandle {
   #decide(notice: Logout): Promise<Ack["outcome"]> {
     let outcome = this.#decided.get(notice.id);
     if (!outcome) {
+      if (this.#decided.size >= NOTICES) this.#decided.clear();
       outcome = this.#judge(notice);
       this.#decided.set(notice.id, outcome);
-      const [oldest] = this.#decided.keys();
-      if (this.#decided.size > NOTICES) this.#decided.delete(oldest!);
     }
     return outcome;
   }
@@ -355,7 +358,7 @@ export class Listener implements LogoutListenerHandle {
       this.#doubts.push(setTimeout(() => this.#learn(known)), ...DOUBTS_MS.map((ms) => setTimeout(again, ms)));
       return "ignored";
     }
-    const own = Date.now() - this.#browserEcho < ECHO_MS;
+    const own = performance.now() - this.#browserEcho < ECHO_MS;
     this.#over(notice, true);
     return own ? "already" : "signed_out";
   }
@@ -368,9 +371,11 @@ export class Listener implements LogoutListenerHandle {
       nudge();
     }
     this.#expiry.clear();
-    const leaves = this.#signedIn && Date.now() - this.#echo >= ECHO_MS;
+    const leaves = this.#signedIn && performance.now() - this.#echo >= ECHO_MS;
     this.#signedIn = false;
     this.#become("signed_out");
+    // The gateway closes a conn whose notice is acknowledged.
+    if (!notice) this.#link?.pause();
     if (leaves) void this.#departure.leave({ reason: notice?.reason, message: notice?.message, notice });
   }
 }

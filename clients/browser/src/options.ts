@@ -86,8 +86,11 @@ export interface LogoutListenerOptions {
   touchUrl?: string | undefined;
   /** How often somebody's input is told at most, by one tab for all. Default 15000. */
   touchIntervalMs?: number | undefined;
-  /** Told what went wrong, for logs. The listener goes on by itself. No error holds a ticket or a session. */
-  onError?: ((error: Error) => void) | undefined;
+  /**
+   * Told what went wrong, for logs: an Error, or whatever one of the application's own functions has thrown. The listener goes on by itself. None of the package's
+   * errors holds a ticket or a session.
+   */
+  onError?: ((error: unknown) => void) | undefined;
   /** Told what the listener is doing. */
   onState?: ((state: ListenerState) => void) | undefined;
   /** Keeps applications of one origin apart that have sessions of their own. Default: the gateway's URL. */

@@ -3,7 +3,7 @@ import type { LogoutListenerOptions } from "./options.js";
 /** Tells the application what went wrong. */
 export function report({ onError }: LogoutListenerOptions, error: unknown): void {
   try {
-    onError?.(error instanceof Error ? error : new Error(String(error)));
+    onError?.(error);
   } catch {
     // It was told.
   }

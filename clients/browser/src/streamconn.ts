@@ -1,4 +1,3 @@
-import { meaning } from "./closecode.js";
 import { ABNORMAL, type Conn, type ConnEvents } from "./conn.js";
 import { decode } from "./frames.js";
 import { CLOSE_TICKET_REFUSED, type Ack } from "./protocol.generated.js";
@@ -40,8 +39,8 @@ export class StreamConn implements Conn {
     if (!frame) return;
     if ("stream" in frame && frame.stream) this.#stream = frame.stream;
     if (frame.type !== "close") return this.#events.frame(frame);
-    // After another code than these the browser comes back to the stream by itself, when the server has told it to.
-    if (/over|ticket/.test(meaning(frame.code).then)) this.#end(frame.code, frame.reason);
+    // After a code that isn't terminal the browser comes back to the stream by itself, when the server has told it to.
+    if (frame.code >= 4500) this.#end(frame.code, frame.reason);
   }
 
   #end(code: number, reason = ""): void {

@@ -50,7 +50,7 @@ export class Tabs {
     } catch {
       // Each for itself, below.
     }
-    if (this.#channel && globalThis.navigator?.locks) this.#happens("start");
+    if (this.#channel && navigator.locks) this.#happens("start");
     else this.#alone();
   }
 
@@ -102,10 +102,8 @@ export class Tabs {
         clearTimeout(this.#silence);
         clearTimeout(this.#due);
         return;
-      case "lead":
-        return this.#events.lead();
-      case "follow":
-        return this.#events.follow();
+      default:
+        return this.#events[deed]();
     }
   }
 
