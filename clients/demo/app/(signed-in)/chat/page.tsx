@@ -1,0 +1,15 @@
+import type { Metadata } from "next";
+
+import { Chat } from "./chat";
+
+export const metadata: Metadata = { title: "Chat" };
+
+export default function ChatPage() {
+  return (
+    <>
+      <h1>Chat</h1>
+      <p className="lead">A conn that stays open for hours is cut the moment its session ends. Most applications check only when one is opened.</p>
+      <Chat url={process.env.CHAT_URL!} />
+    </>
+  );
+}
