@@ -131,6 +131,7 @@ names=() pids=()
 # finish ends what was started, the last first, and waits for it.
 finish() {
   local status=$? i n
+  set +e # what has ended already can't be ended
   trap - EXIT
   trap '' INT TERM
   for ((i = ${#pids[@]} - 1; i >= 0; i--)); do

@@ -7,11 +7,10 @@ import { headers } from "next/headers";
 import { currentDevice } from "./server/device";
 import { personBy } from "./server/people";
 
-/** How this application reaches Curfew. `sync: "stream"`: this process follows the server, and so knows of each revocation within milliseconds. */
+/** How this application reaches Curfew. */
 export const options: CurfewOptions = {
   url: process.env.CURFEW_URL!,
   apiKey: process.env.CURFEW_API_KEY!,
-  sync: "stream",
   request: async () => requestInfo(await headers()),
 };
 
