@@ -29,6 +29,7 @@ Options:
                      front of it (http://localhost:PORT)
   --gateway URL      where browsers reach the gateway (http://localhost:CURFEW-PORT)
   --dev              next dev, which builds pages as they are asked for
+  --build-only       builds, and starts nothing
   --no-build         starts what an earlier run with the same --data-dir has built
   -h, --help
 
@@ -44,12 +45,13 @@ fail() {
 }
 
 PORT=3000 CURFEW_PORT=7080 BACKEND_PORT=7090 IDLE_TIMEOUT=2m NOTICE=1m
-DATA='' ORIGIN='' GATEWAY='' DEV='' NO_BUILD=''
+DATA='' ORIGIN='' GATEWAY='' DEV='' NO_BUILD='' BUILD_ONLY=''
 
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) usage && exit 0 ;;
     --dev) DEV=1 && shift && continue ;;
+    --build-only) BUILD_ONLY=1 && shift && continue ;;
     --no-build) NO_BUILD=1 && shift && continue ;;
     --port | --curfew-port | --backend-port | --data-dir | --idle-timeout | --notice | --origin | --gateway) ;;
     *) usage >&2 && fail "there is no option $1" 2 ;;
@@ -83,6 +85,7 @@ ORIGIN=${ORIGIN:-http://localhost:$PORT}
 GATEWAY=${GATEWAY:-http://localhost:$CURFEW_PORT}
 HEALTH_PORT=$((CURFEW_PORT + 1)) NATS_PORT=$((CURFEW_PORT + 2))
 [ -z "$NO_BUILD" ] || [ -n "$DATA" ] || fail "--no-build takes the --data-dir of an earlier run" 2
+[ -z "$BUILD_ONLY" ] || [ -n "$DATA" ] || fail "--build-only takes the --data-dir to build in" 2
 
 # seconds prints a time without its unit.
 seconds() { case "$1" in *m) echo $((${1%m} * 60)) ;; *) echo "${1%s}" ;; esac }
@@ -109,14 +112,13 @@ free() {
     fail "port $1 is in use; end what listens there (ss -tlnp 'sport = :$1' tells what it is), or choose another with $2"
   fi
 }
-free "$PORT" --port
-for port in "$CURFEW_PORT" "$HEALTH_PORT" "$NATS_PORT"; do free "$port" --curfew-port; done
-free "$BACKEND_PORT" --backend-port
+if [ -z "$BUILD_ONLY" ]; then
+  free "$PORT" --port
+  for port in "$CURFEW_PORT" "$HEALTH_PORT" "$NATS_PORT"; do free "$port" --curfew-port; done
+  free "$BACKEND_PORT" --backend-port
+fi
 distinct=$(printf '%s\n' "$PORT" "$CURFEW_PORT" "$HEALTH_PORT" "$NATS_PORT" "$BACKEND_PORT" | sort -u | wc -l)
 [ "$distinct" -eq 5 ] || fail "two of the ports are the same: --port, --backend-port, and --curfew-port with the two after it must differ" 2
-
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-root=$PWD
 
 umask 077
 temporary=''
@@ -126,6 +128,9 @@ if [ -z "$DATA" ]; then
 fi
 mkdir -p "$DATA/logs" "$DATA/run"
 DATA=$(cd "$DATA" && pwd)
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
 
 names=() pids=()
 # finish ends what was started, the last first, and waits for it.
@@ -209,6 +214,7 @@ if [ -z "$NO_BUILD" ]; then
 elif [ ! -x "$DATA/bin/curfew" ] || { [ -z "$DEV" ] && [ ! -e clients/demo/.next/BUILD_ID ]; }; then
   fail "nothing was built before with this --data-dir; run without --no-build once"
 fi
+[ -z "$BUILD_ONLY" ] || exit 0
 
 echo "starting"
 api=http://127.0.0.1:$CURFEW_PORT

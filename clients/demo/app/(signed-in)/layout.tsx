@@ -1,14 +1,12 @@
-import { redirect } from "next/navigation";
 import type { ReactNode } from "react";
 
-import { auth } from "../../auth";
 import { Listening } from "../../components/listening";
 import { Navigation } from "../../components/navigation";
 import { SignOutButton } from "../../components/signoutbutton";
+import { pageCaller } from "../../server/caller";
 
 export default async function SignedInLayout({ children }: { children: ReactNode }) {
-  const session = await auth();
-  if (!session) redirect("/signin");
+  const session = await pageCaller();
   return (
     <Listening gateway={process.env.CURFEW_GATEWAY_URL!} touchIntervalMs={Number(process.env.TOUCH_INTERVAL_MS ?? 15000)}>
       <a className="skip" href="#main">

@@ -1,9 +1,14 @@
+import { isUnavailable } from "@curfew/authjs";
 import type { Metadata } from "next";
+import { redirect } from "next/navigation";
+
+import { rawAuth } from "../../auth";
 
 export const metadata: Metadata = { title: "One moment", other: { refresh: "5" } };
 
 /** Stands in for a page while it can't be told whether its session is over. */
-export default function Unavailable() {
+export default async function Unavailable() {
+  if (!isUnavailable(await rawAuth())) redirect("/sessions");
   return (
     <main className="lone">
       <h1>One moment</h1>

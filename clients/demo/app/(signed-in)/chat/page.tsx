@@ -1,10 +1,12 @@
 import type { Metadata } from "next";
 
+import { pageCaller } from "../../../server/caller";
 import { Chat } from "./chat";
 
 export const metadata: Metadata = { title: "Chat" };
 
-export default function ChatPage() {
+export default async function ChatPage() {
+  await pageCaller();
   return (
     <>
       <h1>Chat</h1>

@@ -1,10 +1,12 @@
 import type { Metadata } from "next";
 
+import { pageCaller } from "../../../server/caller";
 import { Notes } from "./notes";
 
 export const metadata: Metadata = { title: "Notes" };
 
-export default function NotesPage() {
+export default async function NotesPage() {
+  await pageCaller();
   return (
     <>
       <h1>Notes</h1>

@@ -1,16 +1,15 @@
 import { curfew } from "@curfew/authjs";
 import type { Metadata } from "next";
-import { redirect } from "next/navigation";
 
-import { auth, options } from "../../../auth";
+import { options } from "../../../auth";
+import { pageCaller } from "../../../server/caller";
 import { SessionList } from "./sessionlist";
 import { SignOutEverywhere } from "./signouteverywhere";
 
 export const metadata: Metadata = { title: "Devices" };
 
 export default async function Sessions() {
-  const session = await auth();
-  if (!session) redirect("/signin");
+  const session = await pageCaller();
   const list = await curfew(options)
     .listSessions(session)
     .catch(() => undefined);

@@ -70,11 +70,9 @@ function Confirmed({ confirmation }: { confirmation: Confirmation | undefined })
     <div role="status">
       <ul className="counts">
         <li>
-          <Figure count={services} /> services refuse your sessions
+          <Figure count={services} text="services refuse your sessions" />
         </li>
-        <li>
-          <Figure count={tabs} /> browsers with an open page have signed out
-        </li>
+        <li>{tabs.total > 0 || tabs.missing.length > 0 ? <Figure count={tabs} text="browsers with an open page have been told" /> : "No browser had a page open."}</li>
       </ul>
       {done && missing.length > 0 && <p className="notice">Not confirmed within three seconds: {missing.join("; ")}. It is stored, and they learn of it once they can be reached.</p>}
       {!done && <p className="hint">Waiting for the rest…</p>}
@@ -82,11 +80,11 @@ function Confirmed({ confirmation }: { confirmation: Confirmation | undefined })
   );
 }
 
-function Figure({ count: { confirmed, total } }: { count: Count }) {
+function Figure({ count: { confirmed, total }, text }: { count: Count; text: string }) {
   return (
-    <strong>
-      {confirmed} of {total}
-    </strong>
+    <>
+      <strong>{`${confirmed} of ${total}`}</strong> {text}
+    </>
   );
 }
 

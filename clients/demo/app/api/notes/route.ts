@@ -1,8 +1,9 @@
 import { curfew } from "@curfew/authjs";
 
-import { auth, options } from "../../../auth";
+import { options } from "../../../auth";
 import { callBackend } from "../../../server/backend";
-import { foreign, fromOwnPage, nobody, problem } from "../../../server/origin";
+import { apiCaller } from "../../../server/caller";
+import { foreign, fromOwnPage, problem } from "../../../server/origin";
 
 /** The notes of whoever is signed in, which the backend keeps. */
 export async function GET(): Promise<Response> {
@@ -16,8 +17,8 @@ export async function POST(request: Request): Promise<Response> {
 }
 
 async function passOn(init?: RequestInit): Promise<Response> {
-  const session = await auth();
-  if (!session) return nobody();
+  const session = await apiCaller();
+  if (session instanceof Response) return session;
   let answer: Response;
   try {
     answer = await callBackend(curfew(options).identity(session), "/api/notes", init);

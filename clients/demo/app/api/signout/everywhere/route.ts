@@ -1,15 +1,16 @@
 import { curfew, RevocationPendingError } from "@curfew/authjs";
 import { clearSiteData } from "@curfew/browser/server";
 
-import { auth, options, signOut } from "../../../../auth";
+import { options, signOut } from "../../../../auth";
+import { apiCaller } from "../../../../server/caller";
 import { confirmations, expected } from "../../../../server/confirmation";
-import { foreign, fromOwnPage, nobody, problem } from "../../../../server/origin";
+import { foreign, fromOwnPage, problem } from "../../../../server/origin";
 
 /** Ends all sessions of whoever asks, and then tells, in one line of JSON for each change, how many services know and how many tabs are gone. */
 export async function POST(request: Request): Promise<Response> {
   if (!fromOwnPage(request)) return foreign();
-  const session = await auth();
-  if (!session) return nobody();
+  const session = await apiCaller();
+  if (session instanceof Response) return session;
   const server = curfew(options);
   const caller = server.identity(session);
   const before = await expected(caller.user);
