@@ -2,13 +2,15 @@
 
 import "./globals.css";
 
-import Failure from "./error";
+import { Failure } from "../components/failure";
 
 export default function GlobalFailure({ reset }: { reset: () => void }) {
   return (
     <html lang="en">
       <body>
-        <Failure reset={reset} />
+        <main className="lone">
+          <Failure reset={reset} />
+        </main>
       </body>
     </html>
   );

@@ -51,7 +51,9 @@ export function Chat({ url }: { url: string }) {
     };
   }, [connect]);
 
-  useEffect(() => log.current?.scrollTo({ top: log.current.scrollHeight }), [messages]);
+  useEffect(() => {
+    log.current?.scrollTo({ top: log.current.scrollHeight });
+  }, [messages]);
 
   function say(event: FormEvent) {
     event.preventDefault();
