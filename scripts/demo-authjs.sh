@@ -255,7 +255,7 @@ cat <<END
 Sign in as ada, grace or linus, with the password correct-horse, and try:
   1. in a second browser, or a private window, sign in as the same person; then "Sign out other devices" in the first
   2. "Sign out everywhere" in one of five tabs: the other four leave, and it says who has confirmed
-  3. the chat in one window, and in another end its session in the list of devices: the conn is cut
+  3. the chat in one window, and in another end its session in the list of devices: it is cut off
   4. touch nothing for $IDLE_TIMEOUT: $NOTICE before the end every tab asks, and one answer is enough
   5. an operator ends a user's sessions:
      $DATA/bin/curfew revoke user ada --reason compromised --url $api --data-dir $DATA/curfew

@@ -1,4 +1,4 @@
-/** Returns the content security policy of a page. Its scripts are those that have the nonce, and what they load. */
+/** Returns the content security policy of a page. Its scripts are those that have the nonce, and what they load; nothing is styled inline without it. */
 export function contentSecurityPolicy(nonce: string): string {
   const developing = process.env.NODE_ENV === "development";
   const gateway = process.env.CURFEW_GATEWAY_URL!;
@@ -6,7 +6,7 @@ export function contentSecurityPolicy(nonce: string): string {
   return [
     "default-src 'none'",
     `script-src 'nonce-${nonce}' 'strict-dynamic'${developing ? " 'unsafe-eval'" : ""}`,
-    `style-src 'self'${developing ? " 'unsafe-inline'" : ""}`,
+    developing ? "style-src 'self' 'unsafe-inline'" : `style-src 'self' 'nonce-${nonce}'`,
     "img-src 'self'",
     "font-src 'self'",
     `connect-src ${connect.join(" ")}`,

@@ -10,7 +10,7 @@ export default async function ChatPage() {
   return (
     <>
       <h1>Chat</h1>
-      <p className="lead">A conn that stays open for hours is cut the moment its session ends. Most applications check only when one is opened.</p>
+      <p className="lead">A connection that stays open for hours is cut the moment its session ends. Most applications check only when one is opened.</p>
       <Chat url={process.env.CHAT_URL!} />
     </>
   );
