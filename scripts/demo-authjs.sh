@@ -120,13 +120,12 @@ fi
 distinct=$(printf '%s\n' "$PORT" "$CURFEW_PORT" "$HEALTH_PORT" "$NATS_PORT" "$BACKEND_PORT" | sort -u | wc -l)
 [ "$distinct" -eq 5 ] || fail "two of the ports are the same: --port, --backend-port, and --curfew-port with the two after it must differ" 2
 
-umask 077
 temporary=''
 if [ -z "$DATA" ]; then
   DATA=$(mktemp -d)
   temporary=$DATA
 fi
-mkdir -p "$DATA/logs" "$DATA/run"
+(umask 077 && mkdir -p "$DATA/logs" "$DATA/run")
 DATA=$(cd "$DATA" && pwd)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -217,6 +216,7 @@ fi
 [ -z "$BUILD_ONLY" ] || exit 0
 
 echo "starting"
+umask 077 # there are secrets in what is written from here on
 api=http://127.0.0.1:$CURFEW_PORT
 start curfew "$DATA/bin/curfew" serve --data-dir "$DATA/curfew" --listen "127.0.0.1:$CURFEW_PORT" --admin-listen "127.0.0.1:$HEALTH_PORT" \
   --nats-listen "127.0.0.1:$NATS_PORT" --allowed-origins "$ORIGIN" --sessions-idle-timeout "$IDLE_TIMEOUT" --sessions-notice "$NOTICE"
