@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { copied, device, launch, session, sessionCookie } from "./rig/browser.mjs";
+import { copied, device, launch, left, session, sessionCookie } from "./rig/browser.mjs";
 import { Deployment } from "./rig/deployment.mjs";
 import { until } from "./rig/until.mjs";
 
@@ -55,4 +55,21 @@ test("a sign-out while Curfew hangs is kept, and over for all once it is back", 
   assert.equal((await thief("/api/notes")).status, 401, "the application itself knows at once");
   process.kill(curfew, "SIGCONT");
   await until("the ledger has it", async () => (await app.call("GET", `/v1/sessions/${sid}`)).state === "ended");
+});
+
+test("signing out everywhere while Curfew hangs doesn't look like success, and becomes one", async (t) => {
+  const { page } = await device(t, browser, app, "linus");
+  const other = await device(t, browser, app, "linus");
+  const thief = await copied(other.context, app);
+  const curfew = app.pid("curfew");
+  process.kill(curfew, "SIGSTOP");
+  t.after(() => process.kill(curfew, "SIGCONT"));
+  await page.getByRole("button", { name: "Sign out everywhere…" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Sign out everywhere" }).click();
+  const dialog = page.getByRole("dialog", { name: "You are signed out here" });
+  await dialog.getByRole("status").getByText("Curfew can’t be reached.").waitFor();
+  assert.equal((await thief("/api/notes")).status, 401, "the application itself knows at once");
+  process.kill(curfew, "SIGCONT");
+  await until("none is left", async () => (await app.sessions("linus")).length === 0);
+  assert.equal(await left(other.page), "user_logout");
 });

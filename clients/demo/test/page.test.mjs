@@ -80,6 +80,7 @@ test("without a mouse: links first to the content, a dialog that keeps the focus
   await page.keyboard.press("Enter");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: "You are signed out everywhere" }).getByRole("status").getByText("2 of 2 services").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "You are signed out everywhere", "the focus isn't lost with the button");
 });
 
 for (const [width, height] of [[1280, 800], [390, 844]]) {

@@ -1,23 +1,39 @@
 "use client";
 
-import { type SyntheticEvent, useRef, useState } from "react";
+import { type SyntheticEvent, useEffect, useRef, useState } from "react";
 
 import { useSigningOut } from "../../../components/listening";
 import type { Confirmation, Count } from "../../../server/confirmation";
 
-type Step = { at: "asking" } | { at: "working" } | { at: "failed"; text: string } | { at: "over"; confirmation?: Confirmation };
+type Step = { at: "asking" } | { at: "working" } | { at: "failed"; text: string } | { at: "over"; confirmation?: Confirmation } | { at: "pending" };
+
+const titles = {
+  asking: "Sign out everywhere?",
+  working: "Sign out everywhere?",
+  failed: "Sign out everywhere?",
+  over: "You are signed out everywhere",
+  pending: "You are signed out here",
+} as const;
 
 /** Ends all sessions after a question, and then says who knows. */
 export function SignOutEverywhere() {
   const dialog = useRef<HTMLDialogElement>(null);
+  const title = useRef<HTMLHeadingElement>(null);
   const [step, setStep] = useState<Step>({ at: "asking" });
   const signingOut = useSigningOut();
+  const done = step.at === "over" || step.at === "pending";
+
+  // The button that had the focus is gone.
+  useEffect(() => {
+    if (done) title.current?.focus();
+  }, [done]);
 
   async function signOut() {
     setStep({ at: "working" });
     signingOut();
     try {
       const answer = await fetch("/api/signout/everywhere", { method: "POST" });
+      if (answer.status === 202) return setStep({ at: "pending" });
       if (!answer.ok || !answer.body) return setStep({ at: "failed", text: await told(answer) });
       setStep({ at: "over" });
       for await (const confirmation of confirmations(answer.body)) setStep({ at: "over", confirmation });
@@ -36,13 +52,19 @@ export function SignOutEverywhere() {
         <p>Lost a device, or not sure who has a copy? End every session, this one too.</p>
       </div>
       <button onClick={() => dialog.current?.showModal()}>Sign out everywhere…</button>
-      <dialog ref={dialog} aria-labelledby="question" onCancel={stay} className={step.at === "over" ? "cover" : undefined}>
-        <h2 id="question">{step.at === "over" ? "You are signed out everywhere" : "Sign out everywhere?"}</h2>
-        {step.at === "over" ? <Confirmed confirmation={step.confirmation} /> : <p>All your sessions end, on this device as well.</p>}
+      <dialog ref={dialog} aria-labelledby="question" onCancel={stay} className={done ? "cover" : undefined}>
+        <h2 id="question" ref={title} tabIndex={done ? -1 : undefined}>
+          {titles[step.at]}
+        </h2>
+        {!done && <p>All your sessions end, on this device as well.</p>}
+        <div role="status">
+          {step.at === "over" && <Confirmed confirmation={step.confirmation} />}
+          {step.at === "pending" && "Curfew can’t be reached. This application refuses all your sessions already, and has everything else refuse them as soon as it can."}
+        </div>
         <p role="alert" className="failure">
           {step.at === "failed" && step.text}
         </p>
-        {step.at === "over" ? (
+        {done ? (
           <a className="button primary" href="/signin">
             Sign in again
           </a>
@@ -63,11 +85,11 @@ export function SignOutEverywhere() {
 
 /** Who has confirmed, and who hasn't: nothing is claimed that wasn't heard. */
 function Confirmed({ confirmation }: { confirmation: Confirmation | undefined }) {
-  if (!confirmation) return <p role="status">It is stored. Who knows of it is being asked…</p>;
+  if (!confirmation) return <p>It is stored. Who knows of it is being asked…</p>;
   const { services, tabs, done } = confirmation;
   const missing = [...services.missing, ...tabs.missing];
   return (
-    <div role="status">
+    <>
       <ul className="counts">
         <li>
           <Figure count={services} text="services refuse your sessions" />
@@ -76,7 +98,7 @@ function Confirmed({ confirmation }: { confirmation: Confirmation | undefined })
       </ul>
       {done && missing.length > 0 && <p className="notice">Not confirmed within three seconds: {missing.join("; ")}. It is stored, and they learn of it once they can be reached.</p>}
       {!done && <p className="hint">Waiting for the rest…</p>}
-    </div>
+    </>
   );
 }
 

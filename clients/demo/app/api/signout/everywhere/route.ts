@@ -19,7 +19,9 @@ export async function POST(request: Request): Promise<Response> {
     ({ position } = await server.signOutEverywhere(session));
   } catch (error) {
     if (!(error instanceof RevocationPendingError)) return problem(503, "not_signed_out", "Nothing was signed out. Try again.");
-    return problem(503, "pending", "Curfew can't be reached. This application refuses your sessions already, and tells everybody else as soon as it can.");
+    await signOut({ redirect: false });
+    // Kept, and not yet known to anybody else: that must not look like success.
+    return Response.json({ code: "pending" }, { status: 202, headers: clearSiteData() });
   }
   await signOut({ redirect: false });
   return new Response(lines(confirmations(caller, position, before)), { headers: { "Content-Type": "application/x-ndjson", "X-Accel-Buffering": "no", ...clearSiteData() } });
