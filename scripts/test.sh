@@ -20,6 +20,10 @@ Runs, in this order, everything that must pass before a change is merged:
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
   browser      the browser tests in test/e2e, with the system's Chromium
+  clients      installs what the npm packages are built and tested with
+  @curfew/browser, @curfew/authjs
+               the npm packages, with a server that is built now, the system's Chromium and the real frameworks
+  applications applications of Next.js with and without @curfew/authjs, built and started
 
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
@@ -243,6 +247,18 @@ browser() {
   timeout --foreground 10m npm test
 }
 
+clients() {
+  go build -o "$scratch/curfew" ./cmd/curfew
+  cd clients
+  timeout --foreground 10m npm ci --no-audit --no-fund
+}
+
+# package NAME SCRIPT runs a script of one of the packages in clients.
+package() {
+  cd clients
+  CURFEW_BINARY="$scratch/curfew" timeout --foreground 20m npm run "$2" --workspace "$1"
+}
+
 step tools tools
 if [ "$failed" -gt 0 ]; then
   summary
@@ -268,4 +284,8 @@ done <<<"$targets"
 
 step authjs authjs
 step browser browser
+step clients clients
+step @curfew/browser package browser test
+step @curfew/authjs package authjs test
+step applications package authjs test:apps
 summary

@@ -145,7 +145,7 @@ func (s *Store) revokeIf(ctx context.Context, id string, may func(Key) error) (K
 	for {
 		r, err := s.revoke(ctx, id, may)
 		// Somebody else wrote the key meanwhile: look again. Only a revocation writes an existing key, so the next turn ends it.
-		if errors.Is(err, jetstream.ErrKeyExists) {
+		if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			continue
 		}
 		if err != nil {

@@ -79,6 +79,7 @@ func Follow(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, take func
 func (f *Following) Close() {
 	f.stop()
 	<-f.done
+	f.current.Store(false)
 }
 
 // Current reports whether everything has been told that the bucket held when the connection was last made, and the connection is there.

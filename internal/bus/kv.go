@@ -16,7 +16,8 @@ type Bucket struct {
 	TTL time.Duration
 	// History is how many values of a key are kept. Zero means 1; at most 64.
 	History uint8
-	// MaxBytes of the bucket, after which writing fails. Zero means no limit of its own.
+	// MaxBytes of the bucket, after which writing fails. Zero means no limit of its own; for a loose one it means 1 GiB, or on the embedded server a sixteenth of the free disk where
+	// that is less when the bucket is made.
 	MaxBytes int64
 	// MarkerTTL, at least 1 s, allows a TTL per key (jetstream.KeyTTL) and is how long a watcher can see that a key expired.
 	// Zero means no TTLs per key.
@@ -65,9 +66,14 @@ func SessionsBucket() Bucket {
 	return Bucket{Name: "CURFEW_SESSIONS", MarkerTTL: time.Minute, Loose: true, Description: "sessions that people can see and end"}
 }
 
+// SettingsBucket holds since when settings hold that sessions have to be told of.
+func SettingsBucket() Bucket {
+	return Bucket{Name: "CURFEW_SETTINGS", Description: "since when settings hold"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is
@@ -98,7 +104,11 @@ func (b *Bus) keyValue(ctx context.Context, bucket Bucket) (jetstream.KeyValue, 
 	if err != nil {
 		return nil, streamError(op, err)
 	}
-	if sameBucket(status.Config(), want) {
+	got := status.Config()
+	if bucket.Loose && bucket.MaxBytes == 0 {
+		got.MaxBytes = want.MaxBytes // as it was made
+	}
+	if sameBucket(got, want) {
 		return kv, nil
 	}
 	if kv, err = b.updateBucket(ctx, bucket); err != nil {
@@ -118,13 +128,22 @@ func (b *Bus) updateBucket(ctx context.Context, bucket Bucket) (jetstream.KeyVal
 		return nil, err
 	}
 	cfg := stream.CachedInfo().Config
-	cfg.MaxAge, cfg.MaxMsgsPerSubject, cfg.MaxBytes = want.TTL, int64(want.History), want.MaxBytes
+	cfg.MaxAge, cfg.MaxMsgsPerSubject = want.TTL, int64(want.History)
+	if bucket.MaxBytes > 0 {
+		cfg.MaxBytes = bucket.MaxBytes
+	}
 	cfg.AllowMsgTTL, cfg.SubjectDeleteMarkerTTL = cfg.AllowMsgTTL || want.LimitMarkerTTL > 0, want.LimitMarkerTTL
 	if _, err := b.js.UpdateStream(ctx, cfg); err != nil {
 		return nil, err
 	}
 	return b.js.KeyValue(ctx, want.Bucket)
 }
+
+// What a loose bucket takes, so that it leaves the ledger its room.
+const (
+	defaultLooseBytes = 1 << 30
+	looseShare        = 16
+)
 
 // createBucket makes a bucket. A loose one can't be made as such: it is made as the stream that it is.
 func (b *Bus) createBucket(ctx context.Context, bucket Bucket) (jetstream.KeyValue, error) {
@@ -138,7 +157,7 @@ func (b *Bus) createBucket(ctx context.Context, bucket Bucket) (jetstream.KeyVal
 	}
 	_, err := b.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: "KV_" + want.Bucket, Description: want.Description, Subjects: []string{"$KV." + want.Bucket + ".>"},
-		MaxMsgsPerSubject: int64(want.History), MaxBytes: want.MaxBytes, MaxAge: want.TTL, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
+		MaxMsgsPerSubject: int64(want.History), MaxBytes: maxBytes(b.cfg, bucket.MaxBytes, defaultLooseBytes, looseShare), MaxAge: want.TTL, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
 		Storage: want.Storage, Replicas: want.Replicas, Discard: jetstream.DiscardNew, Duplicates: 2 * time.Minute,
 		DenyDelete: true, AllowRollup: true, AllowMsgTTL: want.LimitMarkerTTL > 0, SubjectDeleteMarkerTTL: want.LimitMarkerTTL,
 		PersistMode: persist,

@@ -105,6 +105,27 @@ func wholeSince(metadata map[string]string, now time.Time) (since time.Time, tol
 	return since, true
 }
 
+// WholeSince returns since when a stream has every event that it stored, as far as its settings tell: the latest of what its metadata says and what is
+// left by its retention, or by the noted one if that was shorter and nobody has noted since that it was lengthened. now is the stream's clock. Zero means
+// always.
+func WholeSince(c jetstream.StreamConfig, now time.Time) time.Time {
+	since, _ := wholeSince(c.Metadata, now)
+	kept := c.MaxAge
+	if text, there := c.Metadata[RetentionMetadata]; there {
+		noted, err := time.ParseDuration(text)
+		switch {
+		case err != nil || noted < 0:
+			return now
+		case shorter(noted, kept):
+			kept = noted
+		}
+	}
+	if left := now.Add(-kept); kept > 0 && left.After(since) {
+		since = left
+	}
+	return since
+}
+
 // NoteRetention notes in the ledger's metadata how long the ledger keeps events, and since when it is whole if that has become longer.
 // [Bus.EnsureStreams] does the same; call this when retention was changed while the process runs. An update replaces all settings, so one that somebody
 // makes in the same milliseconds can be lost. A process without the right to change streams gets an [*Error].

@@ -200,3 +200,41 @@ func TestUnreadableRetentionCountsAsLengthenedNow(t *testing.T) {
 		})
 	}
 }
+
+// What a stream tells of what it may have lost, by its settings alone.
+func TestWholeSince(t *testing.T) {
+	now := time.Date(2026, 8, 4, 12, 0, 0, 0, time.UTC)
+	const day = 24 * time.Hour
+	tests := []struct {
+		name          string
+		maxAge        time.Duration
+		noted, stated string
+		want          time.Time
+	}{
+		{name: "it keeps everything", noted: "0s"},
+		{name: "it keeps a month", maxAge: 30 * day, noted: "720h0m0s", want: now.Add(-30 * day)},
+		{name: "nobody has noted anything", maxAge: 30 * day, want: now.Add(-30 * day)},
+		{name: "it was lengthened and nobody has noted that", maxAge: 60 * day, noted: "720h0m0s", want: now.Add(-30 * day)},
+		{name: "to keep everything", noted: "720h0m0s", want: now.Add(-30 * day)},
+		{name: "it was lengthened, as is noted", maxAge: 60 * day, noted: "1440h0m0s", stated: "2026-08-01T00:00:00Z", want: time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC)},
+		{name: "that was long ago", maxAge: 30 * day, noted: "720h0m0s", stated: "2026-01-01T00:00:00Z", want: now.Add(-30 * day)},
+		{name: "a time to come", maxAge: 30 * day, noted: "720h0m0s", stated: "2026-09-01T00:00:00Z", want: now},
+		{name: "no time", stated: "soon", want: now},
+		{name: "no retention", noted: "much", want: now},
+		{name: "a negative one", noted: "-1s", want: now},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := jetstream.StreamConfig{MaxAge: tt.maxAge, Metadata: map[string]string{}}
+			if tt.noted != "" {
+				c.Metadata[bus.RetentionMetadata] = tt.noted
+			}
+			if tt.stated != "" {
+				c.Metadata[bus.WholeSinceMetadata] = tt.stated
+			}
+			if got := bus.WholeSince(c, now); !got.Equal(tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

@@ -158,7 +158,7 @@ func TestLedgerLargerThanDisk(t *testing.T) {
 func TestBucketsThatDiffer(t *testing.T) {
 	b := natstest.Bus(t)
 	open := func(change func(*bus.Bucket)) {
-		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket()} {
+		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket(), bus.SettingsBucket()} {
 			change(&bucket)
 			if _, err := b.KeyValue(t.Context(), bucket); err != nil {
 				t.Fatal(err)
@@ -189,11 +189,11 @@ func TestBucketsThatDiffer(t *testing.T) {
 	}
 	open(func(bucket *bus.Bucket) { bucket.TTL += time.Hour })
 	diffs, err = b.Differences(t.Context())
-	if err != nil || len(diffs) != 6 {
+	if err != nil || len(diffs) != 7 {
 		t.Fatalf("an hour longer: %v, %v", diffs, err)
 	}
 	for _, d := range diffs {
-		// Keys, the secret, leases and sessions would be gone after an hour; a longer memory for tickets only costs space, and one for gateways names those that are gone.
+		// Keys, the secret, leases, sessions and settings would be gone after an hour; a longer memory for tickets only costs space, and one for gateways names those that are gone.
 		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS") {
 			t.Errorf("an hour longer: %v", d)
 		}

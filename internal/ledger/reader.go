@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,6 +17,8 @@ import (
 type Reader struct {
 	js     jetstream.JetStream
 	stream string
+	// clock is that of the last answer of Head.
+	clock atomic.Pointer[Clock]
 }
 
 // NewReader returns a reader of the named stream.
@@ -32,6 +35,9 @@ type Range struct {
 	New bool
 	// Follow goes on behind the head until ctx ends.
 	Follow bool
+	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message. It is for Topics with the beat, which comes
+	// each second: silence there is a reading that is stuck, or a ledger that nobody writes to.
+	Silence time.Duration
 }
 
 // Entry is one message of the ledger.
@@ -39,15 +45,29 @@ type Entry struct {
 	Position uint64
 	// Stored is when the stream stored it, by the stream's clock.
 	Stored time.Time
+	// Beat says that the message is a beat, which has no event and no error.
+	Beat bool
 	// Event is nil if the message holds none that this version knows; Err says why.
 	Event events.Event
 	Err   error
+	// Pending is how many messages of the range lay behind this one when it was sent to us.
+	Pending uint64
 	// Data is the message as it lies in the stream.
 	Data []byte
 }
 
 // ErrStop ends a reading without an error when fn returns it.
 var ErrStop = errors.New("stop reading")
+
+// ErrSilent is returned by a reading with a bound for silence.
+var ErrSilent = errors.New("no message from the stream, not even a beat")
+
+// readAhead and readAheadBytes bound what is sent to us before it is asked for: the first suits messages of some hundred bytes, and the second keeps a
+// reading's memory flat where they are large.
+const (
+	readAhead      = 1000
+	readAheadBytes = 2 << 20
+)
 
 // Read calls fn for each message of the range, in order. It returns fn's error, or nil for ErrStop and at the end of the range, and the cause
 // of ctx's end. idle, if not nil, is called by a following reading: once at its start, from when on nothing of the range is missed, and then
@@ -80,7 +100,7 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	if cons.CachedInfo().NumPending == 0 && !q.Follow {
 		return nil
 	}
-	messages, err := cons.Messages()
+	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, int(max(readAheadBytes, 2*r.js.Conn().MaxPayload()))))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
@@ -95,15 +115,20 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 }
 
 func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, q Range, fn func(Entry) error, idle func() error) error {
-	count := uint64(0)
+	count, patience := uint64(0), 15*time.Second
+	if q.Silence > 0 {
+		patience = min(patience, q.Silence)
+	}
 	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(15 * time.Second))
+		msg, err := messages.Next(jetstream.NextMaxWait(patience))
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, nats.ErrTimeout) && !q.Follow:
 			// The server's heartbeats came, for else this were another error: what was pending has expired meanwhile.
 			return nil
+		case errors.Is(err, nats.ErrTimeout) && q.Silence > 0:
+			return fmt.Errorf("read stream %s: %w for %v", r.stream, ErrSilent, patience)
 		case errors.Is(err, nats.ErrTimeout):
 			if err := idle(); err != nil {
 				return err
@@ -121,8 +146,10 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 		}
 		// A consumer starts at a position or at a time, not at both.
 		if !meta.Timestamp.Before(q.Since) {
-			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data()}
-			entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
+			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data(), Pending: meta.NumPending}
+			if entry.Beat = msg.Subject() == events.TopicBeat; !entry.Beat {
+				entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
+			}
 			if err := fn(entry); errors.Is(err, ErrStop) {
 				return nil
 			} else if err != nil {

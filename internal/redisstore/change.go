@@ -96,7 +96,7 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		if after.Ended != nil && !after.Ended.Pending() {
 			done = member(key)
 		}
-		swapped, err := swapScript.Run(ctx, s.client, []string{s.sessionKey(key), dueKey}, value, encode(after), after.KeptUntil().UnixMilli(), done).Int()
+		swapped, err := swapScript.Run(ctx, s.client, []string{s.sessionKey(key), dueKey, s.userKey(after.Tenant, after.User)}, value, encode(after), after.KeptUntil().UnixMilli(), done, key.ID, place(after)).Int()
 		if err != nil {
 			return failure(err)
 		}

@@ -7,7 +7,7 @@
 // # What lies in Redis
 //
 //	curfew:session:<name>   a session: its state and last touch in the first 14 bytes, which a touch overwrites, and the rest as JSON; expires by itself
-//	curfew:user:<name>      sorted set: the user's session ids by when they were created; expires with the last of them
+//	curfew:user:<name>      sorted set: the user's session ids, those that go on after those that have ended, by when they were created; expires with the last of them
 //	curfew:due              sorted set: which session is due when
 //
 // Names are keyed hashes. Steps that must not be torn apart are scripts. They name keys of several slots, so Redis Cluster doesn't take them: use one primary, with replicas

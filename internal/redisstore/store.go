@@ -2,8 +2,10 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -50,8 +52,19 @@ func Open(cfg Config) (*Store, error) {
 		return nil, errors.New("redis url: write redis://user:password@host:port/db, or rediss:// for TLS")
 	}
 	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout, opts.PoolTimeout = dialTimeout, callTimeout, callTimeout, dialTimeout
-	opts.MaxRetries = 1 // a connection that Redis has closed is noticed by using it
+	// A script that was done, and whose answer was lost, must not be done again: it would say that nothing was to be done. The pool finds closed connections by itself.
+	opts.MaxRetries = -1
+	opts.Dialer = dialer(opts.TLSConfig)
 	return &Store{client: redis.NewClient(opts), hasher: cfg.Hasher}, nil
+}
+
+// dialer dials no longer than its context lasts, which the client's own doesn't see to with TLS.
+func dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 5 * time.Minute}
+	if config == nil {
+		return plain.DialContext
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: config}).DialContext
 }
 
 // Close closes the connections.
@@ -72,7 +85,7 @@ func (s *Store) userKey(tenant, user string) string {
 func (s *Store) Create(ctx context.Context, session sessionstore.Session, due time.Time) (sessionstore.Session, bool, error) {
 	there, err := createScript.Run(ctx, s.client,
 		[]string{s.sessionKey(session.Key()), s.userKey(session.Tenant, session.User), dueKey},
-		encode(session), session.KeptUntil().UnixMilli(), session.ID, session.CreatedAt.UnixMilli(), member(session.Key()), score(due), time.Now().UnixMilli(),
+		encode(session), session.KeptUntil().UnixMilli(), session.ID, place(session), member(session.Key()), score(due), time.Now().UnixMilli(),
 	).Text()
 	if errors.Is(err, redis.Nil) {
 		return session, true, nil
@@ -183,6 +196,17 @@ func (s *Store) Hasten(ctx context.Context, next time.Time) error {
 			return failure(err)
 		}
 	}
+}
+
+// alive is added to the place of sessions that go on, which come first. Scores are exact up to 2^53.
+const alive = 4_000_000_000_000_000
+
+// place is a session's in its user's set: by when it was created.
+func place(s sessionstore.Session) int64 {
+	if s.Ended != nil && !s.Ended.Pending() {
+		return s.CreatedAt.UnixMilli()
+	}
+	return s.CreatedAt.UnixMilli() + alive
 }
 
 // member stands for a session in the set of what is due. Tenants have no slash.

@@ -59,6 +59,23 @@ func (s *Server) Start(t testing.TB) {
 	}
 }
 
+// Do sends one command, whose words have no spaces, and waits for its answer.
+func (s *Server) Do(t testing.TB, command string) {
+	t.Helper()
+	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(command + "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer := make([]byte, 512)
+	if n, err := c.Read(answer); err != nil || answer[0] == '-' {
+		t.Fatalf("%s: %s %v", command, answer[:n], err)
+	}
+}
+
 // Stop kills the server.
 func (s *Server) Stop() {
 	s.mu.Lock()

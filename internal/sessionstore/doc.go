@@ -9,7 +9,7 @@
 //
 //   - One session for an id: of several that create it, one does, and the others get what that one has stored.
 //   - Touch, Warn and End of one session come one after the other. A session that has ended is touched by nobody any more, and End with a time of the last touch
-//     ends no session that was touched after it. So whoever is told that a touch was taken knows that nobody has ended the session as idle.
+//     ends no session that was touched after it. So whoever is told that a touch was taken which is later than those before knows that nobody has ended the session as idle.
 //   - The last touch never moves back.
 //   - What Due returns is due; what is due is returned until it is postponed, at least once in a while.
 //   - What one process has written another sees: at once in Redis, and as soon as it has heard of it in JetStream, some milliseconds later.

@@ -118,6 +118,9 @@ func (m *Memory) Hasten(_ context.Context, next time.Time) error {
 	return nil
 }
 
+// Ping finds it there.
+func (m *Memory) Ping(context.Context) error { return nil }
+
 // Close does nothing.
 func (m *Memory) Close() error { return nil }
 

@@ -56,6 +56,9 @@ type Key struct{ Tenant, ID string }
 // Key returns the session's key.
 func (s Session) Key() Key { return Key{s.Tenant, s.ID} }
 
+// over reports whether the session has ended, and not only been claimed.
+func (s Session) over() bool { return s.Ended != nil && !s.Ended.Pending() }
+
 // KeptUntil is until when the store keeps the session.
 func (s Session) KeptUntil() time.Time {
 	end := s.ExpiresAt

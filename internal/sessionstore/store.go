@@ -24,8 +24,8 @@ type Store interface {
 	Create(ctx context.Context, s Session, due time.Time) (stored Session, created bool, err error)
 	// Session returns a session, or ErrUnknown.
 	Session(ctx context.Context, key Key) (Session, error)
-	// Sessions returns sessions of a user, ended ones too, the newest first by when they were created: at most limit, which is at most MaxListed. more is
-	// whether there are others.
+	// Sessions returns sessions of a user, those that go on before those that have ended, of either the newest first by when they were created: at most limit, which is at
+	// most MaxListed. more is whether there are others.
 	Sessions(ctx context.Context, tenant, user string, limit int) (list []Session, more bool, err error)
 	// Touch takes at most MaxTouches touches of one tenant, and returns an outcome for each. The same session may come more than once.
 	Touch(ctx context.Context, tenant string, touches []Touch) ([]Touched, error)
@@ -41,6 +41,8 @@ type Store interface {
 	Postpone(ctx context.Context, key Key, next time.Time) error
 	// Hasten makes sure that every session that isn't ended is due at next at the latest, as after an idle timeout was set that there wasn't before.
 	Hasten(ctx context.Context, next time.Time) error
+	// Ping returns an error if the store can't be reached.
+	Ping(ctx context.Context) error
 	// Close ends what the store has started. Connections that it was given stay the caller's.
 	Close() error
 }

@@ -12,6 +12,8 @@ type Table struct {
 	// users: tenant and user → their rows, in the order in which they came.
 	users map[account][]*row
 	due   dueRows
+	// highest is the greatest revision that was put.
+	highest uint64
 	// words are strings that many sessions share.
 	words map[string]string
 }
@@ -32,6 +34,9 @@ func NewTable() *Table {
 	return &Table{rows: map[Key]*row{}, users: map[account][]*row{}, words: map[string]string{}}
 }
 
+// Highest returns the greatest revision that was put.
+func (t *Table) Highest() uint64 { return t.highest }
+
 // Len returns how many sessions there are.
 func (t *Table) Len() int { return len(t.rows) }
 
@@ -44,12 +49,16 @@ func (t *Table) Get(key Key) (s Session, revision uint64, ok bool) {
 	return r.session, r.revision, true
 }
 
-// Put takes a state of a session unless it has a later one, and reports whether it did. A new session is due at due; of one that is there already, due is kept, but
-// that one whose end isn't pending is never due. The user of a session doesn't change.
+// Put takes a state of a session unless it has a later one, and reports whether it did. A new session is due at due, and so is one whose warning was taken back; of another that is there
+// already, when it is due is kept, but that one whose end isn't pending is never due. The user of a session doesn't change: an id that is used again after it was forgotten is another session.
 func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 	r := t.rows[s.Key()]
 	if r != nil && r.revision > revision {
 		return false
+	}
+	if r != nil && r.session.User != s.User {
+		t.Remove(s.Key())
+		r = nil
 	}
 	if r == nil {
 		r = &row{index: -1}
@@ -62,9 +71,14 @@ func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 	} else {
 		s.Tenant, s.ID, s.User, s.Device, s.Client = r.session.Tenant, r.session.ID, r.session.User, r.session.Device, r.session.Client
 		s.Agent, s.Network = r.session.Agent, r.session.Network
+		renewed := r.session.Warned && !s.Warned && !due.IsZero()
 		r.session = s
+		if renewed {
+			t.postpone(r, due)
+		}
 	}
 	r.revision = revision
+	t.highest = max(t.highest, revision)
 	if s.Ended != nil && !s.Ended.Pending() {
 		t.postpone(r, time.Time{})
 	}
@@ -73,7 +87,7 @@ func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 
 // intern has equal words share their memory.
 func (t *Table) intern(s *Session) {
-	for _, word := range []*string{&s.Tenant, &s.Client, &s.Agent.Browser, &s.Agent.OS, &s.Agent.Form, &s.Network} {
+	for _, word := range []*string{&s.Tenant, &s.Client, &s.Agent.Browser, &s.Agent.OS, &s.Agent.Form} {
 		if kept, ok := t.words[*word]; ok {
 			*word = kept
 		} else if len(t.words) < maxWords {
@@ -82,8 +96,8 @@ func (t *Table) intern(s *Session) {
 	}
 }
 
-// maxWords bounds what is shared: networks are many.
-const maxWords = 1 << 16
+// maxWords bounds what is shared: some of it is what browsers say.
+const maxWords = 1 << 14
 
 // Remove forgets a session.
 func (t *Table) Remove(key Key) {
@@ -100,13 +114,28 @@ func (t *Table) Remove(key Key) {
 	}
 }
 
-// Prune forgets the sessions that are kept no longer.
-func (t *Table) Prune(now time.Time) {
+// Prune forgets the sessions that are kept no longer, and returns their keys.
+func (t *Table) Prune(now time.Time) (gone []Key) {
 	for key, r := range t.rows {
 		if !r.session.KeptUntil().After(now) {
+			gone = append(gone, key)
 			t.Remove(key)
 		}
 	}
+	return gone
+}
+
+// Below forgets the sessions whose revision is below one, and returns their keys.
+func (t *Table) Below(revision uint64) (gone []Key) {
+	for key, r := range t.rows {
+		if r.revision < revision {
+			gone = append(gone, key)
+		}
+	}
+	for _, key := range gone {
+		t.Remove(key)
+	}
+	return gone
 }
 
 // Sessions returns a user's sessions that are still kept, as Store.Sessions does.
@@ -116,7 +145,15 @@ func (t *Table) Sessions(tenant, user string, limit int, now time.Time) (list []
 			list = append(list, r.session)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	slices.SortStableFunc(list, func(a, b Session) int {
+		if a.over() != b.over() {
+			if a.over() {
+				return 1
+			}
+			return -1
+		}
+		return b.CreatedAt.Compare(a.CreatedAt)
+	})
 	if len(list) > limit {
 		return list[:limit], true
 	}

@@ -32,6 +32,10 @@ type Metrics struct {
 	// Tickets counts tickets by result: issued, used, or why one was refused: forged, malformed, expired, early, other_origin, used_before, too_old (issued before NATS
 	// was started anew, which may have forgotten its use), unknown (NATS didn't answer).
 	Tickets *prometheus.CounterVec
+	// Streams is the number of open streams of revocations.
+	Streams prometheus.Gauge
+	// StreamsEnded counts streams of revocations that have ended, by cause: left, slow, key_revoked, draining, reset (the ledger isn't the one that it was), failed.
+	StreamsEnded *prometheus.CounterVec
 	// SnapshotElected is 1 while this process is the one that saves snapshots for all.
 	SnapshotElected prometheus.Gauge
 }
@@ -71,10 +75,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Notices:        vec("notices_total", "Notices sent by type.", "type"),
 		Acks:           vec("acks_total", "Acknowledgements of tabs by outcome.", "outcome"),
 		Tickets:        vec("tickets_total", "Tickets by result: issued, used, or why one was refused.", "result"),
+		Streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "curfew", Name: "revocation_streams", Help: "Open streams of revocations.",
+		}),
+		StreamsEnded: vec("revocation_streams_ended_total", "Ended streams of revocations by cause.", "cause"),
 		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
 		}),
 	}
-	reg.MustRegister(m.PublishSeconds, m.Conns, m.SnapshotElected)
+	reg.MustRegister(m.PublishSeconds, m.Conns, m.Streams, m.SnapshotElected)
 	return m
 }

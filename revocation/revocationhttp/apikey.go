@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// APIKey is the text of a gate's API key. It never prints: whatever it is written with, also inside of a struct, shows "(api key)". The zero
+// APIKey is the text of an API key, for a [Gate] or [Touches]. It never prints: whatever it is written with, also inside of a struct, shows "(api key)". The zero
 // value is no key.
 type APIKey struct {
 	// A pointer, because fmt follows plain strings in the unexported fields of others, where it asks no method.
 	text *string
 }
 
-// NewAPIKey returns the key with this text, as "curfew keys create" printed it. It needs the scope check, and should have no other.
+// NewAPIKey returns the key with this text, as "curfew keys create" printed it. It needs the scope check for a [Gate] and
+// sessions for [Touches], and should have no other.
 func NewAPIKey(text string) APIKey { return APIKey{&text} }
 
 const keyShown = "(api key)"

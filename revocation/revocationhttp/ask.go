@@ -1,11 +1,9 @@
 package revocationhttp
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"time"
 
@@ -78,33 +76,20 @@ func (g *Gate) post(ctx context.Context, what question, key APIKey) (verdict, er
 	if err != nil {
 		return verdict{}, fmt.Errorf("%w: %w", ErrGateRefused, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url, bytes.NewReader(body))
-	if err != nil {
-		return verdict{}, fmt.Errorf("%w: %w", ErrGateRefused, err)
-	}
-	req.Header.Set("Authorization", key.authorization())
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	// It changes nothing, so that net/http may repeat it when the gate has just closed an idle connection. An empty one isn't sent.
-	req.Header["Idempotency-Key"] = nil
-	resp, err := g.client.Do(req)
-	if err != nil {
-		return verdict{}, fmt.Errorf("%w: %w", ErrGateUnavailable, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	a, err := g.endpoint.post(ctx, key, body, maxAnswerBytes)
 	switch {
+	case errors.Is(err, errUnaskable):
+		return verdict{}, fmt.Errorf("%w: %w", ErrGateRefused, err)
 	case err != nil:
-		return verdict{}, fmt.Errorf("%w: read its answer: %w", ErrGateUnavailable, err)
-	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return verdict{}, fmt.Errorf("%w: it answers %d: the key is wrong, or lacks the scope check", ErrGateRefused, resp.StatusCode)
-	case resp.StatusCode != http.StatusOK:
-		return verdict{}, fmt.Errorf("%w: it answers %d", ErrGateUnavailable, resp.StatusCode)
-	case len(answer) > maxAnswerBytes:
+		return verdict{}, fmt.Errorf("%w: %w", ErrGateUnavailable, err)
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		return verdict{}, fmt.Errorf("%w: it answers %d: the key is wrong, or lacks the scope check", ErrGateRefused, a.status)
+	case a.status != http.StatusOK:
+		return verdict{}, fmt.Errorf("%w: it answers %d", ErrGateUnavailable, a.status)
+	case len(a.body) > maxAnswerBytes:
 		return verdict{}, fmt.Errorf("%w: its answer is longer than %d bytes", ErrGateUnavailable, maxAnswerBytes)
-	}
-	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	case !a.isJSON():
 		return verdict{}, fmt.Errorf("%w: its answer isn't JSON", ErrGateUnavailable)
 	}
-	return readVerdict(answer)
+	return readVerdict(a.body)
 }

@@ -46,6 +46,19 @@
 // budget, the position, the tenant. Asking is bounded in time, in answers' length and in how many questions are under way; identical ones are
 // asked once; nothing is remembered.
 //
+// # Idle sessions
+//
+// When a session has been idle for too long is for the session registry to say, and it must be told of people's input. [Touches] does that: it belongs
+// inside of a middleware, takes requests for input that a person has begun ([HasInput]), never those that a page makes by itself, and tells of each
+// session at most once in 15 s:
+//
+//	touches, err := revocationhttp.NewTouches(revocationhttp.TouchesConfig{URL: "https://curfew.example.com", Keys: keys})
+//	...
+//	defer touches.Close()
+//	mux.Handle("/", guard.Handler(touches.Handler(pages)))
+//
+// Touches are told late rather than lost: what fails is sent again. What had to be dropped is counted, and makes its session look idle.
+//
 // # Answers
 //
 // What is refused is answered with problem details (RFC 9457), a stable code, and Cache-Control: no-store. [Answer] and [AnswerError]

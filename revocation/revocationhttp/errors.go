@@ -33,3 +33,14 @@ var (
 	// ErrGateUndetermined is returned when the gate can't tell either, or not freshly enough.
 	ErrGateUndetermined = errors.New("the gate can't tell")
 )
+
+// Errors of Touches, wrapped. None holds a key or an id.
+var (
+	// ErrTouchesUnavailable is what OnError is told if the registry can't be reached, is too slow, refuses the key, or answers something else than it should.
+	// The touches are sent again.
+	ErrTouchesUnavailable = errors.New("the session registry is unavailable")
+	// ErrTouchesRejected is what OnError is told if the registry can't read a request. To send it again would change nothing, so its touches are dropped.
+	ErrTouchesRejected = errors.New("the session registry rejects the touches")
+	// ErrTouchesLost is returned by Touches.Close if it couldn't send everything in time.
+	ErrTouchesLost = errors.New("touches were lost")
+)

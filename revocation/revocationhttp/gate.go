@@ -2,16 +2,9 @@ package revocationhttp
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"net"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/curfewhq/curfew/events"
 )
 
 // Defaults of GateConfig.
@@ -43,14 +36,11 @@ type GateConfig struct {
 // Gate asks a gate (curfew serve with the role gate) about sessions, for a [Policy]. Make one with [NewGate], share it between routes, and close
 // it. It is safe for concurrent use, and starts no goroutine of its own.
 type Gate struct {
-	cfg    GateConfig
-	url    string
-	client *http.Client
+	cfg      GateConfig
+	endpoint endpoint
 	// places holds one element for each question under way.
 	places  chan struct{}
 	flights flights
-	// closeIdle closes the connections of a transport that NewGate made.
-	closeIdle func()
 }
 
 // NewGate returns a gate. It asks nothing yet. It reports every fault of the configuration at once, and none of them holds a key.
@@ -65,61 +55,31 @@ func NewGate(cfg GateConfig) (*Gate, error) {
 		cfg.MaxConcurrent = DefaultMaxConcurrent
 	}
 	cfg.Keys = maps.Clone(cfg.Keys)
-	closeIdle := func() {}
-	if cfg.Transport == nil {
-		t := &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
-			TLSHandshakeTimeout: cfg.Timeout, IdleConnTimeout: 90 * time.Second,
-			MaxIdleConns: cfg.MaxConcurrent, MaxIdleConnsPerHost: cfg.MaxConcurrent,
-			MaxResponseHeaderBytes: maxAnswerBytes, DisableCompression: true, ForceAttemptHTTP2: true,
-		}
-		cfg.Transport, closeIdle = t, t.CloseIdleConnections
-	}
 	return &Gate{
-		cfg: cfg, url: strings.TrimSuffix(cfg.URL, "/") + "/v1/check", closeIdle: closeIdle, places: make(chan struct{}, cfg.MaxConcurrent),
-		client: &http.Client{Transport: cfg.Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-			// Whoever can make the gate redirect would choose who answers, and get the key.
-			return http.ErrUseLastResponse
-		}},
+		cfg: cfg, places: make(chan struct{}, cfg.MaxConcurrent),
+		endpoint: newEndpoint(cfg.URL, "/v1/check", cfg.Transport, cfg.Timeout, cfg.MaxConcurrent),
 	}, nil
 }
 
 // Close closes idle connections, unless the transport is the caller's. Close it after the middleware; what is asked afterwards is answered all
 // the same. It always returns nil and may be called any number of times.
 func (g *Gate) Close() error {
-	g.closeIdle()
+	g.endpoint.closeIdle()
 	return nil
 }
 
 // Validate reports every fault of the configuration at once.
 func (c GateConfig) Validate() error {
+	const config = "revocationhttp gate config"
 	var errs []error
-	fault := func(bad bool, format string, args ...any) {
+	fault := func(bad bool, text string) {
 		if bad {
-			errs = append(errs, fmt.Errorf("revocationhttp gate config: "+format, args...))
+			errs = append(errs, errors.New(config+": "+text))
 		}
 	}
-	errs = append(errs, c.checkURL())
-	fault(len(c.Keys) == 0, "Keys is required: make a key with 'curfew keys create --scopes check', and give it under its tenant")
-	for _, tenant := range slices.Sorted(maps.Keys(c.Keys)) {
-		fault(events.TenantFault(tenant) != "", "Keys: %q isn't the name of a tenant: %s", tenant, events.TenantFault(tenant))
-		fault(!c.Keys[tenant].usable(), "Keys: the key of tenant %q is empty, or holds what no key does, such as a space: give the key alone", tenant)
-	}
+	errs = append(errs, urlFault(config, c.URL, c.DangerouslyAllowHTTP))
+	errs = append(errs, keyFaults(config, "check", c.Keys)...)
 	fault(c.Timeout < 0, "Timeout can't be negative: leave it zero for the default")
 	fault(c.MaxConcurrent < 0, "MaxConcurrent can't be negative: leave it zero for the default")
 	return errors.Join(errs...)
-}
-
-func (c GateConfig) checkURL() error {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		// The parser's error quotes it.
-		return errors.New("revocationhttp gate config: URL must be an absolute https URL without credentials, query or fragment")
-	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme == "http" && !loopback && !c.DangerouslyAllowHTTP {
-		return errors.New("revocationhttp gate config: URL must be https; http is for loopback only, unless DangerouslyAllowHTTP says so")
-	}
-	return nil
 }

@@ -68,11 +68,11 @@ func (c *conn) sendChanged(m *message) bool {
 	return !c.closing
 }
 
-// sendHint queues what a tab loses nothing by if it misses it: one that isn't ready yet does. It reports whether it is queued.
+// sendHint queues what a tab loses nothing by if it misses it: one that isn't ready yet does, and one for which much waits. It reports whether it is queued.
 func (c *conn) sendHint(m *message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing || c.over != "" || !c.ready {
+	if c.closing || c.over != "" || !c.ready || len(c.queue) >= maxQueued/2 {
 		return false
 	}
 	c.sendLocked(c.wire.form(m))

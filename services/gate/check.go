@@ -74,7 +74,7 @@ func (s *Service) verdicts(ctx context.Context, all []answered) []Verdict {
 			positions = append(positions, p)
 		}
 	}
-	read := s.ledger.read(ctx, positions)
+	read := s.recall.read(ctx, positions)
 	told := make([]Verdict, len(all))
 	for i, a := range all {
 		told[i] = verdict(a.decision)
@@ -92,7 +92,7 @@ func (s *Service) verdicts(ctx context.Context, all []answered) []Verdict {
 			told[i].Event, told[i].At = e.Meta().ID, &at
 		default:
 			// The stream was put back, and another event lies there, which may be another person's: nothing of it is told.
-			s.ledger.forget(a.decision.EventPosition)
+			s.recall.forget(a.decision.EventPosition)
 		}
 	}
 	return told

@@ -6,6 +6,11 @@
 //	POST /v1/check         one session or an array of at most 1,000; always 200, with a state for each
 //	GET  /v1/replicas      how far the replicas of all processes are, and what they know of a session
 //	GET  /v1/forward-auth  verifies the caller's own token or cookie, checks its session, and answers 200 with X-User-ID and X-Session-ID, or 401
+//	GET  /v1/revocations/stream  a tenant's live revocations, then what happens, with the ledger's beats among it: for servers that keep them in memory
+//
+// A stream sends in the ledger's order whatever isn't expired, each event at least once behind the position that was asked for, and passes a beat on
+// behind everything that it proves: while the gate's replica is fresh, and no more than a fifth of the budget after the beat was stored. It ends when the
+// ledger isn't the one that was asked for, when its key is revoked, when its reader takes more than five seconds for what is written at once, and at Drain.
 //
 // The answers are the replica's, with its three states; a 200 of GET /v1/check and of /v1/forward-auth is given only for a session that a fresh
 // replica knows to be active, unless the deployment has chosen to fail open.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -32,6 +33,10 @@ type Config struct {
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)
 	// AskReplicas asks the replicas of all processes, as replicas.Ask does; nil leaves GET /v1/replicas out.
 	AskReplicas func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
+	// Ledger is what streams of revocations are read from; nil leaves that call out.
+	Ledger *ledger.Reader
+	// BeatTimeout is how long a stream's reading of the ledger may be silent before it is begun anew. Zero means 3 s, three times the default beat.
+	BeatTimeout time.Duration
 	Metrics     *telemetry.Metrics
 	Log         logrus.FieldLogger
 }
@@ -39,11 +44,15 @@ type Config struct {
 // Service is the gate. Make it with New and close it.
 type Service struct {
 	cfg    Config
-	ledger *ledger
+	recall *recall
+	// streams are the open streams of revocations.
+	streams *streams
 	// forward is nil where forward-auth isn't configured.
 	forward *revocationhttp.Middleware
-	// keysLog lets one line a second into the log.
-	keysLog rate.Sometimes
+	// keysLog and streamsLog each let one line a second into the log.
+	keysLog, streamsLog rate.Sometimes
+	// began is when the service was made, by both clocks.
+	began time.Time
 }
 
 // New returns a service. It reports every missing part at once.
@@ -61,7 +70,10 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, ledger: newLedger(cfg.EventAt), keysLog: rate.Sometimes{Interval: time.Second}}
+	if cfg.BeatTimeout <= 0 {
+		cfg.BeatTimeout = 3 * time.Second
+	}
+	s := &Service{cfg: cfg, recall: newRecall(cfg.EventAt), streams: newStreams(cfg.Ledger), keysLog: rate.Sometimes{Interval: time.Second}, streamsLog: rate.Sometimes{Interval: time.Second}, began: time.Now()}
 	if cfg.Session == nil {
 		return s, nil
 	}
@@ -72,8 +84,14 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// Close ends what New started. It may be called more than once.
+// Drain ends the open streams, each with when to come back, and refuses new ones. It returns when all have ended, or ctx has.
+func (s *Service) Drain(ctx context.Context) { s.streams.drain(ctx) }
+
+// Close ends what New started, streams included. It may be called more than once.
 func (s *Service) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	s.Drain(ctx)
 	if s.forward == nil {
 		return nil
 	}
@@ -88,6 +106,9 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/check", guard(s.handleCheck))
 	if s.cfg.AskReplicas != nil {
 		mux.Handle("GET /v1/replicas", s.cfg.Keys.Guard(access.ScopeRead, refused, http.HandlerFunc(s.handleReplicas)))
+	}
+	if s.cfg.Ledger != nil {
+		mux.Handle("GET /v1/revocations/stream", guard(s.handleStream))
 	}
 	if s.forward == nil {
 		mux.HandleFunc("GET /v1/forward-auth", func(w http.ResponseWriter, _ *http.Request) {

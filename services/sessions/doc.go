@@ -14,7 +14,8 @@
 //   - A new sign-in works at once: the auth time that is stamped lies after every cutoff that the process's replica knows of, if none lies further ahead than the
 //     clock skew that cutoffs may have.
 //   - An idle session is ended by one event, however many processes run: who ends it has claimed it, and a session that was touched meanwhile can't be claimed. A
-//     process that crashes in between leaves the claim, and another one publishes the same event.
+//     process that crashes in between leaves the claim, and another one publishes the same event. (One that is stopped for ten minutes in the middle of publishing stores the same event,
+//     with the same id, twice.)
 //   - A session past its absolute end, or past max age, is ended by an event too, so that its tabs hear of it. Services refuse it by themselves.
 //   - The tabs of a session are told a while before (Config.Notice), and that it is called off once somebody is there.
 //   - Addresses are kept as networks, /24 and /48, and of a browser its name, system and form.
@@ -22,6 +23,7 @@
 // # What it does not promise
 //
 //   - That a session which isn't registered is known. Its revocation works all the same.
+//   - That idle sessions end where their store has forgotten them: they end at max age then.
 //   - That a warning is heard: it is told once, to tabs that are there.
 //   - To the second, when an idle session ends: a second or two late while the registry runs, and later if it doesn't. Never early, but for what the clocks of processes differ by.
 package sessions

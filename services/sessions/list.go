@@ -47,7 +47,7 @@ type View struct {
 	// Current is whether it is the session that was asked with.
 	Current bool  `json:"current"`
 	State   State `json:"state"`
-	// EndedAt and Reason are those of a session that has ended; EndedAt may be unknown for a moment.
+	// EndedAt and Reason are those of a session that has ended. EndedAt isn't known of one that a client's or tenant's logout has ended, until that is noted.
 	EndedAt time.Time     `json:"ended_at,omitzero"`
 	Reason  events.Reason `json:"reason,omitempty"`
 }
@@ -59,7 +59,7 @@ type Device struct {
 	Sessions []string `json:"sessions"`
 }
 
-// List is a user's sessions, the newest first.
+// List is a user's sessions: those that go on first, the newest of either first.
 type List struct {
 	Sessions []View   `json:"sessions"`
 	Devices  []Device `json:"devices"`
@@ -175,8 +175,8 @@ func (s *Service) view(session sessionstore.Session, now time.Time) View {
 	switch d := s.check(session); {
 	case d.State == revocation.Revoked && d.Scope != revocation.ScopeMaxAge:
 		v.State, v.Reason = StateEnded, d.Reason
-	case d.State == revocation.Revoked, !now.Before(session.ExpiresAt):
-		v.State, v.Reason, v.EndedAt = StateEnded, events.ReasonMaxAge, session.ExpiresAt
+	case d.State == revocation.Revoked, !now.Before(s.cfg.Timing.absolute(session)):
+		v.State, v.Reason, v.EndedAt = StateEnded, events.ReasonMaxAge, s.cfg.Timing.absolute(session)
 	case d.State == revocation.Undetermined:
 		v.State = StateUndetermined
 	}

@@ -38,19 +38,15 @@ func (s *Service) publish(ctx context.Context, session sessionstore.Session) (bu
 	return s.cfg.Stream.PublishAck(ctx, events.TopicOf(e).String(), msg)
 }
 
-// event is the end of a session. It is remembered for as long as replicas take a token of the session for alive: up to max age, whatever the application said of
-// the session's own end.
+// event is the end of a session. It is remembered for as long as any token of the session may live, whose auth time may be later than the one that was registered: for max age from
+// now. So it tells no end of the session's own, which replicas would go by (ADR 0020).
 func (s *Service) event(session sessionstore.Session) *events.SessionRevoked {
 	end := session.Ended
-	until := session.AuthTime.Add(s.cfg.Timing.MaxAge)
-	if until.Before(end.At) {
-		until = end.At
-	}
 	return &events.SessionRevoked{
 		Common: events.Common{
 			ID: end.Event, Time: end.At, Source: "curfew/sessions", Tenant: session.Tenant, Reason: end.Reason, ReasonUser: reasonUser(end.Reason),
-			Initiator: events.Initiator{Type: events.InitiatorPolicy}, ExpiresAt: events.Floor(until.Add(s.cfg.Leeway)),
+			Initiator: events.Initiator{Type: events.InitiatorPolicy}, ExpiresAt: events.Floor(end.At.Add(s.cfg.Timing.MaxAge + s.cfg.Leeway)),
 		},
-		Session: session.ID, User: session.User, Device: session.Device, Client: session.Client, AuthTime: session.AuthTime, SessionExpiresAt: session.ExpiresAt,
+		Session: session.ID, User: session.User, Device: session.Device, Client: session.Client, AuthTime: session.AuthTime,
 	}
 }

@@ -83,6 +83,8 @@ func (s *Service) handleRegister(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.AuthTimeMS == nil {
 		session.AuthTime = s.authTime(session, now)
+		// A logout up to an earlier time than this mustn't name it.
+		session.CreatedAt = session.AuthTime
 	}
 	session.ExpiresAt = earlier(session.ExpiresAt, session.AuthTime.Add(s.cfg.Timing.MaxAge))
 	if d := s.check(session); d.State == revocation.Revoked {
@@ -99,6 +101,10 @@ func (s *Service) handleRegister(w http.ResponseWriter, r *http.Request) {
 		return
 	case stored.Ended != nil:
 		refuse("refused", ended(stored.Ended.Reason))
+		return
+	}
+	if d := s.check(stored); !created && d.State == revocation.Revoked {
+		refuse("refused", ended(d.Reason))
 		return
 	}
 	status, result := http.StatusOK, "known"

@@ -157,7 +157,7 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.TraceLevel)
 	cfg := sessions.Config{
-		Store: d.store, Replica: d.replica, Stream: b.Publisher(), Keys: keys, Tell: d.tell, Timing: timing, Leeway: leeway, SweepInterval: 10 * time.Millisecond,
+		Store: d.store, Replica: d.replica, EventAt: eventAt(b), Stream: b.Publisher(), Keys: keys, Tell: d.tell, Timing: timing, Leeway: leeway, SweepInterval: 10 * time.Millisecond,
 		Metrics: sessions.NewMetrics(prometheus.NewRegistry(), func(string) {}), Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
 	}
 	if change != nil {
@@ -179,6 +179,17 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 		}
 	})
 	return d
+}
+
+// eventAt reads the ledger, as a server does.
+func eventAt(b *bus.Bus) func(context.Context, uint64) (events.Event, error) {
+	return func(ctx context.Context, position uint64) (events.Event, error) {
+		msg, err := b.EventAt(ctx, position)
+		if err != nil {
+			return nil, err
+		}
+		return events.DecodeMessage(msg.Subject, msg.Data)
+	}
 }
 
 func (d *desk) tell(h gateways.Hint) error {

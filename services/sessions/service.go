@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -40,6 +41,8 @@ type Config struct {
 	Keys    *access.Store
 	// Tell tells all gateways what their tabs should know. It must not block.
 	Tell func(gateways.Hint) error
+	// EventAt reads the event at a position of the ledger, to tell when a session ended; nil tells when that was noted.
+	EventAt func(ctx context.Context, position uint64) (events.Event, error)
 	// Timing says when sessions end.
 	Timing Timing
 	// Leeway is how much longer than max age revocations are remembered.
@@ -60,6 +63,8 @@ type Service struct {
 	cfg Config
 	// failing is whether the last end that was to be noted wasn't.
 	failing atomic.Bool
+	// away lets a line each ten seconds into the log.
+	away rate.Sometimes
 }
 
 // New returns a service. It reports every missing part at once.
@@ -85,7 +90,7 @@ func New(cfg Config) (*Service, error) {
 	setDefault(&cfg.NetworkBits4, 24)
 	setDefault(&cfg.NetworkBits6, 48)
 	setDefault(&cfg.SweepInterval, time.Second)
-	return &Service{cfg: cfg}, nil
+	return &Service{cfg: cfg, away: rate.Sometimes{Interval: 10 * time.Second}}, nil
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -147,7 +152,7 @@ func (s *Service) refuse(w http.ResponseWriter, p problem.Problem) {
 
 // unavailable is the answer while the store can't be reached, in this one place.
 func (s *Service) unavailable(what string, err error) problem.Problem {
-	s.cfg.Log.WithError(err).Warn("the session registry can't be reached")
+	s.away.Do(func() { s.cfg.Log.WithError(err).Warn("the session registry can't be reached") })
 	return problem.Unavailable("registry_unavailable", what+" The store of sessions can't be reached; 'curfew doctor' tells why. Revocations are stored elsewhere: ending sessions, and checking them, goes on.", time.Second)
 }
 

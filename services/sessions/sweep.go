@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -20,9 +21,12 @@ import (
 const (
 	// sweptAtOnce is how many due sessions are fetched, and sweepers how many of them are dealt with at a time.
 	sweptAtOnce = 500
-	sweepers    = 8
-	// askAgain is after how long a session is looked at again that the replica can't tell about.
-	askAgain = 5 * time.Second
+	sweepers    = 16
+	// askAgain is after how long a session is looked at again that the replica can't tell about, and failAgain one that couldn't be dealt with.
+	askAgain  = 5 * time.Second
+	failAgain = 30 * time.Second
+	// maxFailures is after how many sessions that couldn't be dealt with the others of a turn are left for the next: it is the store then, or the ledger.
+	maxFailures = 32
 )
 
 // Sweep ends sessions that are due, and tells the tabs of those that soon will be, until ctx ends. Every process does that, none has to be elected, and each session is
@@ -64,25 +68,41 @@ func (s *Service) longest() time.Duration {
 	return s.cfg.Timing.MaxAge
 }
 
-// sweep deals with what is due now. What fails is due again at the next turn.
+// sweep deals with what is due now. What fails is due again a while later, so that it holds up nothing else.
 func (s *Service) sweep(ctx context.Context) error {
 	for {
 		keys, err := s.cfg.Store.Due(ctx, time.Now(), sweptAtOnce)
 		if err != nil {
 			return err
 		}
-		work, ctx := errgroup.WithContext(ctx)
-		work.SetLimit(sweepers)
-		for _, key := range keys {
-			work.Go(func() error { return s.settle(ctx, key) })
-		}
-		if err := work.Wait(); err != nil {
+		if err := s.settleAll(ctx, keys); err != nil {
 			return err
 		}
 		if len(keys) < sweptAtOnce {
 			return nil
 		}
 	}
+}
+
+// settleAll returns the first failure.
+func (s *Service) settleAll(ctx context.Context, keys []sessionstore.Key) error {
+	var work errgroup.Group
+	work.SetLimit(sweepers)
+	var failures atomic.Int32
+	for _, key := range keys {
+		work.Go(func() error {
+			if ctx.Err() != nil || failures.Load() >= maxFailures {
+				return nil
+			}
+			err := s.settle(ctx, key)
+			if err != nil {
+				failures.Add(1)
+				_ = s.cfg.Store.Postpone(ctx, key, time.Now().Add(failAgain/2+rand.N(failAgain)))
+			}
+			return err
+		})
+	}
+	return work.Wait()
 }
 
 // step is what is to be done with a session.
@@ -150,16 +170,36 @@ func (s *Service) settle(ctx context.Context, key sessionstore.Key) error {
 			return err // it was touched meanwhile, and is looked at again
 		}
 		s.tell(gateways.Hint{Kind: gateways.HintExpiring, Tenant: key.Tenant, User: session.User, Session: key.ID, Reason: v.reason, At: v.at})
+		// Whoever has touched it meanwhile has told its tabs so, maybe before they heard of this.
+		if now, err := s.cfg.Store.Session(ctx, key); err == nil && !now.Warned && now.Ended == nil {
+			s.tell(gateways.Hint{Kind: gateways.HintRenewed, Tenant: key.Tenant, User: session.User, Session: key.ID})
+			return s.cfg.Store.Postpone(ctx, key, s.cfg.Timing.Due(now))
+		}
 		return s.cfg.Store.Postpone(ctx, key, v.at)
 	case claim:
 		return s.end(ctx, session, v)
 	case publish:
-		return s.publishEnd(ctx, session)
+		return s.publishEnd(ctx, session, false)
 	case note:
-		_, _, err := s.cfg.Store.End(ctx, key, sessionstore.End{At: v.at, Reason: v.reason, Position: v.position}, time.Time{})
+		_, _, err := s.cfg.Store.End(ctx, key, s.endAt(ctx, v), time.Time{})
 		return err
 	}
 	return s.cfg.Store.Postpone(ctx, key, v.at)
+}
+
+// endAt is the end that an event has brought: when it did, if the event can be read.
+func (s *Service) endAt(ctx context.Context, v verdict) sessionstore.End {
+	end := sessionstore.End{At: v.at, Reason: v.reason, Position: v.position}
+	if s.cfg.EventAt == nil || v.position == 0 {
+		return end
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	// After the stream was put back another event may lie there, which has another reason, or is later than now.
+	if e, err := s.cfg.EventAt(ctx, v.position); err == nil && e.Meta().Reason == v.reason && !e.Meta().Time.After(v.at) {
+		end.At, end.Event = e.Meta().Time, e.Meta().ID
+	}
+	return end
 }
 
 // end claims a session and publishes its end. Whoever has claimed it publishes, and a touch that comes in between is told that the session is over:
@@ -168,7 +208,8 @@ func (s *Service) settle(ctx context.Context, key sessionstore.Key) error {
 //     where that lies in the ledger.
 //
 // If it crashes after 2 or 3, another one finds the claim after a while and publishes the same event: the ledger takes an id once within ten minutes, and after that the
-// replica knows the session to be over.
+// replica knows the session to be over. Who was stopped after 2 for longer than a claim lasts leaves it to others. One that is stopped for more than ten minutes in the middle of 3 stores
+// the same event, with the same id, once more, which changes nothing.
 func (s *Service) end(ctx context.Context, session sessionstore.Session, v verdict) error {
 	id, err := events.NewID()
 	if err != nil {
@@ -178,11 +219,14 @@ func (s *Service) end(ctx context.Context, session sessionstore.Session, v verdi
 	if err != nil || !ok {
 		return err // it was touched meanwhile, or somebody else is at it
 	}
-	return s.publishEnd(ctx, claimed)
+	return s.publishEnd(ctx, claimed, true)
 }
 
-// publishEnd publishes the end that a session was claimed for, and notes where it lies.
-func (s *Service) publishEnd(ctx context.Context, session sessionstore.Session) error {
+// publishEnd publishes the end that a session was claimed for, and notes where it lies. claimed is whether it was us, just now.
+func (s *Service) publishEnd(ctx context.Context, session sessionstore.Session, claimed bool) error {
+	if mine := session.Ended.At.Add(claimTime); claimed && time.Now().After(mine) {
+		return s.cfg.Store.Postpone(ctx, session.Key(), time.Now())
+	}
 	ack, err := s.publish(ctx, session)
 	if err != nil {
 		// Not before the claim is over: whether it is stored may not be known.

@@ -14,6 +14,8 @@ type Timing struct {
 	MaxAge time.Duration
 	// IdleTimeout is for how long nobody may be there. Zero is for ever.
 	IdleTimeout time.Duration
+	// Since is when IdleTimeout began to hold: nobody was told to touch before. Zero is always.
+	Since time.Time
 	// Notice is how long before its end the tabs of a session are told. Zero tells them nothing.
 	Notice time.Duration
 }
@@ -35,12 +37,26 @@ func (t Timing) validate() error {
 	return errors.Join(errs...)
 }
 
+// absolute returns when a session ends at the latest. Max age may have been longer when it was registered.
+func (t Timing) absolute(s sessionstore.Session) time.Time {
+	return earlier(s.ExpiresAt, s.AuthTime.Add(t.MaxAge))
+}
+
+// idleEnd returns when a session that was last touched at seen ends as idle; it takes an IdleTimeout.
+func (t Timing) idleEnd(seen time.Time) time.Time {
+	if seen.Before(t.Since) {
+		seen = t.Since
+	}
+	return seen.Add(t.IdleTimeout)
+}
+
 // end returns when a session ends unless it is touched, and why.
 func (t Timing) end(s sessionstore.Session) (at time.Time, reason events.Reason) {
-	if idle := s.SeenAt.Add(t.IdleTimeout); t.IdleTimeout > 0 && idle.Before(s.ExpiresAt) {
+	absolute := t.absolute(s)
+	if idle := t.idleEnd(s.SeenAt); t.IdleTimeout > 0 && idle.Before(absolute) {
 		return idle, events.ReasonIdleTimeout
 	}
-	return s.ExpiresAt, events.ReasonMaxAge
+	return absolute, events.ReasonMaxAge
 }
 
 // Due returns when somebody has to look at a session next; zero for never.

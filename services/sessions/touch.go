@@ -11,6 +11,7 @@ import (
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/sessionstore"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // TouchRequest says that somebody is there.
@@ -43,7 +44,7 @@ type TouchResult struct {
 	// Result is touched, ended or unknown.
 	Result     string    `json:"result"`
 	LastSeenAt time.Time `json:"last_seen_at,omitzero"`
-	// IdleExpiresAt is when the session ends unless it is touched again; left out where sessions don't end so.
+	// IdleExpiresAt is when the session ends unless it is touched again, told of a single touch; left out where sessions don't end so.
 	IdleExpiresAt time.Time `json:"idle_expires_at,omitzero"`
 }
 
@@ -80,8 +81,26 @@ func (s *Service) handleTouch(w http.ResponseWriter, r *http.Request) {
 	case results[0].Result == ResultEnded:
 		s.refuse(w, problem.New(http.StatusConflict, "session_ended", "This session is over, and stays so: let the user sign in again."))
 	default:
-		problem.JSON(w, http.StatusOK, results[0])
+		s.touched(w, r, sessionstore.Key{Tenant: key.Tenant, ID: id}, results[0])
 	}
+}
+
+// touched answers a touch that was taken, unless the session is over by what the store hasn't been told.
+func (s *Service) touched(w http.ResponseWriter, r *http.Request, key sessionstore.Key, result TouchResult) {
+	session, err := s.cfg.Store.Session(r.Context(), key)
+	if err != nil {
+		problem.JSON(w, http.StatusOK, result) // it was taken
+		return
+	}
+	absolute := s.cfg.Timing.absolute(session)
+	if d := s.check(session); d.State == revocation.Revoked || !time.Now().Before(absolute) {
+		s.refuse(w, problem.New(http.StatusConflict, "session_ended", "This session is over, and stays so: let the user sign in again."))
+		return
+	}
+	if s.cfg.Timing.IdleTimeout > 0 {
+		result.IdleExpiresAt = earlier(s.cfg.Timing.idleEnd(session.SeenAt), absolute)
+	}
+	problem.JSON(w, http.StatusOK, result)
 }
 
 func (s *Service) handleTouches(w http.ResponseWriter, r *http.Request) {
@@ -146,9 +165,6 @@ func (s *Service) touch(ctx context.Context, tenant string, asked []SessionTouch
 			results[i].Result = ResultEnded
 		case sessionstore.Taken:
 			results[i].Result = ResultTouched
-			if s.cfg.Timing.IdleTimeout > 0 {
-				results[i].IdleExpiresAt = t.SeenAt.Add(s.cfg.Timing.IdleTimeout)
-			}
 		}
 		s.cfg.Metrics.Touches.WithLabelValues(results[i].Result).Inc()
 		if t.Renewed {

@@ -72,7 +72,9 @@ func TestIdleSessionsOfProcessesThatAreKilled(t *testing.T) {
 			}
 			ended := func() map[string]int {
 				var history struct {
-					Revocations []struct{ Event struct{ Data struct{ Session string } } }
+					Revocations []struct {
+						Event struct{ Data struct{ Session string } }
+					}
 				}
 				if err := one.ask(http.MethodGet, "/v1/revocations?limit=1000", "", one.key, &history); err != nil {
 					t.Fatal(err)

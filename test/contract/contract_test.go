@@ -40,6 +40,7 @@ func TestContract(t *testing.T) {
 		t.Run("keys", r.testKeys)
 		t.Run("ended session", r.testEnded)
 		t.Run("follow", r.testFollow)
+		t.Run("stream", r.testRevocationStream)
 		t.Run("conns", r.testConns)
 		t.Run("streams", r.testStreams)
 	})
@@ -121,6 +122,10 @@ func (r *rig) revocations() []exchange {
 		{name: "history with an empty filter", method: "GET", path: path + "?scope=all", auth: r.full, status: 400, code: "invalid_parameter"},
 		{name: "history without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
 		{name: "history without the scope", method: "GET", path: path, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "stream since nowhere", method: "GET", path: path + "/stream?since=x", auth: r.check, status: 400, code: "invalid_parameter"},
+		{name: "stream after nothing", method: "GET", path: path + "/stream", auth: r.check, header: []string{"Last-Event-ID", "over"}, status: 400, code: "invalid_parameter"},
+		{name: "stream without a key", method: "GET", path: path + "/stream", status: 401, code: "api_key_missing"},
+		{name: "stream without the scope", method: "GET", path: path + "/stream", auth: r.publish, status: 403, code: "api_key_scope"},
 	}...)
 }
 
@@ -506,6 +511,7 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "touch", method: "POST", path: "/v1/sessions/here/touch", auth: r.full, status: 503, code: "registry_unavailable"},
 		{name: "touch several", method: "POST", path: "/v1/sessions/touch", body: `{"touches":[{"session":"here"}]}`, auth: r.full, status: 503, code: "registry_unavailable"},
 		{name: "history", method: "GET", path: "/v1/revocations", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
 		{name: "check a revoked one", method: "GET", path: "/v1/check?session=unread", auth: r.full, status: 401, code: "session_revoked"},

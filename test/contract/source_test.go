@@ -27,7 +27,7 @@ func sources(t *testing.T, fn func(path string, file *ast.File), folders ...stri
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && d.Name() == "sampleapp" {
+			if d.IsDir() && (d.Name() == "sampleapp" || d.Name() == "demobackend") {
 				return fs.SkipDir
 			}
 			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

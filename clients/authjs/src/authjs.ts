@@ -18,6 +18,7 @@ import { type Decode, type Encode, readerDecode, revokedToken, type SessionParam
 
 export { failClosed } from "./failclosed.js";
 export { ticketHandler, touchHandler } from "./handlers.js";
+export { isUnavailable } from "./marks.js";
 export { requestInfo } from "./request.js";
 
 const version5: Version = {
@@ -38,7 +39,6 @@ function present({ session }: SessionParams, own: boolean): Record<string, unkno
 
 /** A configuration of Auth.js 5, with the callback that next-auth adds to it. */
 export type Config = Omit<AuthConfig, "callbacks"> & {
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   callbacks?: AuthConfig["callbacks"] & { authorized?: (params: { request: any; auth: Session | null }) => any };
 };
 

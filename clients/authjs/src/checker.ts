@@ -113,7 +113,8 @@ export class Checker {
       });
       shared.breaker.note(true);
       // A gate that can't tell of a session whose claims are all there can't tell of any.
-      this.#outage(answer.state === "undetermined" && complete(s));
+      if (answer.state === "undetermined" && complete(s)) this.#outage(true, new CurfewError("undetermined", `the gate can't tell: ${answer.cause}`, true));
+      else this.#outage(false);
     } catch (cause) {
       const error = cause instanceof CurfewError ? cause : new UnavailableError("network", "the Curfew API can't be reached", { cause });
       // A question that the gate refuses says something about this token alone.

@@ -67,7 +67,8 @@ export function wrapConfig(config: AnyConfig, curfew: Curfew, version: Version, 
 /** Puts the session's id into what the application shows of it. */
 function wrapSession(curfew: Curfew, inner: Callback | undefined, version: Version, callbacks: () => unknown): Callback {
   return async function (this: unknown, params: SessionParams) {
-    if (markOf(params.token)?.state === "unavailable") return unavailableSession(params);
+    const mark = markOf(params.token);
+    if (mark?.state === "unavailable") return unavailableSession(params, mark.claims, curfew.settings.claims);
     const session = inner ? await inner.call(this, params as never) : version.present(params, this === callbacks());
     const sid = params.token ? identityOf(params.token, curfew.settings.claims).session : databaseIdentity(params.user)?.session;
     return typeof session === "object" && session !== null && sid !== undefined ? { ...session, sid } : session;

@@ -3,61 +3,19 @@ import { Checker, type Verdict } from "./checker.js";
 import { ApiError, CurfewError, SessionRequiredError } from "./errors.js";
 import { Follower } from "./follower.js";
 import { isId, type SessionIdentity } from "./identity.js";
+import { isUnavailable } from "./marks.js";
 import { type CurfewOptions, type RequestInfo, type RevocationFailedEvent, type Settings, settle, type UnavailableEvent } from "./options.js";
 import { type Publication, Publisher, type Receipt } from "./publisher.js";
 import type { Revocation } from "./revocationset.js";
+import { definedOf, logout, type RevokeOptions, segment, told } from "./revoke.js";
+import type { SessionList } from "./sessionlist.js";
 import { type Counters, forgetShared, type Shared, sharedBy } from "./shared.js";
-
-/** Why sessions end; the words of the API. */
-export type Reason =
-  | "user_logout" | "admin" | "password_changed" | "credential_changed" | "account_disabled" | "account_deleted" | "compromised" | "idle_timeout"
-  | "max_age" | "policy" | "idp_logout" | "superseded";
-
-/** What is told with a revocation. */
-export interface RevokeOptions {
-  reason?: Reason;
-  /** Shown to the person, in their other tabs. */
-  reasonUser?: string;
-  /** For operators; never reaches a browser. */
-  reasonAdmin?: string;
-  /** Who did it. */
-  initiator?: { type: "user" | "admin" | "policy" | "system"; id?: string };
-}
-
-/** A session that was listed, as its user's list of sessions shows it. */
-export interface ListedSession {
-  session: string;
-  device?: string;
-  client?: string;
-  /** Such as "Chrome on Windows". */
-  name: string;
-  browser?: string;
-  os?: string;
-  form: "desktop" | "mobile" | "tablet" | "bot" | "unknown";
-  /** The network that it signed in from. */
-  ip?: string;
-  auth_time: string;
-  created_at: string;
-  last_seen_at: string;
-  expires_at: string;
-  /** Whether it is the session that asks. */
-  current: boolean;
-  state: "active" | "ended" | "undetermined";
-  ended_at?: string;
-  reason?: string;
-}
-
-/** A user's sessions, and the same by device. */
-export interface SessionList {
-  sessions: ListedSession[];
-  devices: { device?: string; name: string; sessions: string[] }[];
-  /** There are more than were asked for. */
-  more: boolean;
-}
 
 /** A session as `auth()` returns it: with the `sid` that withRevocation puts there. */
 export interface SignedIn {
   sid?: unknown;
+  /** What Auth.js's own type has, so that it is taken without a cast. */
+  expires?: unknown;
 }
 
 /** A ticket with which a tab opens its conn. */
@@ -163,6 +121,7 @@ export class Curfew {
   /** Returns who a session that `auth()` has returned belongs to; throws SessionRequiredError if it is none of withRevocation's. */
   identity(session: SignedIn | null | undefined): SessionIdentity & { user: string; authTimeMs: number } {
     const sid = session?.sid;
+    if (isUnavailable(session)) throw new SessionRequiredError("the session couldn't be checked");
     if (!isId(sid)) throw new SessionRequiredError("the session has no sid: is the caller signed in, and is the config wrapped by withRevocation?");
     const found = this.#shared.identities.get(sid);
     if (found?.user === undefined || found.authTimeMs === undefined) {
@@ -290,7 +249,7 @@ export class Curfew {
     else episodes.delete(event.what);
     if (this.settings.onUnavailable) return guarded(() => this.settings.onUnavailable?.(event));
     const what = { check: "sessions can't be checked", register: "new sessions aren't listed", stream: "the stream of revocations isn't followed", claims: "a token lacks what a check needs" }[event.what];
-    if (event.unavailable) console.error(`[curfew] ${what}: ${event.error?.message ?? "the gate is stale"} (onError: "${this.settings.onError}")`);
+    if (event.unavailable) console.error(`[curfew] ${what}: ${event.error?.message ?? "no answer"} (onError: "${this.settings.onError}")`);
     else console.error(`[curfew] over: ${what}`);
   }
 
@@ -316,26 +275,4 @@ function guarded(hook: () => void): void {
 /** Returns a Curfew server as an application sees it. All with the same url and apiKey share their memory, within a process. */
 export function curfew(options: CurfewOptions | Curfew): Curfew {
   return options instanceof Curfew ? options : new Curfew(options);
-}
-
-function told(options: RevokeOptions, reason: Reason): Record<string, unknown> {
-  return { reason, reason_user: options.reasonUser, reason_admin: options.reasonAdmin, initiator: options.initiator ?? (reason === "user_logout" ? { type: "user" } : undefined) };
-}
-
-function logout(user: string, body: Record<string, unknown>): Publication {
-  // These two can't stand in a path.
-  if (user === "." || user === "..") {
-    const { scope, current_session, ...rest } = body;
-    return { path: "/v1/revocations", body: definedOf({ scope: "user", user, except: scope === "others" ? [current_session] : undefined, ...rest }) };
-  }
-  return { path: `/v1/users/${segment(user)}/logout`, body: definedOf(body) };
-}
-
-function segment(id: string): string {
-  if (id === "." || id === "..") throw new CurfewError("invalid_request", "an id that is . or .. can't stand in a path", false);
-  return encodeURIComponent(id);
-}
-
-function definedOf(members: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }

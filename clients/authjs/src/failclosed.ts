@@ -1,6 +1,5 @@
 import { isUnavailable } from "./marks.js";
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 type AnyFunction = (...args: any[]) => any;
 
 /** Leads from what failClosed returned to what it was given. */
@@ -29,6 +28,7 @@ function around(handler: AnyFunction): AnyFunction {
 }
 
 function settled(result: unknown): unknown {
-  if (result instanceof Promise) return result.then(settled);
+  // Not every promise is of this realm's class.
+  if (typeof (result as PromiseLike<unknown> | null)?.then === "function") return (result as PromiseLike<unknown>).then(settled);
   return isUnavailable(result) ? null : result;
 }

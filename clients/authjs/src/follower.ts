@@ -72,6 +72,7 @@ export class Follower {
   /** Ends the connection and returns once nothing runs any more. */
   async close(): Promise<void> {
     this.#abort.abort();
+    this.#wake();
     await this.#running;
   }
 
@@ -85,13 +86,18 @@ export class Follower {
     return this.#synced && this.#freshness.stalenessMs() <= this.#budgetMs;
   }
 
-  /** Resolves once the follower is synced and fresh; rejects when the signal ends the wait. */
+  /** Resolves once the follower is synced and fresh; rejects when the signal ends the wait, or the follower is closed. */
   async ready(signal?: AbortSignal): Promise<void> {
     while (!this.fresh) {
       signal?.throwIfAborted();
+      if (this.#abort.signal.aborted) throw new CurfewError("closed", "the stream of revocations isn't followed any more", false);
       await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-        signal?.addEventListener("abort", () => resolve(), { once: true });
+        const done = () => {
+          signal?.removeEventListener("abort", done);
+          resolve();
+        };
+        this.#waiting.push(done);
+        signal?.addEventListener("abort", done, { once: true });
       });
     }
   }
@@ -147,6 +153,7 @@ export class Follower {
       const body = await this.#config.api.open(this.#position ? `/v1/revocations/stream?since=${this.#position}` : "/v1/revocations/stream", ending.signal);
       for await (const { event, data } of readEvents(body)) {
         heardAt = performance.now();
+        if (!isKnown(event)) continue; // of a later version, and no revocation
         this.#take(event, JSON.parse(data) as Frame);
         if (event === "synced") onSynced();
         if (event === "reset") return;
@@ -158,7 +165,7 @@ export class Follower {
     }
   }
 
-  #take(event: string, frame: Frame): void {
+  #take(event: FrameKind, frame: Frame): void {
     // Read before anything is taken: a frame counts whole or not at all.
     const provedAt = event === "synced" || event === "beat" ? instant(frame.at) : undefined;
     switch (event) {
@@ -177,9 +184,6 @@ export class Follower {
         this.#synced = false;
         return;
       case "beat":
-        break;
-      default:
-        return; // of a later version, and no revocation
     }
     // While the snapshot is read, positions aren't in order: a break there must begin anew.
     if (this.#synced) this.#position = Math.max(this.#position, whole(frame.position));
@@ -188,6 +192,10 @@ export class Follower {
     this.#freshness.prove(provedAt);
     if (event === "synced") this.#config.onState?.(true);
     this.#sweep();
+    this.#wake();
+  }
+
+  #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
@@ -211,6 +219,13 @@ export class Follower {
       signal.addEventListener("abort", done, { once: true });
     });
   }
+}
+
+const kinds = ["revocation", "synced", "beat", "reset"] as const;
+type FrameKind = (typeof kinds)[number];
+
+function isKnown(event: string): event is FrameKind {
+  return (kinds as readonly string[]).includes(event);
 }
 
 const targets = { session: "session", user: "user", device: "device", client: "client", tenant: undefined } as const;

@@ -6,7 +6,6 @@ import type { CurfewOptions } from "./options.js";
 import { header, type HeaderSource } from "./request.js";
 
 /** Returns the caller's session: Auth.js 5's `auth`, or `(req, res) => getServerSession(req, res, authOptions)`, or `(req) => getSession(req, config)`. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type ReadSession = (...args: any[]) => Promise<unknown> | unknown;
 
 /** Options of a handler for pages. */

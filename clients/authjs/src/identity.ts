@@ -37,7 +37,6 @@ const encoder = new TextEncoder();
 
 /** Reports whether the API takes a text as an id: 1 to 256 bytes, no control characters. */
 export function isId(value: unknown): value is string {
-  // eslint-disable-next-line no-control-regex
   return typeof value === "string" && value !== "" && !/[\u0000-\u001f\u007f-\u009f]/.test(value) && encoder.encode(value).length <= longestIdBytes;
 }
 

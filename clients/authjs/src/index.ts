@@ -3,7 +3,9 @@
  * timers, and nothing else.
  */
 export { Curfew, curfew } from "./curfew.js";
-export type { ListedSession, Reason, RevokeOptions, SessionList, SignedIn, Ticket } from "./curfew.js";
+export type { SignedIn, Ticket } from "./curfew.js";
+export type { ListedSession, SessionList } from "./sessionlist.js";
+export type { Reason, RevokeOptions } from "./revoke.js";
 export type { Verdict } from "./checker.js";
 export * from "./errors.js";
 export type { ClaimNames, SessionIdentity } from "./identity.js";

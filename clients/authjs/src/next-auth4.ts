@@ -18,6 +18,7 @@ import { type Decode, type Encode, readerDecode } from "./tokens.js";
 
 export { failClosed } from "./failclosed.js";
 export { ticketHandler, touchHandler } from "./handlers.js";
+export { isUnavailable } from "./marks.js";
 export { requestInfo } from "./request.js";
 
 const version4: Version = {

@@ -1,8 +1,11 @@
 /** What only Node has: an outbox on disk. */
-import { chmod, mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, readFile, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Outbox, OutboxEntry } from "./outbox.js";
+
+/** After so long nobody is writing a file any more. */
+const leftMs = 3600000;
 
 const name = /^([0-9a-zA-Z-]{1,100})\.json$/;
 
@@ -72,6 +75,13 @@ export class FileOutbox implements Outbox {
   async #make(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await chmod(this.#folder, 0o700);
+    // What a crash has left half written. Others may be writing now.
+    for (const file of await readdir(this.#folder)) {
+      const path = join(this.#folder, file);
+      if (!file.endsWith(".tmp")) continue;
+      const written = await stat(path).catch(() => undefined); // another process may have finished with it
+      if (written && written.mtimeMs < Date.now() - leftMs) await unlink(path).catch(() => {});
+    }
   }
 
   /** A rename is on disk once its folder is. */

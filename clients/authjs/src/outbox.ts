@@ -2,7 +2,9 @@
 export interface OutboxEntry {
   /** Unique, and fit for a file's name: letters, digits and hyphens. */
   id: string;
+  /** The call, from /v1 on. */
   path: string;
+  /** What is sent. */
   body: unknown;
   /** Makes the repeated call one event. */
   idempotencyKey: string;
@@ -15,8 +17,11 @@ export interface OutboxEntry {
  * kept, for example because the outbox is full. Entries may be published twice and in any order: that is harmless.
  */
 export interface Outbox {
+  /** Keeps an entry. */
   add(entry: OutboxEntry): Promise<void>;
+  /** Returns what is kept. */
   list(): Promise<OutboxEntry[]>;
+  /** Forgets an entry that was published; one that isn't there is none to forget. */
   remove(id: string): Promise<void>;
 }
 

@@ -109,7 +109,11 @@ export class Publisher {
       throw new RevocationLostError(cause);
     }
     this.#shared.counters.revocationsDeferred++;
-    this.#settings.waitUntil?.(this.#delivery.emptied(waitUntilMs));
+    try {
+      this.#settings.waitUntil?.(this.#delivery.emptied(waitUntilMs));
+    } catch {
+      // Outside of a request there is nothing to wait with. The outbox goes on by itself.
+    }
     this.#told({ error, keptIn: "outbox" });
   }
 

@@ -1,5 +1,6 @@
 import type { Curfew } from "./curfew.js";
-import { adoptedIdentity, type Claims, identityOf, mintedClaims, type SessionIdentity } from "./identity.js";
+import { CurfewError } from "./errors.js";
+import { adoptedIdentity, type ClaimNames, type Claims, identityOf, mintedClaims, type SessionIdentity } from "./identity.js";
 import { markOf, marked, unavailableError } from "./marks.js";
 import type { RequestInfo } from "./options.js";
 
@@ -38,12 +39,17 @@ async function judge(curfew: Curfew, decoded: Claims): Promise<Judged> {
     if (identity.session === undefined || identity.authTimeMs === undefined) return { is: "revoked" };
     claims = { ...claims, ...mintedClaims(identity.session, identity.authTimeMs, names) };
   }
-  if (identity.user === undefined) curfew.episode({ what: "claims", unavailable: true });
+  if (identity.user === undefined) tellUserMissing(curfew);
   const verdict = await curfew.check(identity as SessionIdentity);
   if (verdict.state === "revoked") return { is: "revoked" };
   if (verdict.state === "undetermined" && !curfew.passes()) return { is: "unavailable", claims };
   curfew.remember(identity as SessionIdentity);
   return { is: "active", claims };
+}
+
+function tellUserMissing(curfew: Curfew): void {
+  const error = new CurfewError("claims_missing", `a token has no user in ${curfew.settings.claims.user}, so its session can't be checked: name the claim that has it as claims.user`, false);
+  curfew.episode({ what: "claims", unavailable: true, error });
 }
 
 /**
@@ -54,6 +60,7 @@ export function readerDecode(curfew: Curfew, inner: Decode): Decode {
   return async (params) => {
     const decoded = await inner(params);
     if (!decoded) return decoded;
+    if (markOf(decoded)) return null; // by the decoder of a wrapped configuration
     const judged = await judge(curfew, decoded);
     return judged.is === "active" ? judged.claims : null;
   };
@@ -67,7 +74,8 @@ export function readerDecode(curfew: Curfew, inner: Decode): Decode {
 export function routeDecode(curfew: Curfew, inner: Decode, revoked: () => Claims | null): Decode {
   return async (params) => {
     const decoded = await inner(params);
-    if (!decoded) return decoded;
+    // One that was wrapped twice has been judged.
+    if (!decoded || markOf(decoded)) return decoded;
     const judged = await judge(curfew, decoded);
     if (judged.is === "active") return judged.claims;
     return judged.is === "revoked" ? revoked() : marked({}, { state: "unavailable", claims: judged.claims, cookie: params.token ?? "" });
@@ -107,7 +115,7 @@ export function wrapJwt<P extends JwtParams>(
       const token = await call({ ...params, token: { ...params.token, ...mintedClaims(session, Date.now(), names) } });
       if (!token) return token;
       const { user, device, client } = identityOf(token, names);
-      if (user === undefined) curfew.episode({ what: "claims", unavailable: true });
+      if (user === undefined) tellUserMissing(curfew);
       const listed = await curfew.register({ session, user, device, client }, await request());
       return { ...token, ...mintedClaims(listed.session, listed.authTimeMs, names) };
     }
@@ -119,9 +127,9 @@ export function wrapJwt<P extends JwtParams>(
   };
 }
 
-/** Returns what stands for the session that couldn't be checked. */
-export function unavailableSession(params: SessionParams): Record<string, unknown> {
-  return { user: undefined, expires: params.session.expires, error: unavailableError };
+/** Returns what stands for the session that couldn't be checked. Its sid tells a page that it is still the same one, and opens nothing. */
+export function unavailableSession(params: SessionParams, claims: Claims, names: ClaimNames): Record<string, unknown> {
+  return { user: undefined, expires: params.session.expires, error: unavailableError, sid: identityOf(claims, names).session };
 }
 
 /** Returns the identity that a token of the signOut event speaks of; undefined if it is over already, or none of ours. */

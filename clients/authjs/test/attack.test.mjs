@@ -67,7 +67,7 @@ async function site({ own = {}, wrap = true, more = {} } = {}) {
   const email = { id: "email", type: "email", name: "Email", maxAge: 600, from: "app@example.com", sendVerificationRequest: ({ url }) => void links.push(url) };
   const plain = config({ adapter: methods, session: { strategy: "jwt" }, experimental: { enableWebAuthn: true }, ...more });
   plain.providers = [...plain.providers, provider.config(), email, WebAuthn({})];
-  const options = { url: front.url, apiKey: await server.key(), onUnavailable() {}, ...own };
+  const options = await server.options({ url: front.url, onUnavailable() {}, ...own });
   const app = await start(wrap ? withRevocation(plain, options) : plain);
   closing.push(() => curfew(options).close(), app.close);
   provider.next = { id: "alice-1", name: "alice", email: "alice@example.com" };

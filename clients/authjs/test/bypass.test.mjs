@@ -29,7 +29,7 @@ after(async () => {
 async function application(wrap) {
   const adapter = new Adapter();
   const session = { strategy: "jwt" };
-  const own = { url: server.url, apiKey: await server.key(), register: false };
+  const own = await server.options({ register: false });
   closing.push(() => curfew(own).close());
   const app = await start(wrap(config({ adapter: adapter.methods(), session, providers: [provider.config()] }), own));
   closing.push(app.close);
@@ -82,9 +82,9 @@ test("trap: with Curfew the attacker gets an account of their own and nothing of
 });
 
 test("trap: while Curfew is away, an unchecked cookie links nothing either", async () => {
-  const guarded = await application((plain, own) => withRevocation(plain, { ...own, maxStaleMs: 0, cacheMs: 0, onUnavailable() {} }));
+  const guarded = await application((plain, own) => withRevocation(plain, { ...own, timeoutMs: 300, maxStaleMs: 0, cacheMs: 0, onUnavailable() {} }));
   const thief = guarded.alice.copy();
-  server.freeze();
+  await server.freeze();
   try {
     provider.next = { id: "attacker-2", name: "attacker", email: "attacker2@example.com" };
     await thief.oauth("fake");

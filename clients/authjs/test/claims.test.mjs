@@ -7,7 +7,7 @@ import { getTokenChecked, withRevocation } from "@curfew/authjs/authjs";
 
 import { config, secret, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
-import { Server } from "./rig/server.mjs";
+import { Server, until } from "./rig/server.mjs";
 
 const cookieName = "authjs.session-token";
 let server, options;
@@ -15,7 +15,7 @@ const closing = [];
 
 before(async () => {
   server = await Server.start();
-  options = { url: server.url, apiKey: await server.key(), register: false };
+  options = await server.options({ register: false });
   closing.push(() => curfew(options).close());
 });
 
@@ -54,6 +54,41 @@ test("trap: an application's callback that returns a new object loses no claim",
   const thief = alice.copy();
   await alice.signOut();
   assert.equal((await thief.get("/api/me")).status, 401);
+});
+
+test("a configuration that was wrapped twice works as if once, in an outage too, and its decoder is none to read with", async () => {
+  const own = { ...options, apiKey: await server.key(), timeoutMs: 300, cacheMs: 0, maxStaleMs: 0, onUnavailable() {} };
+  closing.push(() => curfew(own).close());
+  const twice = withRevocation(withRevocation(config(), own), own);
+  const started = await start(twice);
+  closing.push(started.close);
+  const alice = await new Browser(started.url).signIn("twice");
+  const thief = alice.copy();
+  const cookie = alice.sessionCookie;
+  await server.freeze();
+  try {
+    assert.equal((await alice.session()).error, "RevocationUnavailable");
+    assert.equal(alice.sessionCookie, cookie);
+    assert.equal(await getTokenChecked({ req: { headers: headersOf(thief) }, secret, secureCookie: false, decode: twice.jwt.decode }, own), null);
+  } finally {
+    server.thaw();
+  }
+  await until("the session is back", async () => (await alice.session()).user?.name === "twice");
+  await alice.signOut();
+  assert.equal(await thief.copy().session(), null);
+  assert.equal(await getTokenChecked({ req: { headers: headersOf(thief) }, secret, secureCookie: false, decode: twice.jwt.decode }, own), null);
+});
+
+test("names of claims of one's own leave an identity provider's sid alone", async () => {
+  const own = { ...options, claims: { session: "curfew_sid", user: "uid" } };
+  const { url } = await app({ callbacks: { jwt: ({ token, user }) => (user ? { ...token, sid: "the provider's", uid: "u-named" } : token) } }, own);
+  const alice = await new Browser(url).signIn("named");
+  const thief = alice.copy();
+  const token = await read(alice);
+  assert.equal(token.sid, "the provider's");
+  assert.equal((await alice.session()).sid, token.curfew_sid);
+  await curfew(options).revokeUser("u-named");
+  assert.equal(await thief.session(), null);
 });
 
 test("an application's callback sees the session's claims at sign-in, and may end a session by null", async () => {

@@ -15,7 +15,7 @@ let server, front, options, guarded, open;
 before(async () => {
   server = await Server.start();
   front = await Front.start(server);
-  options = { url: front.url, apiKey: await server.key() };
+  options = await server.options({ url: front.url });
   guarded = await start(withRevocation(config(), options), {
     routes(app, session) {
       app.post("/others", async (req, res) => res.json(await curfew(options).signOutOthers(await session(req))));
@@ -118,7 +118,7 @@ test("a sign-in is listed with its browser and its network, and takes the regist
 
 test("a sign-in goes on while the registry is away, and says so once for the whole episode", async () => {
   const told = [];
-  const own = { url: front.url, apiKey: await server.key(), onUnavailable: (event) => told.push(event) };
+  const own = await server.options({ url: front.url, onUnavailable: (event) => told.push(event) });
   const app = await start(withRevocation(config(), own));
   try {
     front.down.add("sessions");

@@ -1,5 +1,6 @@
 // NextAuth.js 4, whose routes differ from those of Auth.js 5 in what they do with null.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, afterEach, before, test } from "node:test";
 import { curfew } from "@curfew/authjs";
 import { checkedDecode, failClosed, getTokenChecked, withRevocation } from "@curfew/authjs/next-auth4";
@@ -17,7 +18,7 @@ let closing = [];
 
 before(async () => {
   server = await Server.start();
-  options = { url: server.url, apiKey: await server.key(), register: false };
+  options = await server.options({ register: false });
 });
 
 afterEach(async () => {
@@ -90,16 +91,17 @@ test("trap: getToken and withAuth run no callback — they are given a decoder t
 });
 
 test("closed, while Curfew is away: nobody is signed in for failClosed, withAuth's decoder and update(), the cookie stays, and it is back", async () => {
-  const own = { ...options, apiKey: await server.key(), cacheMs: 0, maxStaleMs: 0, onUnavailable() {} };
+  const own = { ...options, apiKey: await server.key(), timeoutMs: 300, cacheMs: 0, maxStaleMs: 0, onUnavailable() {} };
   const { signIn } = await app(withRevocation(config(), own), { read: failClosed(getServerSession) });
   try {
     const alice = await signIn("alice");
-    server.freeze();
+    const { sid } = await alice.session();
+    await server.freeze();
     const token = alice.sessionCookie;
     const got = await alice.get("/api/me");
     assert.equal(got.status, 401);
     assert.equal(got.body, null);
-    assert.deepEqual({ ...(await alice.session()), expires: undefined }, { error: "RevocationUnavailable", expires: undefined });
+    assert.deepEqual({ ...(await alice.session()), expires: undefined }, { error: "RevocationUnavailable", expires: undefined, sid });
     assert.equal((await alice.update({ name: "x" })).error, "RevocationUnavailable");
     assert.equal(alice.sessionCookie, token, "neither deleted nor renewed");
     const req = { cookies: { [cookieName]: token }, headers: {} };
@@ -130,6 +132,33 @@ test("trap: version 4 decodes the cookie for linking accounts too", async () => 
   assert.ok(adapter.accounts.get("fake/attacker-1"));
   assert.notEqual(adapter.accounts.get("fake/attacker-1"), victim);
   assert.equal((await thief.session()).user.name, "attacker");
+});
+
+test("sessions in a database: the sign-out ends the session under the hash of its token, and a session that was ended elsewhere isn't found", async () => {
+  const provider = await Provider.start();
+  closing.push(() => provider.stop());
+  const own = { ...options, apiKey: await server.key(), cacheMs: 0, register: true };
+  closing.push(() => curfew(own).close());
+  const adapter = new Adapter();
+  const { url } = await app(withRevocation(config({ adapter: adapter.methods(), session: { strategy: "database" }, providers: [provider.config()] }), own));
+  const signIn = async () => {
+    provider.next = { id: "dora-1", name: "dora", email: "dora@example.com" };
+    const browser = new Browser(url, { basePath: "/api/auth" });
+    await browser.oauth("fake");
+    return browser;
+  };
+  const [laptop, phone] = [await signIn(), await signIn()];
+  const thief = laptop.copy();
+  const { sid } = await laptop.session();
+  assert.equal(sid, createHash("sha256").update(laptop.sessionCookie).digest("hex"));
+  const { user } = await server.session(sid);
+  await laptop.signOut();
+  await server.revoked(sid, user);
+  assert.deepEqual(await thief.session(), {});
+  assert.equal((await phone.session()).user.name, "dora");
+  await server.call("POST", "/v1/revocations", { scope: "user", user });
+  assert.deepEqual(await phone.session(), {});
+  assert.equal((await (await signIn()).session()).user.name, "dora");
 });
 
 test("a cookie from before is adopted, with the same id as by the decoder for reading", async () => {

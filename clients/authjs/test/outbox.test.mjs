@@ -1,6 +1,6 @@
 // The outbox: what it has taken isn't lost, and what it can't take is told.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -51,6 +51,14 @@ test("files: nobody else may read them, none is ever half there, and one that is
   assert.deepEqual((await outbox.list()).map(({ id }) => id), ["whole"]);
   assert.ok(!readdirSync(dir).some((file) => file.startsWith("whole") && file.endsWith(".tmp")));
   for (const id of ["../escape", "a/b", "", ".", "x".repeat(101)]) await assert.rejects(outbox.add(entry(id)), /id must be/, id);
+});
+
+test("files: what a crash has left half written goes, and what may be being written stays", async () => {
+  const dir = folder();
+  for (const file of ["old.json.1.tmp", "new.json.2.tmp"]) writeFileSync(join(dir, file), "{");
+  utimesSync(join(dir, "old.json.1.tmp"), new Date(0), new Date(0));
+  await new FileOutbox(dir).list();
+  assert.deepEqual(readdirSync(dir), ["new.json.2.tmp"]);
 });
 
 /** api answers publishes with what `next` says and notes what it was asked. */

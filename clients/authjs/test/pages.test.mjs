@@ -17,7 +17,7 @@ let server, front, options, app, authConfig;
 before(async () => {
   server = await Server.start(["--allowed-origins", page.origin]);
   front = await Front.start(server);
-  options = { url: front.url, apiKey: await server.key(), onUnavailable() {}, cacheMs: 0, maxStaleMs: 0 };
+  options = await server.options({ url: front.url, onUnavailable() {}, cacheMs: 0, maxStaleMs: 0 });
   authConfig = { ...withRevocation(config(), options), basePath: "/auth" };
   app = await start(authConfig, {
     read: failClosed(getSession),

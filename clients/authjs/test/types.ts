@@ -1,14 +1,15 @@
 // What must compile for an application, and what mustn't.
 import { Auth, type AuthConfig } from "@auth/core";
 import Credentials from "@auth/core/providers/credentials";
+import type { Session } from "@auth/core/types";
 import { ExpressAuth, getSession } from "@auth/express";
 import { curfew, type CurfewOptions, type Receipt } from "@curfew/authjs";
 import * as v5 from "@curfew/authjs/authjs";
 import * as v4 from "@curfew/authjs/next-auth4";
 import { FileOutbox } from "@curfew/authjs/node";
-import NextAuth, { type AuthOptions, getServerSession } from "next-auth";
+import NextAuth, { type AuthOptions, getServerSession, type Session as Session4 } from "next-auth";
 
-const options: CurfewOptions = { url: "https://curfew.example.com", apiKey: "cfw_", outbox: new FileOutbox("/tmp/outbox"), onError: "open" };
+const options: CurfewOptions = { url: "https://curfew.example.com", apiKey: "cfw_", outbox: new FileOutbox("/var/lib/shop/outbox"), onError: "open" };
 
 const config = v5.withRevocation(
   {
@@ -30,8 +31,11 @@ NextAuth.default(authOptions);
 export const session: typeof getServerSession = v4.failClosed(getServerSession);
 export const decode = { jwt: { decode: v4.checkedDecode(options) } };
 
-export async function others(): Promise<Receipt> {
-  return curfew(options).signOutOthers({ sid: "s-1" }, { reason: "password_changed" });
+// What auth() and getServerSession() return is taken as it is, null too.
+export async function others(own: Session | null, older: Session4 | null): Promise<Receipt> {
+  await curfew(options).listSessions(older);
+  await curfew(options).listSessions({ sid: "s-1" });
+  return curfew(options).signOutOthers(own, { reason: "password_changed" });
 }
 
 // @ts-expect-error a reason that the API doesn't know

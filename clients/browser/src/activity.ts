@@ -4,8 +4,8 @@ const SHARE_MS = 1_000;
 
 /** What Activity needs. */
 export interface ActivityConfig {
-  /** Tells the application that somebody is there, and resolves to whether it took it. */
-  touch: () => Promise<boolean>;
+  /** Tells the application that somebody is there. */
+  touch: () => unknown;
   /** Tells other tabs of input. */
   share: (at: number) => void;
   intervalMs: number;
@@ -75,13 +75,13 @@ export class Activity {
     const now = Date.now();
     if (this.#touched > now) this.#touched = 0;
     if (this.#timer || this.#input <= this.#touched) return;
-    this.#timer = setTimeout(() => void this.#tell(), Math.max(0, this.#touched + this.#config.intervalMs - now));
+    this.#timer = setTimeout(() => this.#tell(), Math.max(0, this.#touched + this.#config.intervalMs - now));
   }
 
-  async #tell(): Promise<void> {
+  #tell(): void {
     // One that fails isn't tried again before the next input: the person may have left by then.
     this.#touched = Date.now();
     this.#timer = undefined;
-    await this.#config.touch();
+    this.#config.touch();
   }
 }

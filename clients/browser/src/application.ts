@@ -24,7 +24,8 @@ export class Application {
     for (;;) {
       try {
         const verdict = await this.#ask();
-        if (!this.#closing.signal.aborted) return verdict;
+        // The application's own verify may return anything.
+        if (verdict.signedIn !== undefined && !this.#closing.signal.aborted) return verdict;
       } catch (error) {
         this.#failed(error);
       }
@@ -44,7 +45,7 @@ export class Application {
     let answer = typeof ticket === "string" ? await this.#post(ticket) : await ticket();
     if (answer instanceof Response) {
       if (answer.status === 401) return undefined;
-      if (!answer.ok) throw new Error(`the application answers ${answer.status} for a ticket`);
+      if (!answer.ok) throw new Error("no ticket in the application's answer: " + answer.status);
       answer = (await answer.json()) as { ticket?: string } | null;
     }
     return (typeof answer === "string" ? answer : answer?.ticket) || undefined;
@@ -59,8 +60,8 @@ export class Application {
   async touch(): Promise<boolean> {
     const { touch, touchUrl } = this.#options;
     try {
-      const answer = touch ? await touch() : touchUrl ? await this.#post(touchUrl) : false;
-      return answer instanceof Response ? answer.ok : answer !== false;
+      const answer = await (touch ? touch() : touchUrl && this.#post(touchUrl));
+      return answer instanceof Response ? answer.ok : !!touch && answer !== false;
     } catch (error) {
       this.#failed(error);
       return false;
@@ -93,7 +94,7 @@ export class Application {
     const answer = await this.#fetch(sessionUrl);
     if (answer.status === 401) return { signedIn: false };
     const body = (answer.ok && (await answer.json())) as { sid?: unknown } | null | false;
-    if (typeof body !== "object") throw new Error(`the application answers ${answer.status} for the session, and no object`);
+    if (typeof body !== "object") throw new Error("no session in the application's answer: " + answer.status);
     if (!body || !Object.keys(body).length) return { signedIn: false };
     return { signedIn: true, session: typeof body.sid === "string" ? body.sid : undefined };
   }

@@ -13,13 +13,12 @@ export class Departure {
     this.#tell = tell;
   }
 
-  /** Leaves, and resolves to false if the application takes over from here. */
-  async leave(ended: Ended): Promise<boolean> {
+  /** Leaves, unless the application takes over. */
+  async leave(ended: Ended): Promise<void> {
     const { onNotice, beforeLogout, beforeLogoutMs = 3_000 } = this.#options;
-    if ((await this.#within(beforeLogoutMs, () => onNotice?.(ended))) === false) return false;
+    if ((await this.#within(beforeLogoutMs, () => onNotice?.(ended))) === false) return;
     await Promise.all([this.#within(beforeLogoutMs, () => beforeLogout?.(ended)), this.#told(ended, beforeLogoutMs)]);
     this.#go(ended);
-    return true;
   }
 
   /** Calls the application, and resolves to its answer, or to undefined if that throws or takes too long. */

@@ -32,7 +32,6 @@ export class Dialog {
   readonly #dialog = document.createElement("dialog");
   readonly #text: HTMLElement;
   readonly #status: HTMLElement;
-  readonly #before = document.activeElement;
   #open = true;
 
   constructor({ title, text, buttons, escape, cover }: DialogContent) {
@@ -82,12 +81,11 @@ export class Dialog {
     this.#status.textContent = text;
   }
 
-  /** Takes the dialog away, and gives the focus back. */
+  /** Takes the dialog away; the browser gives the focus back. */
   close(): void {
     this.#open = false;
     this.#dialog.close?.();
     this.#host.remove();
-    if (this.#before?.isConnected) (this.#before as HTMLElement).focus?.();
   }
 
   /** Keeps the Tab key within the dialog, and every key from the page's own shortcuts. */

@@ -20,9 +20,10 @@ export function checked(value: unknown): ServerFrame | undefined {
   return members.every(([name, kind]) => fits((value as Record<string, unknown>)[name], kind)) ? (value as ServerFrame) : undefined;
 }
 
-function fits(value: unknown, kind: string): boolean {
-  if (kind === "string?") return value === undefined || typeof value === "string";
-  return kind === "string" ? typeof value === "string" : Number.isSafeInteger(value) && (value as number) >= 0;
+/** Whether a value is of one of the kinds that MEMBERS has. */
+export function fits(value: unknown, kind: string): boolean {
+  if (kind === "integer") return Number.isSafeInteger(value) && (value as number) >= 0;
+  return typeof value === "string" || (kind === "string?" && value === undefined);
 }
 
 /** Writes an acknowledgement. */

@@ -73,7 +73,7 @@ export class Listener implements LogoutListenerHandle {
     });
     if (touches) {
       this.#activity = new Activity({
-        touch: () => this.touch(),
+        touch: () => this.#signedIn && this.touch(),
         share: (at) => this.#tabs.send({ type: "input", at }),
         intervalMs: options.touchIntervalMs ?? 15_000,
       });

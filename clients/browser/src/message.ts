@@ -1,4 +1,4 @@
-import { checked } from "./frames.js";
+import { checked, fits } from "./frames.js";
 import type { Memory } from "./link.js";
 import type { Logout, ServerFrame, SessionExpiring } from "./protocol.generated.js";
 
@@ -19,8 +19,8 @@ export type Message =
   /** A tab of the browser is signing out by itself. */
   | { type: "signing_out" };
 
-const instant = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-const text = (value: unknown) => value === undefined || typeof value === "string";
+const instant = (value: unknown) => fits(value, "integer");
+const text = (value: unknown) => fits(value, "string?");
 const isA = (value: unknown, type: ServerFrame["type"]) => value === undefined || checked(value)?.type === type;
 
 /** What each message must have. */

@@ -50,7 +50,7 @@ export interface LogoutListenerOptions {
    * function. It is called for each attempt to connect. A function that throws is tried again later.
    */
   ticket: string | (() => TicketAnswer | Promise<TicketAnswer>);
-  /** Where the application says who is signed in: null, {} and 401 are nobody. Default "/api/auth/session", which is Auth.js's. Other errors decide nothing. */
+  /** Where the application says who is signed in: null, {} and 401 are nobody. Default "/api/auth/session", which is Auth.js's. Any other answer decides nothing. */
   sessionUrl?: string | undefined;
   /** Asks the application in another way. One that throws decides nothing, and is called again later. It takes the place of sessionUrl. */
   verify?: (() => Verdict | Promise<Verdict>) | undefined;

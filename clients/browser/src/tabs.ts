@@ -93,7 +93,10 @@ export class Tabs {
       case "ask":
         this.send({ type: "ask" });
         clearTimeout(this.#silence);
-        this.#silence = setTimeout(() => this.#happens("silent"), SILENT_MS + Math.random() * SILENT_JITTER_MS);
+        this.#silence = setTimeout(() => {
+          // What was said while this tab was late itself is heard before that.
+          this.#silence = setTimeout(() => this.#happens("silent"));
+        }, SILENT_MS + Math.random() * SILENT_JITTER_MS);
         return;
       case "later":
         this.#due = setTimeout(() => this.#happens("due"), ASK_MS);

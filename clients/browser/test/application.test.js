@@ -69,6 +69,13 @@ test("the application's own way to tell", async (t) => {
   assert.deepEqual(a.errors, ["away"]);
 });
 
+test("a verify that returns no verdict decides nothing", async (t) => {
+  const answers = [undefined, null, {}, "yes", { signedIn: undefined }, { signedIn: false }];
+  const a = application(t, { verify: () => answers.shift() });
+  assert.deepEqual(await a.verdict(), { signedIn: false });
+  assert.equal(answers.length, 0);
+});
+
 test("the question is put after the call, and those who wait share it", async (t) => {
   const waiting = [];
   answer = (response) => waiting.push(response);

@@ -63,6 +63,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 			Hint: "does a newer version, or somebody else, publish to this stream? the log names the positions"})
 	}
 	out = append(out, s.examineSnapshots(ctx, st)...)
+	out = append(out, s.examineStore(ctx)...)
 	return append(out, s.examineStreams(ctx)...)
 }
 
@@ -74,6 +75,22 @@ func freshness(st revocation.Status, budget time.Duration) Finding {
 		f.Status, f.Hint = "fail", "until it is fresh again, checks are undetermined and callers are refused: see replica above"
 	}
 	return f
+}
+
+// examineStore tells whether the registry's store can be reached; nothing where no role needs it.
+func (s *Server) examineStore(ctx context.Context) []Finding {
+	f := Finding{Name: "session store", Status: "ok", Detail: "answers"}
+	switch {
+	case s.store == nil && s.storeMissing == nil:
+		return nil
+	case s.store == nil:
+		f.Status, f.Detail, f.Hint = "warn", s.storeMissing.Error(), "sessions are revoked without what the registry knows of them, until this process is started anew"
+	default:
+		if err := s.store.Ping(ctx); err != nil {
+			f.Status, f.Detail, f.Hint = "fail", err.Error(), "is Redis up, or NATS? sessions can't be listed, and idle ones aren't ended; revoking and checking go on"
+		}
+	}
+	return []Finding{f}
 }
 
 // examineStreams compares the streams with what they should be.

@@ -25,8 +25,8 @@ import (
 )
 
 // timing says when sessions end, as it is configured.
-func timing(cfg config.Config) sessions.Timing {
-	return sessions.Timing{MaxAge: cfg.MaxAge, IdleTimeout: cfg.Sessions.IdleTimeout, Notice: cfg.Sessions.Notice}
+func (s *Server) timing() sessions.Timing {
+	return sessions.Timing{MaxAge: s.cfg.MaxAge, IdleTimeout: s.cfg.Sessions.IdleTimeout, Notice: s.cfg.Sessions.Notice, Since: s.idleHolds}
 }
 
 // startStore opens the store of sessions where a role needs it. The publisher does without if it has to.
@@ -34,12 +34,17 @@ func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
 	if !s.cfg.Has(config.RoleSessions) && !s.cfg.Has(config.RolePublisher) {
 		return nil
 	}
-	store, err := s.openStore(ctx, sessionstore.NewHasher(secret.Derive("sessions")))
-	if err != nil && s.cfg.Has(config.RoleSessions) {
+	url, err := redisURL(s.cfg.Redis)
+	if err != nil {
+		return err
+	}
+	store, err := s.openStore(ctx, url, sessionstore.NewHasher(secret.Derive("sessions")))
+	if err != nil && (url != "" || s.cfg.Has(config.RoleSessions)) {
 		return err
 	}
 	if err != nil {
 		s.log.WithError(err).Warn("sessions are revoked without what the registry knows of them")
+		s.storeMissing = err
 		return nil
 	}
 	s.store = store
@@ -47,9 +52,9 @@ func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
 	return nil
 }
 
-func (s *Server) openStore(ctx context.Context, hasher sessionstore.Hasher) (sessionstore.Store, error) {
-	url, err := redisURL(s.cfg.Redis)
-	if err != nil {
+func (s *Server) openStore(ctx context.Context, url string, hasher sessionstore.Hasher) (sessionstore.Store, error) {
+	var err error
+	if s.idleHolds, err = s.idleSince(ctx); err != nil {
 		return nil, err
 	}
 	if url != "" {
@@ -59,7 +64,7 @@ func (s *Server) openStore(ctx context.Context, hasher sessionstore.Hasher) (ses
 	if err != nil {
 		return nil, err
 	}
-	return sessionkv.Open(ctx, s.bus.Conn(), kv, sessionkv.Config{Hasher: hasher, Due: timing(s.cfg).Due})
+	return sessionkv.Open(ctx, s.bus.Conn(), kv, sessionkv.Config{Hasher: hasher, Due: s.timing().Due})
 }
 
 // redisURL returns the configured URL; empty for none.
@@ -95,10 +100,21 @@ func (k known) Session(ctx context.Context, tenant, id string) (publisher.Sessio
 	}, err == nil, err
 }
 
-// registry is the store as the publisher asks it; nil where there is none.
+// missing is a registry whose store couldn't be opened. Asking it is counted each time.
+type missing struct{ why error }
+
+func (m missing) Known(context.Context, string, string, time.Time) ([]string, error) {
+	return nil, m.why
+}
+
+func (m missing) Session(context.Context, string, string) (publisher.Session, bool, error) {
+	return publisher.Session{}, false, m.why
+}
+
+// registry is the store as the publisher asks it.
 func (s *Server) registry() publisher.Registry {
 	if s.store == nil {
-		return nil
+		return missing{s.storeMissing}
 	}
 	return known{s.store}
 }
@@ -109,7 +125,7 @@ func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
 	log := s.log.WithField(telemetry.FieldComponent, "sessions")
 	svc, err := sessions.New(sessions.Config{
 		Store: s.store, Replica: s.replica, Stream: stream, Keys: s.keys, Tell: func(h gateways.Hint) error { return gateways.Tell(s.bus.Conn(), h) },
-		Timing: timing(s.cfg), Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: keptBits(s.cfg.Sessions.IPv4Bits), NetworkBits6: keptBits(s.cfg.Sessions.IPv6Bits),
+		Timing: s.timing(), EventAt: s.eventAt, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: keptBits(s.cfg.Sessions.IPv4Bits), NetworkBits6: keptBits(s.cfg.Sessions.IPv6Bits),
 		Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/services/gate"
 )
 
 // Options are what a caller may add to the configuration.
@@ -52,9 +53,13 @@ type Server struct {
 	keys   *access.Store
 	hasher telemetry.Hasher
 	// store is nil where no role needs it.
-	store   sessionstore.Store
-	replica *revocation.Replica
-	fanout  *fanout.Service
+	store sessionstore.Store
+	// storeMissing is why there is none though the publisher's role wants one; idleHolds is since when the idle timeout holds.
+	storeMissing error
+	idleHolds    time.Time
+	replica      *revocation.Replica
+	gate         *gate.Service
+	fanout       *fanout.Service
 	// session is what sessionOf has made.
 	session sessionReader
 	mux     *http.ServeMux

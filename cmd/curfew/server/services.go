@@ -115,11 +115,13 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
 			return replicas.Ask(ctx, s.bus.Conn(), q)
 		},
+		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), BeatTimeout: 3 * s.cfg.Ledger.BeatInterval,
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "gate"),
 	})
 	if err != nil {
 		return err
 	}
+	s.gate = svc
 	s.parts.Push("gate", func(context.Context) error { return svc.Close() })
 	svc.Routes(s.mux)
 	return nil
@@ -186,6 +188,9 @@ func (s *Server) startAPI(context.Context) error {
 	s.parts.Push("api", s.api.Stop)
 	if s.fanout != nil {
 		s.parts.Push("conns", func(ctx context.Context) error { s.fanout.Drain(ctx); return nil })
+	}
+	if s.gate != nil {
+		s.parts.Push("streams", func(ctx context.Context) error { s.gate.Drain(ctx); return nil })
 	}
 	s.log.WithField("url", s.URL()).Info("curfew serves")
 	return nil

@@ -33,7 +33,7 @@ type Backend struct {
 	room    *room
 
 	mu sync.Mutex
-	// notes: user → notes, oldest first. used: id of a chat's token → when it may be forgotten. Both are guarded by mu.
+	// notes: user → notes, oldest first. used: what is signed of a chat's token → when it may be forgotten. Both are guarded by mu.
 	notes map[string][]string
 	used  map[string]time.Time
 }

@@ -89,9 +89,10 @@ func (b *Backend) chatter(r *http.Request) (revocation.Session, error) {
 	return session, nil
 }
 
-// use reports whether a token is used for the first time. It is remembered by its signature for longer than the application makes tokens for.
+// use reports whether a token is used for the first time. It is remembered, for longer than the application makes tokens for, by what is signed: the signature itself can be
+// written in more than one way.
 func (b *Backend) use(token string) bool {
-	signature := token[strings.LastIndexByte(token, '.')+1:]
+	signed := token[:strings.LastIndexByte(token, '.')]
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,10 +101,10 @@ func (b *Backend) use(token string) bool {
 			delete(b.used, old)
 		}
 	}
-	if _, used := b.used[signature]; used {
+	if _, used := b.used[signed]; used {
 		return false
 	}
-	b.used[signature] = now.Add(2 * time.Minute)
+	b.used[signed] = now.Add(2 * time.Minute)
 	return true
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,11 +24,19 @@ type Config struct {
 
 // Store is a session store over a bucket. Make it with Open and close it.
 type Store struct {
-	cfg       Config
-	js        jetstream.JetStream
-	stream    jetstream.Stream
-	prefix    string
-	following *bus.Following
+	cfg    Config
+	conn   *nats.Conn
+	kv     jetstream.KeyValue
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	prefix string
+	// batches has a place for each batch of touches that may be under way.
+	batches chan struct{}
+	// stop ends watching over the bucket; watched is closed once nothing does any more.
+	stop    context.CancelFunc
+	watched chan struct{}
+	// following is replaced when the bucket was made anew.
+	following atomic.Pointer[bus.Following]
 
 	mu sync.RWMutex
 	// table, names and sent are guarded by mu. names: name in the bucket → key, by which what the bucket has forgotten is found. sent: name → what this process is about to
@@ -47,7 +56,8 @@ var _ sessionstore.Store = (*Store)(nil)
 
 // Open reads all sessions and goes on following the bucket until Close. ctx bounds the opening only. The connection is the bucket's, and both are borrowed.
 func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config) (*Store, error) {
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4*sessionstore.MaxTouches))
+	// What isn't acknowledged in time never is: the server's leader may have died with it, and it would take its place among those under way for ever.
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending((maxBatches+1)*sessionstore.MaxTouches), jetstream.WithPublishAsyncTimeout(writeTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
@@ -55,18 +65,31 @@ func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config)
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
-	s := &Store{cfg: cfg, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + ".", table: sessionstore.NewTable(), names: map[string]sessionstore.Key{}, sent: map[string]written{}}
-	if s.following, err = bus.Follow(ctx, nc, kv, s.take); err != nil {
+	s := &Store{
+		cfg: cfg, conn: nc, kv: kv, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + ".", batches: make(chan struct{}, maxBatches), watched: make(chan struct{}),
+		table: sessionstore.NewTable(), names: map[string]sessionstore.Key{}, sent: map[string]written{},
+	}
+	following, err := bus.Follow(ctx, nc, kv, s.take)
+	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
+	s.following.Store(following)
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	go s.watchOver(watching)
 	return s, nil
 }
 
-// Close stops following and waits for it, some seconds at most.
+// Close stops following and waits for it, some seconds at most. Nothing can be asked afterwards.
 func (s *Store) Close() error {
-	s.following.Close()
+	s.stop()
+	<-s.watched
+	s.following.Load().Close()
 	return nil
 }
+
+// Ping returns an error if what is in memory may be out of date.
+func (s *Store) Ping(context.Context) error { return s.available() }
 
 // Len returns how many sessions there are.
 func (s *Store) Len() int {
@@ -80,7 +103,7 @@ func (s *Store) take(entry jetstream.KeyValueEntry) {
 	if entry == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.table.Prune(time.Now()) // what has expired while nobody told
+		s.forget(s.table.Prune(time.Now())) // what has expired while nobody told
 		return
 	}
 	s.apply(entry)
@@ -118,6 +141,13 @@ func (s *Store) read(name string, data []byte) (session sessionstore.Session, ok
 	return session, err == nil && s.cfg.Hasher.Session(session.Key()) == name
 }
 
+// forget drops the names of sessions that are gone. It needs mu.
+func (s *Store) forget(gone []sessionstore.Key) {
+	for _, key := range gone {
+		delete(s.names, s.cfg.Hasher.Session(key))
+	}
+}
+
 // put needs mu.
 func (s *Store) put(name string, session sessionstore.Session, revision uint64, due time.Time) {
 	if s.table.Put(session, revision, due) {
@@ -135,7 +165,7 @@ func (s *Store) get(key sessionstore.Key) (session sessionstore.Session, revisio
 
 // available returns an error if what is in memory may be out of date.
 func (s *Store) available() error {
-	if s.following.Current() {
+	if s.following.Load().Current() {
 		return nil
 	}
 	return fmt.Errorf("%w: the connection to NATS is down, or was until a moment ago", sessionstore.ErrUnavailable)

@@ -14,11 +14,23 @@ import (
 	"github.com/curfewhq/curfew/internal/sessionstore"
 )
 
+const (
+	// writeTimeout is how long a write waits for its acknowledgement.
+	writeTimeout = 2 * time.Second
+	// touchTimeout bounds a batch of touches.
+	touchTimeout = 5 * time.Second
+	// maxBatches is how many batches of touches are under way at once; others wait for their turn.
+	maxBatches = 4
+)
+
 // attempts is how often a write is tried that others were faster with. Each of those has changed the session, which few do at once.
 const attempts = 20
 
-// codeWrongLastSequence is the server's word for a write that somebody else was faster with (nats-server, server/errors.json).
-const codeWrongLastSequence jetstream.ErrorCode = 10071
+// The server's words for a write that somebody else was faster with: of a stream of one replica, and of several (nats-server, server/errors.json).
+const (
+	codeWrongLastSequence   jetstream.ErrorCode = 10071
+	codeWrongLastReplicated jetstream.ErrorCode = 10164
+)
 
 // errConflict is returned for a write that somebody else was faster with.
 var errConflict = errors.New("somebody else was faster")
@@ -39,6 +51,7 @@ func (s *Store) Create(ctx context.Context, session sessionstore.Session, due ti
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.put(name, session, revision, due)
+			s.table.Postpone(session.Key(), due) // we may have heard of it by the bucket before
 			return session, true, nil
 		}
 		if !errors.Is(err, errConflict) {
@@ -57,11 +70,22 @@ func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore
 	if err := s.available(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
+	defer cancel()
+	select {
+	case s.batches <- struct{}{}:
+		defer func() { <-s.batches }()
+	case <-ctx.Done():
+		return nil, writeError(ctx.Err())
+	}
 	out := make([]sessionstore.Touched, len(touches))
 	var sent []sending
 	before := make(map[string]bool, len(touches))
 	var again []int
 	for i, touch := range touches {
+		if ctx.Err() != nil {
+			break // what was sent is settled, and the rest is told to have failed
+		}
 		if before[touch.ID] {
 			again = append(again, i)
 			continue
@@ -84,6 +108,9 @@ func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore
 		sent = append(sent, sending{i, name, after, future, err})
 	}
 	retry, err := s.settle(ctx, sent)
+	if err == nil && ctx.Err() != nil {
+		err = writeError(ctx.Err())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +157,7 @@ func (s *Store) settle(ctx context.Context, sent []sending) (conflicts []int, er
 	for i, w := range sent {
 		delete(s.sent, w.name)
 		if revisions[i] > 0 {
-			s.put(w.name, w.after, revisions[i], time.Time{})
+			s.put(w.name, w.after, revisions[i], s.cfg.Due(w.after))
 		}
 	}
 	return conflicts, err
@@ -210,7 +237,7 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.put(name, after, revision, time.Time{})
+			s.put(name, after, revision, s.cfg.Due(after))
 			return nil
 		}
 		if !errors.Is(err, errConflict) {
@@ -227,28 +254,48 @@ func contended() error {
 	return fmt.Errorf("%w: others write the same session at the same time, and were faster %d times", sessionstore.ErrUnavailable, attempts)
 }
 
-// reread looks what the bucket holds by a name, and returns the revision of that, even where it isn't a session; 0 for nothing. A replica of the server may still not
-// know, so who comes back for the same thing waits a moment first.
-func (s *Store) reread(ctx context.Context, name string, before int) (uint64, error) {
-	if before > 0 {
+// reread looks what the bucket holds by a name, and returns the revision of that, even where it isn't a session; 0 for nothing. That is what counts, whatever is in memory: the bucket may have
+// been purged, or made anew. Who comes back for the same thing waits a moment first.
+func (s *Store) reread(ctx context.Context, name string, turn int) (uint64, error) {
+	if turn > 0 {
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Millisecond + rand.N(time.Duration(before)*5*time.Millisecond)):
+		case <-time.After(time.Millisecond + rand.N(time.Duration(turn)*5*time.Millisecond)):
 		}
 	}
+	before := s.heldAs(name)
 	msg, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, writeError(err)
 	}
-	if session, ok := s.read(name, msg.Data); ok {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.put(name, session, msg.Sequence, s.cfg.Due(session))
+	var found sessionstore.Session
+	var revision uint64
+	isSession := false
+	if err == nil {
+		revision = msg.Sequence
+		found, isSession = s.read(name, msg.Data)
 	}
-	return msg.Sequence, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key, known := s.names[name]; known {
+		// What we had before we asked, and the bucket hasn't, is gone. What has come since then stays.
+		if _, held, _ := s.table.Get(key); held == before && held > revision {
+			s.table.Remove(key)
+			delete(s.names, name)
+		}
+	}
+	if isSession {
+		s.put(name, found, revision, s.cfg.Due(found))
+	}
+	return revision, nil
+}
+
+// heldAs returns the revision of what is in memory by a name; 0 for nothing.
+func (s *Store) heldAs(name string) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, revision, _ := s.table.Get(s.names[name])
+	return revision
 }
 
 // write stores a session where the bucket holds what is known by its revision; 0 for nothing.
@@ -275,7 +322,7 @@ func writeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &api) && api.ErrorCode == codeWrongLastSequence:
+	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastReplicated):
 		return errConflict
 	}
 	return fmt.Errorf("%w: %w", sessionstore.ErrUnavailable, err)

@@ -151,6 +151,8 @@ func testList(t *testing.T, open Opener) {
 	if _, ended, err := s.End(t.Context(), sessionstore.Key{Tenant: "acme", ID: "s-2"}, sessionstore.End{At: start(), Reason: events.ReasonAdmin, Position: 7}, time.Time{}); err != nil || !ended {
 		t.Fatal(ended, err)
 	}
+	// What has ended comes last.
+	want = []string{"s-4", "s-3", "s-1", "s-0", "s-2"}
 	for _, test := range []struct {
 		limit int
 		want  []string

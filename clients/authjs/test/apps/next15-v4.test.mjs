@@ -53,7 +53,7 @@ test("a page of the application gets a ticket", async () => {
 test("closed, while Curfew is away: nobody is signed in, the cookie is kept, and the session is back", async () => {
   const alice = await browser().signIn("outage");
   assert.equal(await dash(alice), "dash");
-  server.freeze();
+  await server.freeze();
   const cookie = alice.sessionCookie;
   await until("nobody at /api/me", async () => (await alice.copy().get("/api/me")).status === 401, 5000);
   await until("nobody at the middleware", async () => (await dash(alice)) === "stopped by the middleware", 5000);

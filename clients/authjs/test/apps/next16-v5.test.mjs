@@ -73,7 +73,7 @@ test("a page of the application gets a ticket, and its list of sessions has the 
 test("closed, while Curfew is away: nobody is signed in, for all forms of auth; the cookie is kept, and the session is back", async () => {
   const alice = await browser().signIn("outage");
   for (const path of reads) assert.equal((await alice.copy().get(path)).status, 200, path);
-  server.freeze();
+  await server.freeze();
   const cookie = alice.sessionCookie;
   for (const path of reads) await until(`nobody at ${path}`, async () => (await alice.copy().get(path)).status === 401, 5000);
   const page = await alice.copy().get("/dash");

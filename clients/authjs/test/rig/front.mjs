@@ -1,5 +1,4 @@
-// A front of a real server that can be told to fail in one thing and not in another, and counts what it is asked. The stream of revocations it
-// serves itself, after the text of the API, from the real server's history.
+// A front of a real server that can be told to fail in one thing and not in another, to hold back beats, and counts what it is asked.
 import { createServer } from "node:http";
 import { once } from "node:events";
 
@@ -16,8 +15,6 @@ export class Front {
   hang = new Set();
   /** beating: whether beats are written. */
   beating = true;
-  maxAgeMs = 30 * 24 * 3600 * 1000;
-  budgetMs = 15000;
 
   static async start(server) {
     const front = new Front();
@@ -58,7 +55,7 @@ export class Front {
     const kind = path === "/v1/revocations/stream" ? "stream" : path === "/v1/check" ? "check" : /\/sessions/.test(path) ? "sessions" : "publish";
     if (this.hang.has(kind) || this.hang.has("all")) return;
     if (this.down.has(kind) || this.down.has("all")) return this.#answer(res, problem(503, "registry_unavailable"));
-    if (kind === "stream") return this.#stream(url, res);
+    if (kind === "stream") return this.#stream(req, res);
     const headers = Object.fromEntries(["authorization", "content-type", "idempotency-key", "curfew-position"].flatMap((name) => (req.headers[name] ? [[name, req.headers[name]]] : [])));
     const got = await fetch(this.#server.url + req.url, { method: req.method, headers, body: raw.length ? raw : undefined });
     res.writeHead(got.status, { "Content-Type": got.headers.get("content-type") ?? "application/json" });
@@ -70,52 +67,28 @@ export class Front {
     res.end(JSON.stringify(body));
   }
 
-  async #stream(url, res) {
-    res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-    const since = Number(url.searchParams.get("since") ?? 0);
-    let position = since;
-    const send = (event, data) => res.write(`event: ${event}\nid: ${data.position}\ndata: ${JSON.stringify(data)}\n\n`);
-    const records = await this.#follow(since, (record) => {
-      position = record.position;
-      send("revocation", frameOf(record));
-    });
-    send("synced", { position, at: new Date().toISOString(), max_age_ms: this.maxAgeMs, staleness_budget_ms: this.budgetMs, leeway_ms: 300000 });
-    const timer = setInterval(() => this.beating && send("beat", { position, at: new Date().toISOString() }), 200);
+  /** stream passes the real one on, but for the beats when they are to stop. */
+  async #stream(req, res) {
+    const abort = new AbortController();
     const end = () => {
-      clearInterval(timer);
-      records.abort();
+      abort.abort();
       this.#streams.delete(end);
       res.destroy();
     };
-    this.#streams.add(end);
     res.on("close", end);
-  }
-
-  /** follow tells the records after a position, and returns once it has told all that there were. */
-  async #follow(since, tell) {
-    const abort = new AbortController();
-    for (const record of (await this.#server.events({ after: since })) ?? []) {
-      tell(record);
-      since = record.position;
-    }
-    const tail = await fetch(`${this.#server.url}/v1/revocations?follow=true&after=${since}`, { headers: { Authorization: `Bearer ${this.#server.adminKey}` }, signal: abort.signal });
-    (async () => {
-      let rest = "";
-      for await (const chunk of tail.body.pipeThrough(new TextDecoderStream())) {
-        const lines = (rest + chunk).split("\n");
-        rest = lines.pop();
-        for (const line of lines) if (line.trim()) tell(JSON.parse(line));
+    const got = await fetch(this.#server.url + req.url, { headers: { authorization: req.headers.authorization }, signal: abort.signal });
+    res.writeHead(got.status, { "Content-Type": got.headers.get("content-type") });
+    this.#streams.add(end);
+    let rest = "";
+    try {
+      for await (const chunk of got.body.pipeThrough(new TextDecoderStream())) {
+        const frames = (rest + chunk).split("\n\n");
+        rest = frames.pop();
+        for (const frame of frames) if (this.beating || !/^event: beat$/m.test(frame)) res.write(`${frame}\n\n`);
       }
-    })().catch(() => {});
-    return abort;
+    } catch {
+      // It was cut off, by a test or by the follower.
+    }
+    end();
   }
-}
-
-const scopes = { SessionRevoked: "session", UserLoggedOutEverywhere: "user", DeviceLoggedOut: "device", ClientLoggedOut: "client", TenantLoggedOut: "tenant" };
-
-function frameOf({ position, event }) {
-  const { session, user, device, client, cutoff, except, known_sessions, reason, expires_at } = event.data;
-  const scope = scopes[event.type.split(".").at(-2)];
-  const ids = { session: { session, user }, user: { user }, device: { device }, client: { client }, tenant: {} }[scope];
-  return { position, id: event.id, scope, ...ids, cutoff_ms: cutoff && Date.parse(cutoff), except, known_sessions, reason, at: event.time, expires_at };
 }

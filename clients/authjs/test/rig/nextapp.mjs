@@ -49,7 +49,9 @@ export class NextApp {
     await until("next start answers", async () => {
       if (this.#child.exitCode !== null) throw new Error(`next start ended: ${this.output}`);
       return (await fetch(`${this.url}/api/auth/csrf`).catch(() => null))?.status === 200;
-    }, 60000);
+    }, 60000).catch((error) => {
+      throw new Error(`${error.message}: ${this.output}`);
+    });
   }
 
   async stop() {

@@ -1,7 +1,7 @@
 // A real `curfew serve`, built from this repository.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,7 +30,8 @@ export async function until(what, condition, ms = 15000) {
 /** Server is one process, which can be frozen, killed and started again over the same ledger. */
 export class Server {
   #dir = mkdtempSync(join(tmpdir(), "curfew-authjs-"));
-  #binary = join(this.#dir, "curfew");
+  /** CURFEW_BINARY is one that was built already. */
+  #binary = process.env.CURFEW_BINARY ?? join(this.#dir, "curfew");
   #child;
   #args;
   url;
@@ -38,7 +39,7 @@ export class Server {
 
   static async start(args = []) {
     const server = new Server();
-    execFileSync("go", ["build", "-o", server.#binary, "./cmd/curfew"], { cwd: root });
+    if (!process.env.CURFEW_BINARY) execFileSync("go", ["build", "-o", server.#binary, "./cmd/curfew"], { cwd: root });
     server.#args = args;
     server.url = `http://127.0.0.1:${await freePort()}`;
     await server.run();
@@ -75,7 +76,21 @@ export class Server {
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const response = await fetch(this.url + path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
     const text = await response.text();
-    return { status: response.status, body: text ? JSON.parse(text) : null };
+    const answer = { status: response.status, body: text ? JSON.parse(text) : null };
+    if (path === "/v1/revocations" && answer.status === 200) await this.#applied(answer.body.position);
+    return answer;
+  }
+
+  /** applied waits until the gate knows what lies at a position. */
+  async #applied(position) {
+    if (!position) return;
+    const headers = { Authorization: `Bearer ${this.adminKey}`, "Content-Type": "application/json", "Curfew-Position": String(position) };
+    await fetch(`${this.url}/v1/check`, { method: "POST", headers, body: JSON.stringify({ session: "s" }) }).then((answered) => answered.text());
+  }
+
+  /** options are those of an application that has time: on a busy machine a check may take longer than a person would wait. */
+  async options(own = {}) {
+    return { url: this.url, apiKey: await this.key(), timeoutMs: 5000, registerTimeoutMs: 5000, ...own };
   }
 
   /** key makes an API key, which is an application's memory of its own: two of them in one process are like two processes. */
@@ -95,12 +110,21 @@ export class Server {
     return (await this.call("GET", `/v1/sessions/${encodeURIComponent(sid)}`)).body;
   }
 
+  /** revoked waits until a session is over: a revocation that is stored takes a moment to be known. */
+  async revoked(session, user, authTimeMs) {
+    await until("the session is revoked", async () => (await this.state(session, user, authTimeMs)) === "revoked");
+  }
+
   async state(session, user, authTimeMs = Date.now()) {
     return (await this.call("POST", "/v1/check", { session, user, auth_time: new Date(authTimeMs).toISOString() })).body.state;
   }
 
-  freeze() {
+  /** freeze stops the process, and returns once all of its threads have stopped. */
+  async freeze() {
     this.#child.kill("SIGSTOP");
+    const tasks = `/proc/${this.#child.pid}/task`;
+    const stopped = (task) => readFileSync(`${tasks}/${task}/stat`, "utf8").replace(/^.*\) /s, "").startsWith("T");
+    await until("the server has stopped", () => readdirSync(tasks).every(stopped));
   }
 
   thaw() {

@@ -1,5 +1,5 @@
-// The package's own dialogs, for those who see, hear, or have a keyboard only, on a page with a strict content security policy. A scripted gateway sends what a
-// session registry will: the golden session_expiring and session_renewed. SCREENSHOTS=<folder> keeps pictures of the dialogs.
+// The package's own dialogs, for those who see, hear, or have a keyboard only, on a page with a strict content security policy. A scripted gateway sends the golden
+// session_expiring and session_renewed, so that their times are the test's; idle.test.js has those of a real one. SCREENSHOTS=<folder> keeps pictures of the dialogs.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";

@@ -1,5 +1,5 @@
-// What a tab does about frames and ends that a real gateway wouldn't send when a test asks it to. A scripted gateway sends them, over real WebSockets; what a
-// session registry will send (session_expiring, session_renewed) are the golden frames.
+// What a tab does about frames and ends that a real gateway wouldn't send when a test asks it to. A scripted gateway sends them, over real WebSockets, the golden
+// frames among them; idle.test.js has the warnings of a real one.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -83,7 +83,7 @@ test("the first request says what was heard before, also by another leader", asy
   assert.deepEqual(gateway.conns[0].offers.slice(2), ["after." + goldenFrame("logout.minimal").id, "position.12"]);
 });
 
-test("a terminal code isn't come back from, whichever it is", async (t) => {
+test("trap 24: a terminal code isn't come back from, whichever it is", async (t) => {
   for (const code of [4501, 4500, 4999]) {
     await t.test(String(code), async (t) => {
       const { page } = await device(t);
@@ -113,7 +113,7 @@ test("4503: a new ticket is asked for, and none is the end", async (t) => {
   assert.equal(gateway.opened, 2);
 });
 
-test("another session of the browser is followed, and the end of the last one ignored", async (t) => {
+test("trap 35: another session of the browser is followed, and the end of the last one ignored", async (t) => {
   const { context, page } = await device(t);
   const next = await app.signedIn(context, "sue");
   gateway.conns[0].say(goldenFrame("logout.minimal"));
@@ -123,7 +123,7 @@ test("another session of the browser is followed, and the end of the last one ig
   assert.deepEqual((await seen(page)).ended, []);
 });
 
-test("where sessions have no names, a conn that was ended for good isn't opened again and again", async (t) => {
+test("trap 39: where sessions have no names, a conn that was ended for good isn't opened again and again", async (t) => {
   app.names = false;
   t.after(() => { app.names = true; });
   const { page } = await device(t);
@@ -171,7 +171,7 @@ test("the announced end comes, and nobody says so: the application is asked, and
   await holds("it stays", async () => await state(page) === "ready" && (await seen(page)).ended.length === 0, 500);
 });
 
-test("people's input is told by one tab for all, once in an interval, and what pages do by themselves isn't", async (t) => {
+test("trap 33: people's input is told by one tab for all, once in an interval, and what pages do by themselves isn't", async (t) => {
   const { tabs: [page, other] } = await device(t, 2, { touchUrl: "/api/touch", touchIntervalMs: 800 });
   app.touches = [];
   for (const p of [page, other]) {

@@ -68,7 +68,7 @@ test("a stream that was cut comes back by itself, and then tells what was missed
   assert.equal(await leaves(page, 20_000), "admin");
 });
 
-test("a network that was cut: the tab comes back, and hears what it has missed", async (t) => {
+test("trap 25: a network that was cut: the tab comes back, and hears what it has missed", async (t) => {
   t.after(() => curfew.mend());
   const { session, page } = await device(t, "cut");
   await becomes(page, "ready");
@@ -85,7 +85,7 @@ test("a network that was cut: the tab comes back, and hears what it has missed",
   await leaves(page);
 });
 
-test("the application still calls the session alive: nobody is signed out, the notice is ignored, and the tab doesn't come back by itself", async (t) => {
+test("traps 24 and 39: the application still calls the session alive: nobody is signed out, the notice is ignored, and the tab doesn't come back by itself", async (t) => {
   app.stubborn = true;
   t.after(() => { app.stubborn = false; });
   const { session, page } = await device(t, "stubborn");

@@ -20,12 +20,12 @@ after(async () => {
   await Promise.all([app.stop(), curfew.stop()]);
 });
 
-async function device(t, user, options = {}, prepare) {
+async function device(t, user, options = {}, prepare, path = "/") {
   const context = await browser.newContext();
   t.after(() => context.close());
   if (prepare) await context.addInitScript(prepare);
   const session = await app.signedIn(context, user);
-  const page = await tab(context, app, options);
+  const page = await tab(context, app, options, path);
   return { context, session, page };
 }
 
@@ -61,7 +61,7 @@ test("the application is asked again when somebody comes back to the tab, when t
   assert.equal(await leaves(page), null, "no notice came, so no reason is known");
 });
 
-test("a page from the real back-forward cache asks again before it goes on", async (t) => {
+test("trap 36: a page from the real back-forward cache asks again before it goes on", async (t) => {
   const { session, page } = await device(t, "bfcache");
   await becomes(page, "ready");
   await page.evaluate(() => {
@@ -84,18 +84,24 @@ test("a page from the real back-forward cache asks again before it goes on", asy
   await page.waitForURL((url) => url.pathname === "/plain" && !url.search.includes("away"));
 });
 
-test("a page that is frozen gives up the lead, and takes part again when it is resumed", async (t) => {
-  const { context, page } = await device(t, "frozen");
-  await becomes(page, "ready");
-  const other = await tab(context, app);
-  await becomes(other, "following");
-  await page.evaluate(() => document.dispatchEvent(new Event("freeze")));
-  await becomes(page, "suspended");
-  await becomes(other, "ready");
-  assert.equal((await curfew.tabs("frozen")).length, 1);
-  await page.evaluate(() => document.dispatchEvent(new Event("resume")));
-  await becomes(page, "following");
-});
+for (const [what, leave, back] of [
+  ["is frozen", () => document.dispatchEvent(new Event("freeze")), () => document.dispatchEvent(new Event("resume"))],
+  ["is put away by a browser that freezes none", () => dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })),
+    () => dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }))],
+]) {
+  test(`a page that ${what} gives up the lead, and takes part again when it is back`, async (t) => {
+    const { context, page } = await device(t, "frozen");
+    await becomes(page, "ready");
+    const other = await tab(context, app);
+    await becomes(other, "following");
+    await page.evaluate(leave);
+    await becomes(page, "suspended");
+    await becomes(other, "ready");
+    assert.equal((await curfew.tabs("frozen")).length, 1);
+    await page.evaluate(back);
+    await becomes(page, "following");
+  });
+}
 
 // The page's own account of what is still held: timers, channels, locks.
 const holdings = () => {
@@ -176,13 +182,12 @@ for (const [when, wait] of [
     await page.evaluate(() => { window.listener = window.start(); });
     await wait(page);
     await page.evaluate(() => { window.listener.close(); window.listener.close(); });
-    app.down = false;
     await until("nothing is left", async () => JSON.stringify(await left(page)) === JSON.stringify(before));
     await until("the conn is gone", async () => (await curfew.tabs("closing")).length === 0);
     assert.equal(await page.getByRole("alertdialog").count(), 0);
     const n = asked();
     await page.evaluate(() => { window.listener.check(); window.listener.signingOut(); dispatchEvent(new Event("online")); document.dispatchEvent(new Event("resume")); });
-    await holds("it does nothing more", async () => asked() === n && JSON.stringify(await left(page)) === JSON.stringify(before), 500);
+    await holds("it does nothing more", async () => asked() === n && JSON.stringify(await left(page)) === JSON.stringify(before), 1_200);
     assert.equal(await state(page), "closed");
   });
 }
@@ -216,8 +221,8 @@ test("one navigation, however often the end is told", async (t) => {
   await holds("it has gone once", () => visited.length === 1, 700);
 });
 
-test("by default the page is loaded anew, and stays", async (t) => {
-  const { session, page } = await device(t, "reload", { manual: true });
+test("trap 36: by default the page is loaded anew, past the browser's cache, and stays", async (t) => {
+  const { session, page } = await device(t, "reload", { manual: true }, undefined, "/careless");
   await page.evaluate(() => { window.listener = window.start({ redirectTo: undefined, reasonParam: undefined }); });
   await becomes(page, "ready");
   const url = page.url();

@@ -7,8 +7,8 @@ import (
 )
 
 // What is remembered is bounded by what it holds, and not by how many events that is.
-func TestLedgerRemembersWithinBounds(t *testing.T) {
-	l := newLedger(nil)
+func TestRecallRemembersWithinBounds(t *testing.T) {
+	l := newRecall(nil)
 	big := &events.UserLoggedOutEverywhere{KnownSessions: make([]string, events.MaxKnownSessions)}
 	for p := range uint64(20_000) {
 		var e events.Event = &events.SessionRevoked{}

@@ -23,8 +23,8 @@ const (
 	maxRecent = 1 << 16
 )
 
-// ledger reads events by their positions and remembers those that it read last. It is safe for concurrent use.
-type ledger struct {
+// recall reads events by their positions and remembers those that it read last. It is safe for concurrent use.
+type recall struct {
 	// at is nil where nothing can be read.
 	at    func(context.Context, uint64) (events.Event, error)
 	reads chan struct{}
@@ -39,12 +39,12 @@ type ledger struct {
 	held   int
 }
 
-func newLedger(at func(context.Context, uint64) (events.Event, error)) *ledger {
-	return &ledger{at: at, reads: make(chan struct{}, maxReads), began: time.Now(), recent: map[uint64]events.Event{}}
+func newRecall(at func(context.Context, uint64) (events.Event, error)) *recall {
+	return &recall{at: at, reads: make(chan struct{}, maxReads), began: time.Now(), recent: map[uint64]events.Event{}}
 }
 
 // read returns the events at those of the positions that could be read before ctx ended and within eventTimeout. Each position is read once.
-func (l *ledger) read(ctx context.Context, positions []uint64) map[uint64]events.Event {
+func (l *recall) read(ctx context.Context, positions []uint64) map[uint64]events.Event {
 	slices.Sort(positions)
 	found, missing := l.remembered(slices.Compact(positions))
 	if l.at == nil || len(missing) == 0 || int64(time.Since(l.began)) < l.restUntil.Load() {
@@ -78,7 +78,7 @@ func (l *ledger) read(ctx context.Context, positions []uint64) map[uint64]events
 // errSlow ends the reading of one call.
 var errSlow = errors.New("the ledger is slow")
 
-func (l *ledger) readOne(ctx context.Context, position uint64) (events.Event, bool) {
+func (l *recall) readOne(ctx context.Context, position uint64) (events.Event, bool) {
 	select {
 	case l.reads <- struct{}{}:
 		defer func() { <-l.reads }()
@@ -94,7 +94,7 @@ func (l *ledger) readOne(ctx context.Context, position uint64) (events.Event, bo
 }
 
 // remembered divides positions into events that are remembered, and the rest.
-func (l *ledger) remembered(positions []uint64) (map[uint64]events.Event, []uint64) {
+func (l *recall) remembered(positions []uint64) (map[uint64]events.Event, []uint64) {
 	found := make(map[uint64]events.Event, len(positions))
 	var missing []uint64
 	l.mu.Lock()
@@ -110,7 +110,7 @@ func (l *ledger) remembered(positions []uint64) (map[uint64]events.Event, []uint
 }
 
 // remember keeps an event, and lets go of the oldest ones.
-func (l *ledger) remember(position uint64, e events.Event) {
+func (l *recall) remember(position uint64, e events.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.recent[position]; ok {
@@ -125,7 +125,7 @@ func (l *ledger) remember(position uint64, e events.Event) {
 }
 
 // forget lets go of an event that isn't what the replica applied at its position: the stream was put back, and holds another there by now.
-func (l *ledger) forget(position uint64) {
+func (l *recall) forget(position uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := slices.Index(l.order, position); i >= 0 {
@@ -134,7 +134,7 @@ func (l *ledger) forget(position uint64) {
 }
 
 // drop takes the i-th oldest out. The caller holds mu.
-func (l *ledger) drop(i int) {
+func (l *recall) drop(i int) {
 	position := l.order[i]
 	l.held -= weight(l.recent[position])
 	delete(l.recent, position)

@@ -1,0 +1,71 @@
+package sessionkv
+
+import (
+	"context"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/sessionstore"
+)
+
+// lookInterval is how often it is looked whether the bucket is still the one that is followed.
+const lookInterval = 5 * time.Second
+
+// watchOver looks, until ctx ends, whether what is in memory is still in the bucket, which may have been made anew, put back, or purged: nothing is told of that.
+func (s *Store) watchOver(ctx context.Context) {
+	defer close(s.watched)
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	created, ok := s.stream.CachedInfo().Created, true
+	first := s.stream.CachedInfo().State.FirstSeq
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// Before the question: the bucket holds at least what was heard by then.
+		heard := s.highest()
+		asking, cancel := context.WithTimeout(ctx, writeTimeout)
+		info, err := s.stream.Info(asking)
+		cancel()
+		if err != nil {
+			continue
+		}
+		if !ok || !info.Created.Equal(created) || info.State.LastSeq < heard {
+			if ok = s.beginAnew(ctx); ok {
+				created, first = info.Created, info.State.FirstSeq
+			}
+			continue
+		}
+		if info.State.FirstSeq > first {
+			first = info.State.FirstSeq
+			s.mu.Lock()
+			s.forget(s.table.Below(first))
+			s.mu.Unlock()
+		}
+	}
+}
+
+// highest returns the greatest revision that is in memory.
+func (s *Store) highest() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.table.Highest()
+}
+
+// beginAnew follows the bucket from its beginning, with nothing in memory. It reports whether that works; meanwhile nothing is answered.
+func (s *Store) beginAnew(ctx context.Context) bool {
+	s.following.Load().Close()
+	s.mu.Lock()
+	s.table, s.names = sessionstore.NewTable(), map[string]sessionstore.Key{}
+	s.mu.Unlock()
+	opening, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	following, err := bus.Follow(opening, s.conn, s.kv, s.take)
+	if err != nil {
+		return false
+	}
+	s.following.Store(following)
+	return true
+}
