@@ -4,7 +4,6 @@ import { after, before, test } from "node:test";
 
 import { copied, device, launch, left, session, tab } from "./rig/browser.mjs";
 import { Deployment } from "./rig/deployment.mjs";
-import { until } from "./rig/until.mjs";
 
 let app, browser;
 
@@ -51,8 +50,4 @@ test("somebody who types isn't asked", async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 300)); // as somebody types
   }
   assert.equal((await session(page)).user.name, "Grace Hopper");
-});
-
-test("the script's own list tells when the tabs ask", async () => {
-  await until("it is there", () => app.output.includes("touch nothing for 10s: 6s before the end every tab asks"));
 });
