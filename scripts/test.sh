@@ -24,6 +24,7 @@ Runs, in this order, everything that must pass before a change is merged:
   @curfew/browser, @curfew/authjs
                the npm packages, with a server that is built now, the system's Chromium and the real frameworks
   applications applications of Next.js with and without @curfew/authjs, built and started
+  demo         the example application with all that is behind it, as scripts/demo-authjs.sh starts it, and Chromium
 
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
@@ -253,6 +254,11 @@ clients() {
   timeout --foreground 10m npm ci --no-audit --no-fund
 }
 
+demo() {
+  cd clients/demo
+  timeout --foreground 20m npm test
+}
+
 # package NAME SCRIPT runs a script of one of the packages in clients.
 package() {
   cd clients
@@ -288,4 +294,5 @@ step clients clients
 step @curfew/browser package browser test
 step @curfew/authjs package authjs test
 step applications package authjs test:apps
+step demo demo
 summary

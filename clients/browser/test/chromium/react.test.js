@@ -28,6 +28,7 @@ import { LogoutListener } from "@curfew/browser/react";
 
 window.seen = { states: [], heard: [] };
 window.listener = { get state() { return window.seen.states.at(-1); } };
+window.handle = { current: null };
 function App() {
   const [render, setRender] = useState(0);
   const [mounted, setMounted] = useState(true);
@@ -35,6 +36,7 @@ function App() {
   const listener = h(LogoutListener, {
     url: document.querySelector("script[data-gateway]").dataset.gateway,
     ticket: "/api/ticket",
+    handle: window.handle,
     onState: (state) => window.seen.states.push(state),
     onSessionsChanged: () => window.seen.heard.push(render),
     onNotice: (ended) => { window.seen.heard.push(ended.reason + " " + render); return false; },
@@ -62,6 +64,7 @@ for (const version of [18, 19]) {
     await page.goto(app.url + "/bundled");
     await becomes(page, "ready");
     assert.equal((await curfew.tabs("rea" + version)).length, 1, "one conn, although it was mounted twice");
+    assert.equal(await page.evaluate(() => window.handle.current.state), "ready", "the ref holds the listener that is at work");
 
     const opened = curfew.upgrades;
     await page.evaluate(() => { for (let i = 1; i <= 7; i++) window.setRender(i); });
@@ -71,6 +74,7 @@ for (const version of [18, 19]) {
 
     await page.evaluate(() => window.setMounted(false));
     await until("the conn is gone", async () => (await curfew.tabs("rea" + version)).length === 0);
+    assert.equal(await page.evaluate(() => window.handle.current), null);
     await page.evaluate(() => window.setMounted(true));
     await becomes(page, "ready");
     await curfew.revoke("rea" + version, session.sid, { reason: "superseded" });
