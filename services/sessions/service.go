@@ -124,6 +124,8 @@ type Metrics struct {
 	Noted *prometheus.CounterVec
 	// Sweeps counts looks at what is due, by result: ok, failed.
 	Sweeps *prometheus.CounterVec
+	// Due is how many sessions were due at the last look, at most 500: as many again and again is a backlog.
+	Due prometheus.Gauge
 	// refused is told the code of each refused call.
 	refused func(code string)
 }
@@ -135,7 +137,10 @@ func NewMetrics(reg prometheus.Registerer, refused func(code string)) *Metrics {
 		reg.MustRegister(c)
 		return c
 	}
+	due := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "curfew", Name: "sessions_due", Help: "Sessions that were due at the last look, at most 500."})
+	reg.MustRegister(due)
 	return &Metrics{
+		Due:        due,
 		Registered: vec("sessions_registered_total", "Registrations of sessions by result.", "result"),
 		Touches:    vec("session_touches_total", "Touches of sessions by result.", "result"),
 		Ended:      vec("sessions_ended_total", "Sessions that the registry has ended, by reason.", "reason"),

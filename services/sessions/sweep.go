@@ -75,6 +75,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.cfg.Metrics.Due.Set(float64(len(keys)))
 		if err := s.settleAll(ctx, keys); err != nil {
 			return err
 		}
