@@ -27,7 +27,7 @@ func startServer(t *testing.T, change ...func(*config.Config)) *server.Server {
 	log.SetOutput(io.Discard)
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "data")
-	cfg.Ledger.SyncInterval, cfg.DrainWindow = 100*time.Millisecond, 10*time.Millisecond
+	cfg.Ledger.SyncInterval, cfg.DrainWindow = 10*time.Second, 10*time.Millisecond
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -7,8 +7,9 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 )
 
-// syncInterval instead of a sync per message: it doesn't change what a test can see, and is ten times faster.
-const syncInterval = 100 * time.Millisecond
+// syncInterval instead of a sync per message: it doesn't change what a test can see, and is ten times faster. It is long, because nats-server sets the timer of a new stream without its lock: one
+// that fires while the stream is still being made is a race.
+const syncInterval = 10 * time.Second
 
 // Config is what Bus opens: an embedded server without a port, in the test's temporary folder. Tests that need more change
 // it and open it themselves.

@@ -34,7 +34,7 @@ func natsMain() int {
 	}
 	opts := &server.Options{
 		ServerName: cfg.Name, Host: "127.0.0.1", Port: cfg.Port, JetStream: true, StoreDir: cfg.Dir, NoSigs: true, NoLog: true,
-		DisableJetStreamBanner: true, SyncInterval: 100 * time.Millisecond,
+		DisableJetStreamBanner: true, SyncInterval: 10 * time.Second,
 	}
 	if cfg.ClusterPort > 0 {
 		opts.Cluster = server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: cfg.ClusterPort}

@@ -105,7 +105,7 @@ func (s *site) startCurfew(change func(*config.Config)) {
 	}
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "", filepath.Join(t.TempDir(), "data")
-	cfg.Ledger.SyncInterval, cfg.DrainWindow = 100*time.Millisecond, time.Millisecond
+	cfg.Ledger.SyncInterval, cfg.DrainWindow = 10*time.Second, time.Millisecond
 	cfg.JWT.Algorithms, cfg.JWT.KeyFile, cfg.JWT.Cookie = []string{string(jose.ES256)}, keyFile, cookie
 	if change != nil {
 		change(&cfg)

@@ -37,7 +37,7 @@ func testConfig(t *testing.T) config.Config {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(t.TempDir(), "data")
-	cfg.Ledger.SyncInterval, cfg.DrainWindow = 100*time.Millisecond, 10*time.Millisecond
+	cfg.Ledger.SyncInterval, cfg.DrainWindow = 10*time.Second, 10*time.Millisecond
 	return cfg
 }
 
