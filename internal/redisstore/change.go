@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -58,27 +57,13 @@ func touchedOf(reply string) (sessionstore.Touched, error) {
 }
 
 // Warn does what sessionstore.Store says.
-func (s *Store) Warn(ctx context.Context, key sessionstore.Key, seen time.Time) (ok bool, err error) {
-	err = s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
-		after, ok = session.Warn(seen)
-		return after, ok
-	})
-	if errors.Is(err, sessionstore.ErrUnknown) {
-		return false, nil
-	}
-	return ok && err == nil, err
+func (s *Store) Warn(ctx context.Context, key sessionstore.Key, seen time.Time) (bool, error) {
+	return sessionstore.Change(s.change).Warn(ctx, key, seen)
 }
 
 // End does what sessionstore.Store says.
-func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (session sessionstore.Session, ended bool, err error) {
-	err = s.change(ctx, key, func(before sessionstore.Session) (sessionstore.Session, bool) {
-		session, ended = before.End(end, seen)
-		return session, ended
-	})
-	if err != nil {
-		return sessionstore.Session{}, false, err
-	}
-	return session, ended, nil
+func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (sessionstore.Session, bool, error) {
+	return sessionstore.Change(s.change).End(ctx, key, end, seen)
 }
 
 // change applies a change to a session, again and again where others were faster.

@@ -1,6 +1,10 @@
 package sessionstore
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // Touch returns the session after a touch, and what became of it. changed is whether there is something to store.
 func (s Session) Touch(at time.Time) (after Session, t Touched, changed bool) {
@@ -36,4 +40,32 @@ func (s Session) End(end End, seen time.Time) (after Session, ok bool) {
 	}
 	s.Ended, s.Warned = &end, false
 	return s, true
+}
+
+// Change applies by to a session, as often as others were faster, and stores what it returns unless it says that nothing changed. It returns ErrUnknown for a session that isn't there. With
+// one a store has Warn and End.
+type Change func(ctx context.Context, key Key, by func(Session) (after Session, changed bool)) error
+
+// Warn does what Store says.
+func (c Change) Warn(ctx context.Context, key Key, seen time.Time) (ok bool, err error) {
+	err = c(ctx, key, func(s Session) (after Session, changed bool) {
+		after, ok = s.Warn(seen)
+		return after, ok
+	})
+	if errors.Is(err, ErrUnknown) {
+		return false, nil
+	}
+	return ok && err == nil, err
+}
+
+// End does what Store says.
+func (c Change) End(ctx context.Context, key Key, end End, seen time.Time) (s Session, ended bool, err error) {
+	err = c(ctx, key, func(before Session) (Session, bool) {
+		s, ended = before.End(end, seen)
+		return s, ended
+	})
+	if err != nil {
+		return Session{}, false, err
+	}
+	return s, ended, nil
 }

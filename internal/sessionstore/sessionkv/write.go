@@ -182,27 +182,12 @@ func await(ctx context.Context, future jetstream.PubAckFuture) (uint64, error) {
 
 // Warn does what sessionstore.Store says.
 func (s *Store) Warn(ctx context.Context, key sessionstore.Key, seen time.Time) (bool, error) {
-	var ok bool
-	err := s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
-		after, ok = session.Warn(seen)
-		return after, ok
-	})
-	if errors.Is(err, sessionstore.ErrUnknown) {
-		return false, nil
-	}
-	return ok && err == nil, err
+	return sessionstore.Change(s.change).Warn(ctx, key, seen)
 }
 
 // End does what sessionstore.Store says.
-func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (session sessionstore.Session, ended bool, err error) {
-	err = s.change(ctx, key, func(before sessionstore.Session) (sessionstore.Session, bool) {
-		session, ended = before.End(end, seen)
-		return session, ended
-	})
-	if err != nil {
-		return sessionstore.Session{}, false, err
-	}
-	return session, ended, nil
+func (s *Store) End(ctx context.Context, key sessionstore.Key, end sessionstore.End, seen time.Time) (sessionstore.Session, bool, error) {
+	return sessionstore.Change(s.change).End(ctx, key, end, seen)
 }
 
 // change applies a change to a session, again and again where others were faster, and stores what it returns unless it says that nothing changed.
