@@ -259,6 +259,8 @@ Sign in as ada, grace or linus, with the password correct-horse, and try:
   4. touch nothing for $IDLE_TIMEOUT: $NOTICE before the end every tab asks, and one answer is enough
   5. an operator ends a user's sessions:
      $DATA/bin/curfew revoke user ada --reason compromised --url $api --data-dir $DATA/curfew
+  6. who knows of it, and which tabs are open:
+     $DATA/bin/curfew doctor --user ada --url $api --admin-url http://127.0.0.1:$HEALTH_PORT --data-dir $DATA/curfew
 
 Logs are in $DATA/logs. Ctrl-C ends everything.
 END

@@ -281,7 +281,8 @@ func (c Config) sessionsFaults() []error {
 	fault(q.IdleTimeout < 0 || q.IdleTimeout > 0 && q.IdleTimeout < time.Second, "sessions.idle_timeout: must be at least 1s, or 0 for never; services gather touches for 15s")
 	fault(q.IdleTimeout >= c.MaxAge, "sessions.idle_timeout: must be shorter than max_age, or 0 for never")
 	fault(q.Notice < 0, "sessions.notice: can't be negative; 0 tells tabs nothing")
-	fault(q.IdleTimeout > 0 && q.Notice >= q.IdleTimeout, "sessions.notice: must be shorter than sessions.idle_timeout")
+	fault(q.IdleTimeout > 0 && q.Notice >= q.IdleTimeout,
+		fmt.Sprintf("sessions.notice: %s isn't shorter than sessions.idle_timeout (%s): give --sessions-notice %s, or 0 to tell tabs nothing", q.Notice, q.IdleTimeout, q.IdleTimeout/2))
 	fault(q.IPv4Bits < 0 || q.IPv4Bits > 32, "sessions.ipv4_bits: must be between 0, which keeps no address, and 32, which keeps all of it")
 	fault(q.IPv6Bits < 0 || q.IPv6Bits > 128, "sessions.ipv6_bits: must be between 0, which keeps no address, and 128, which keeps all of it")
 	fault(c.Redis.URL != "" && c.Redis.URLFile != "", "redis.url, redis.url_file: give one of them")

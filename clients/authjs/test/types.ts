@@ -23,6 +23,8 @@ ExpressAuth(config);
 export const lazy: (request: Request) => Promise<AuthConfig> = v5.withRevocation(async (request: Request) => ({ ...config, basePath: request.url }), curfew(options));
 export const response: Promise<Response> = Auth(new Request("https://app.example.com"), config);
 export const closed: typeof getSession = v5.failClosed(getSession);
+export const auth = v5.failClosed((req: Parameters<typeof getSession>[0]) => getSession(req, config));
+export const arrived: CurfewOptions["request"] = () => v5.requestInfo(undefined as Parameters<typeof getSession>[0] | undefined);
 export const ticket = v5.ticketHandler(getSession, { ...options, origins: ["https://www.example.com"] });
 export const token: Promise<string | null> = v5.getTokenChecked({ req: new Request("https://app.example.com"), secret: "", raw: true }, options);
 

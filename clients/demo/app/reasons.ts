@@ -1,6 +1,6 @@
 /** Why sessions end, for the person whose they were. */
 const texts: Record<string, string> = {
-  user_logout: "you signed out",
+  user_logout: "you signed out, here or on another device",
   admin: "an administrator ended the session",
   password_changed: "the password was changed",
   credential_changed: "the way to sign in was changed",

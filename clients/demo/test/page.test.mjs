@@ -111,7 +111,7 @@ test("without scripts one can still sign in, sign out other devices, and sign ou
   await page.getByText("You are signed out everywhere but here.").waitFor();
   assert.equal(await left(other.page), "user_logout");
   await page.getByRole("button", { name: "Sign out", exact: true }).click();
-  await page.getByText("You were signed out: you signed out.").waitFor();
+  await page.getByText("This session has ended: you signed out, here or on another device.").waitFor();
   await page.goto(`${app.url}/sessions`);
   assert.equal(new URL(page.url()).pathname, "/signin");
 });

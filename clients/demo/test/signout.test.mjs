@@ -110,7 +110,7 @@ test("a cookie that an answer under way sets anew after the sign-out opens nothi
   const answered = slow.evaluate(async () => (await fetch("/api/auth/session")).json());
   await until("the answer is under way", () => app.front.waiting["/api/auth/session"] > 0);
   await page.getByRole("button", { name: "Sign out", exact: true }).click();
-  await page.getByText("You were signed out: you signed out.").waitFor();
+  await page.getByText("This session has ended: you signed out, here or on another device.").waitFor();
   assert.equal(await sessionCookie(context), undefined);
   release();
   assert.equal((await answered).user.name, "Linus Torvalds");

@@ -20,7 +20,7 @@ export function config(more = {}) {
 export async function start(authConfig, { routes = () => {}, read = getSession } = {}) {
   const app = express();
   app.set("trust proxy", true);
-  app.use("/auth/*", ExpressAuth(authConfig));
+  app.use("/auth", ExpressAuth(authConfig));
   const session = (req) => read(req, { ...authConfig, basePath: "/auth" });
   app.get("/api/me", async (req, res) => {
     const found = await session(req);

@@ -15,7 +15,7 @@ export default async function SignIn({ searchParams }: { searchParams: Promise<R
       <h1>Sign in</h1>
       {why && (
         <p className="notice" role="status">
-          You were signed out: {why}.
+          This session has ended: {why}.
         </p>
       )}
       <SignInForm from={typeof from === "string" ? from : ""} />
