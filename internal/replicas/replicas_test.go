@@ -70,11 +70,15 @@ func TestAsk(t *testing.T) {
 func TestAskRefuses(t *testing.T) {
 	srv := natstest.Start(t)
 	asked := make(chan replicas.Question, 10)
-	l, err := replicas.Listen(connect(t, srv), "a", func(q replicas.Question) replicas.Answer { asked <- q; return replicas.Answer{} })
+	listening := connect(t, srv)
+	l, err := replicas.Listen(listening, "a", func(q replicas.Question) replicas.Answer { asked <- q; return replicas.Answer{} })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	if err := listening.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	nc := connect(t, srv)
 	for _, q := range []replicas.Question{{}, {Tenant: "*"}, {Tenant: "acme", User: strings.Repeat("x", 257)}} {
 		if _, err := replicas.Ask(t.Context(), nc, q); !errors.Is(err, replicas.ErrInvalid) {
@@ -94,7 +98,9 @@ func TestAskRefuses(t *testing.T) {
 		}
 	}
 	// A good one behind them has its answer: by then the others were dealt with.
-	if got, err := replicas.Ask(t.Context(), nc, replicas.Question{Tenant: "acme"}); err != nil || len(got) != 1 {
+	patient, enough := context.WithTimeout(t.Context(), 3*time.Second)
+	defer enough()
+	if got, err := replicas.Ask(patient, nc, replicas.Question{Tenant: "acme"}); err != nil || len(got) != 1 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if n := len(asked); n != 1 {
