@@ -32,7 +32,7 @@ test("all tabs ask before the end; staying in one is staying in all; without an 
   await Promise.all(tabs.map((at) => stay(at).waitFor()));
   assert.ok(Date.now() - asked > 3000, "they ask again, later");
   assert.deepEqual(await Promise.all(tabs.map(left)), ["idle_timeout", "idle_timeout"]);
-  await page.getByText("You were signed out: nobody was there for a while.").waitFor();
+  await page.getByText("This session has ended: nobody was there for a while.").waitFor();
   assert.ok(Date.now() - asked > 9000, "the session has lived on after the answer");
   const { state, reason } = await app.call("GET", `/v1/sessions/${sid}`);
   assert.deepEqual([state, reason], ["ended", "idle_timeout"]);

@@ -32,7 +32,7 @@ test("five tabs have one WebSocket, and all leave within moments of a revocation
   await holds("there is one", async () => app.network.sockets.size === 1 && (await app.conns("ada")).length === 1, 500);
   await app.revoke("ada", "compromised");
   assert.deepEqual(await Promise.all(tabs.map(left)), Array(5).fill("compromised"));
-  await tabs[0].getByText("You were signed out: the session may have been in other hands.").waitFor();
+  await tabs[0].getByText("This session has ended: the session may have been in other hands.").waitFor();
   await until("none is left", async () => (await app.conns("ada")).length === 0);
 });
 
