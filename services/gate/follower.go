@@ -54,8 +54,9 @@ type follower struct {
 	lastBeat, onTime time.Time
 	// news says whether a revocation was sent since.
 	news bool
-	// buf is what has yet to be written.
-	buf []byte
+	// buf is what has yet to be written, and broken why it can't be: a frame couldn't be made.
+	buf    []byte
+	broken error
 }
 
 // read reads the ledger once, from where the stream is, until that breaks. Its error is an *over if the stream is over.
@@ -196,7 +197,7 @@ func tooFarAhead(e ledger.Entry) bool {
 	return ok && cutoff.After(e.Stored.Add(revocation.MaxCutoffAhead))
 }
 
-// gathered writes what is in buf if it is much, or if e was all that there is for now.
+// gathered writes what is in buf if it is much, or if nothing is stored behind e yet.
 func (f *follower) gathered(e ledger.Entry) error {
 	if len(f.buf) < chunkBytes && e.Pending > 0 {
 		return nil
@@ -248,6 +249,9 @@ func (s *Service) oldestBeat() time.Duration { return s.cfg.Replica.StalenessBud
 func (f *follower) flush() error {
 	if !f.svc.cfg.Keys.Live(f.key.ID) {
 		return &over{"key_revoked", errKeyRevoked}
+	}
+	if f.broken != nil {
+		return &over{"failed", f.broken}
 	}
 	if len(f.buf) == 0 {
 		return nil

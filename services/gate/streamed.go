@@ -2,6 +2,7 @@ package gate
 
 import (
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -95,7 +96,9 @@ func (f *follower) resetFrame() {
 func (f *follower) append(event string, position uint64, data any) {
 	text, err := json.Marshal(data)
 	if err != nil {
-		panic(err) // strings, numbers and lists of strings
+		// Strings, numbers and lists of strings don't fail; a frame that is left out would be a revocation that nobody hears of, so the stream ends.
+		f.broken = errors.Join(f.broken, err)
+		return
 	}
 	if position > 0 {
 		f.buf = append(strconv.AppendUint(append(f.buf, "id: "...), position, 10), '\n')
