@@ -145,7 +145,7 @@ func (s *Service) session(tenant string, q Registration, now time.Time) (session
 		out.AuthTime = time.UnixMilli(*q.AuthTimeMS).UTC()
 		switch {
 		case out.AuthTime.After(now.Add(s.cfg.ClockSkew)):
-			fault("auth_time_ms", "lies in the future: leave it out for now, or compare the clocks; it is milliseconds since 1970")
+			fault("auth_time_ms", "lies in the future: leave it out, which takes the server's time, or compare the clocks; it is milliseconds since 1970")
 		case !out.AuthTime.Add(s.cfg.Timing.MaxAge).After(now):
 			fault("auth_time_ms", "lies longer ago than max age, so the session is over: let the user sign in again; it is milliseconds since 1970")
 		}

@@ -320,13 +320,38 @@ func stored(t *testing.T, b *bus.Bus) map[string][]*events.SessionRevoked {
 	return all
 }
 
-// await waits for something.
+// await waits for something that gives no signal of its own.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); {
-		if time.Now().After(deadline) {
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-deadline.C:
 			t.Fatalf("it doesn't come: %s", what)
+		case <-tick.C:
 		}
-		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// awaitEnds follows the ledger until so many sessions have been ended in it.
+func awaitEnds(t *testing.T, b *bus.Bus, all int, within time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	ended := map[string]bool{}
+	err := ledger.NewReader(b.JetStream(), bus.LedgerStream).Read(ctx, ledger.Range{Topics: []string{events.TopicAll}, Follow: true}, func(e ledger.Entry) error {
+		if r, ok := e.Event.(*events.SessionRevoked); ok {
+			ended[r.Session] = true
+		}
+		if len(ended) < all {
+			return nil
+		}
+		return ledger.ErrStop
+	}, nil)
+	if err != nil {
+		t.Fatalf("%v after they were idle, %d of %d sessions have ended: %v", within, len(ended), all, err)
 	}
 }

@@ -79,15 +79,19 @@ func TestMadeAnew(t *testing.T) {
 	if _, err := touch(t, other, "d"); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(25 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	deadline := time.After(25 * time.Second)
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
 		mine, err := s.Session(t.Context(), sessionstore.Key{Tenant: "acme", ID: "d"})
 		theirs, err2 := other.Session(t.Context(), sessionstore.Key{Tenant: "acme", ID: "d"})
 		if err == nil && err2 == nil && mine.SeenAt.Equal(theirs.SeenAt) {
 			break
 		}
-		if time.Now().After(deadline) {
-			t.Errorf("25 s after the bucket was made anew: %v (%v) and %v (%v)", mine.SeenAt, err, theirs.SeenAt, err2)
-			break
+		select {
+		case <-deadline:
+			t.Fatalf("25 s after the bucket was made anew: %v (%v) and %v (%v)", mine.SeenAt, err, theirs.SeenAt, err2)
+		case <-look.C:
 		}
 	}
 	if _, err := s.Session(t.Context(), sessionstore.Key{Tenant: "acme", ID: "a"}); !errors.Is(err, sessionstore.ErrUnknown) {
