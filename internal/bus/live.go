@@ -1,6 +1,11 @@
 package bus
 
-import "strings"
+import (
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
 
 // Topics of what gateways tell and are asked while it happens. No stream takes them: who doesn't listen has missed it. No id stands in one, and no tenant:
 // whoever may subscribe to them hears of every tenant's users.
@@ -35,4 +40,46 @@ func IsLiveAnswerTopic(topic string) bool {
 	return ok && token != "" && len(token) <= 64 && !strings.ContainsFunc(token, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	})
+}
+
+// Hearing is what a process hears on one live topic. Make it with Hear, and close it.
+type Hearing struct {
+	sub  *nats.Subscription
+	done chan struct{}
+	once sync.Once
+	work sync.WaitGroup
+}
+
+// Hear calls take with each message on a topic, by one goroutine, until Close. At most waiting of them wait for it; of what comes beyond that, nats.go drops. Each process
+// that hears a topic hears every message. The connection is borrowed.
+func Hear(nc *nats.Conn, topic string, waiting int, take func(*nats.Msg)) (*Hearing, error) {
+	h := &Hearing{done: make(chan struct{})}
+	messages := make(chan *nats.Msg, waiting)
+	var err error
+	if h.sub, err = nc.ChanSubscribe(topic, messages); err != nil {
+		return nil, err
+	}
+	h.work.Go(func() {
+		for {
+			select {
+			case <-h.done:
+				return
+			case msg := <-messages:
+				take(msg)
+			}
+		}
+	})
+	return h, nil
+}
+
+// Close hears nothing more, and waits for take to return. What waits is lost. It may be called more than once, and of a nil Hearing, of what nobody wanted to hear.
+func (h *Hearing) Close() {
+	if h == nil {
+		return
+	}
+	h.once.Do(func() {
+		_ = h.sub.Unsubscribe() // fails only where there is nothing to end
+		close(h.done)
+	})
+	h.work.Wait()
 }

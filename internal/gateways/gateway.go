@@ -136,7 +136,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	hearing, err := g.hear()
 	if err != nil {
-		taking.stop()
+		taking.Close()
 		answering.stop()
 		return fmt.Errorf("gateways: listen for hints: %w", err)
 	}
@@ -145,8 +145,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	work.Go(func() { g.presence.run(ctx, g.tellChanges) })
 	work.Go(func() { g.counts.acksDropped.Add(uint64(g.acks.run(ctx, g.cfg.AcksDelay, g.tellAcks))) })
 	work.Wait()
-	hearing.stop()
-	taking.stop()
+	hearing.Close()
+	taking.Close()
 	answering.stop()
 	return nil
 }

@@ -2,7 +2,6 @@ package gateways
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -75,35 +74,12 @@ func Tell(nc *nats.Conn, h Hint) error {
 	return nil
 }
 
-// hearing is a gateway's side of it.
-type hearing struct {
-	sub  *nats.Subscription
-	work sync.WaitGroup
-	done chan struct{}
-}
-
-// hear begins to take what is told; the caller stops it. It returns nil if nobody wants it.
-func (g *Gateway) hear() (*hearing, error) {
+// hear begins to take what is told; the caller closes it. It returns nil if nobody wants it.
+func (g *Gateway) hear() (*bus.Hearing, error) {
 	if g.cfg.Hint == nil {
 		return nil, nil
 	}
-	h := &hearing{done: make(chan struct{})}
-	hints := make(chan *nats.Msg, maxHints)
-	var err error
-	if h.sub, err = g.nc.ChanSubscribe(bus.LiveHintsTopic, hints); err != nil {
-		return nil, err
-	}
-	h.work.Go(func() {
-		for {
-			select {
-			case <-h.done:
-				return
-			case msg := <-hints:
-				g.heard(msg.Data)
-			}
-		}
-	})
-	return h, nil
+	return bus.Hear(g.nc, bus.LiveHintsTopic, maxHints, func(msg *nats.Msg) { g.heard(msg.Data) })
 }
 
 func (g *Gateway) heard(data []byte) {
@@ -113,13 +89,4 @@ func (g *Gateway) heard(data []byte) {
 		return
 	}
 	g.cfg.Hint(h.Hint)
-}
-
-func (h *hearing) stop() {
-	if h == nil {
-		return
-	}
-	_ = h.sub.Unsubscribe() // fails only where there is nothing to end
-	close(h.done)
-	h.work.Wait()
 }

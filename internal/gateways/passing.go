@@ -2,7 +2,6 @@ package gateways
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -54,35 +53,12 @@ func (g *Gateway) PassOn(a PassedAck) error {
 	return nil
 }
 
-// taking is a gateway's side of it.
-type taking struct {
-	sub  *nats.Subscription
-	acks chan *nats.Msg
-	done chan struct{}
-	work sync.WaitGroup
-}
-
-// takePassed begins to take what others pass on; the caller stops it. It returns nil if nobody wants it.
-func (g *Gateway) takePassed() (*taking, error) {
+// takePassed begins to take what others pass on; the caller closes it. It returns nil if nobody wants it.
+func (g *Gateway) takePassed() (*bus.Hearing, error) {
 	if g.cfg.Passed == nil {
 		return nil, nil
 	}
-	t := &taking{acks: make(chan *nats.Msg, maxPassed), done: make(chan struct{})}
-	var err error
-	if t.sub, err = g.nc.ChanSubscribe(bus.LivePassedAcksTopic, t.acks); err != nil {
-		return nil, err
-	}
-	t.work.Go(func() {
-		for {
-			select {
-			case <-t.done:
-				return
-			case msg := <-t.acks:
-				g.take(msg.Data)
-			}
-		}
-	})
-	return t, nil
+	return bus.Hear(g.nc, bus.LivePassedAcksTopic, maxPassed, func(msg *nats.Msg) { g.take(msg.Data) })
 }
 
 func (g *Gateway) take(data []byte) {
@@ -92,13 +68,4 @@ func (g *Gateway) take(data []byte) {
 		return
 	}
 	g.cfg.Passed(p.PassedAck)
-}
-
-func (t *taking) stop() {
-	if t == nil {
-		return
-	}
-	_ = t.sub.Unsubscribe() // fails only where there is nothing to end
-	close(t.done)
-	t.work.Wait()
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -81,62 +80,32 @@ type answerMessage struct {
 	Answer
 }
 
-// Listener answers for one replica. Close it.
-type Listener struct {
-	nc     *nats.Conn
-	sub    *nats.Subscription
-	answer func(Question) Answer
-	done   chan struct{}
-	work   sync.WaitGroup
-	once   sync.Once
-}
-
-// Listen begins to answer questions with what answer returns, whose name is filled in; it is called by one goroutine at a time.
-func Listen(nc *nats.Conn, name string, answer func(Question) Answer) (*Listener, error) {
-	l := &Listener{nc: nc, done: make(chan struct{}), answer: func(q Question) Answer {
-		a := answer(q)
-		a.Name = name
-		return a
-	}}
-	questions := make(chan *nats.Msg, maxQuestions)
-	var err error
-	// Not by a group: each process is to hear each question.
-	if l.sub, err = nc.ChanSubscribe(bus.LiveReplicasTopic, questions); err != nil {
+// Listen begins to answer questions with what answer returns, whose name is filled in; it is called by one goroutine at a time. Close what it returns.
+func Listen(nc *nats.Conn, name string, answer func(Question) Answer) (*bus.Hearing, error) {
+	h, err := bus.Hear(nc, bus.LiveReplicasTopic, maxQuestions, func(msg *nats.Msg) {
+		reply(nc, msg, func(q Question) Answer {
+			a := answer(q)
+			a.Name = name
+			return a
+		})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("replicas: listen for questions: %w", err)
 	}
-	l.work.Go(func() {
-		for {
-			select {
-			case <-l.done:
-				return
-			case msg := <-questions:
-				l.reply(msg)
-			}
-		}
-	})
-	return l, nil
-}
-
-// Close stops answering, and waits for the answer that is being given.
-func (l *Listener) Close() {
-	l.once.Do(func() {
-		_ = l.sub.Unsubscribe() // fails only where there is nothing to end
-		close(l.done)
-	})
-	l.work.Wait()
+	return h, nil
 }
 
 // reply answers one question. What isn't in form gets none, and neither does who wants the answer elsewhere than where answers go: we may publish where who asks may not (CWE-441).
-func (l *Listener) reply(msg *nats.Msg) {
+func reply(nc *nats.Conn, msg *nats.Msg, answer func(Question) Answer) {
 	var q questionMessage
 	if len(msg.Data) > maxMessageBytes || json.Unmarshal(msg.Data, &q) != nil || q.V != version || !q.inForm() || !bus.IsLiveAnswerTopic(msg.Reply) {
 		return
 	}
-	data, err := json.Marshal(answerMessage{V: version, Answer: l.answer(q.Question)})
+	data, err := json.Marshal(answerMessage{V: version, Answer: answer(q.Question)})
 	if err != nil {
 		return
 	}
-	_ = l.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
+	_ = nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
 }
 
 // Ask asks all replicas that listen, and returns what was heard by ctx's deadline, or within DefaultPatience if it has none, by name. It returns ErrInvalid, what NATS says
