@@ -53,9 +53,12 @@ func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
 }
 
 func (s *Server) openStore(ctx context.Context, url string, hasher sessionstore.Hasher) (sessionstore.Store, error) {
-	var err error
-	if s.idleHolds, err = s.idleSince(ctx); err != nil {
-		return nil, err
+	if s.cfg.Has(config.RoleSessions) {
+		// A publisher ends no idle sessions, and may be told of no idle timeout.
+		var err error
+		if s.idleHolds, err = s.idleSince(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if url != "" {
 		return redisstore.Open(redisstore.Config{URL: url, Hasher: hasher})
