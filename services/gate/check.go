@@ -40,16 +40,21 @@ type Verdict struct {
 func verdict(d revocation.Decision) Verdict {
 	v := Verdict{
 		State: d.State.String(), Scope: string(d.Scope), Reason: string(d.Reason), EventPosition: d.EventPosition, Position: d.Position,
-		StalenessMS: float64(d.Staleness.Microseconds()) / 1000,
-	}
-	if d.Staleness < 0 {
-		// It is a nanosecond, which as milliseconds would read as the best proof there can be.
-		v.StalenessMS = -1
+		StalenessMS: stalenessMS(d.Staleness),
 	}
 	if d.Cause != nil {
 		v.Cause = d.Cause.Error()
 	}
 	return v
+}
+
+// stalenessMS is a proof's age in milliseconds; -1 where there is none.
+func stalenessMS(age time.Duration) float64 {
+	if age < 0 {
+		// It is a nanosecond, which as milliseconds would read as the best proof there can be.
+		return -1
+	}
+	return float64(age.Microseconds()) / 1000
 }
 
 // answered is a session of the key's tenant and the answer about it.

@@ -28,47 +28,51 @@ type replicaStates interface {
 func AnswerFor(r replicaStates) func(replicas.Question) replicas.Answer {
 	return func(q replicas.Question) replicas.Answer {
 		st := r.Status()
-		a := replicas.Answer{Position: st.Position, Fresh: st.Fresh, StalenessMS: float64(st.Staleness) / float64(time.Millisecond)}
+		a := replicas.Answer{Position: st.Position, Fresh: st.Fresh, StalenessMS: stalenessMS(st.Staleness)}
 		if !q.NamesSession() {
 			return a
 		}
-		d := r.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, Device: q.Device, Client: q.Client, AuthTime: q.AuthTime})
-		a.State, a.Scope, a.Reason, a.EventPosition = d.State.String(), string(d.Scope), string(d.Reason), d.EventPosition
-		if d.Cause != nil {
-			a.Cause = d.Cause.Error()
-		}
+		v := verdict(r.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, Device: q.Device, Client: q.Client, AuthTime: q.AuthTime}))
+		a.State, a.Scope, a.Reason, a.EventPosition, a.Cause = v.State, v.Scope, v.Reason, v.EventPosition, v.Cause
 		return a
 	}
+}
+
+// replicasQuestion reads what replicas are asked, and how long they have to answer. A problem of status 0 is none.
+func replicasQuestion(tenant, rawQuery string) (q replicas.Question, patience time.Duration, p problem.Problem) {
+	q, patience = replicas.Question{Tenant: tenant}, replicas.DefaultPatience
+	members := map[string]*string{"session": &q.Session, "user": &q.User, "device": &q.Device, "client": &q.Client}
+	values, err := url.ParseQuery(rawQuery)
+	for name, v := range values {
+		if known := members[name] != nil || name == "auth_time" || name == "timeout"; !known || len(v) != 1 {
+			err = errors.New("unknown or repeated")
+		}
+	}
+	if err != nil {
+		return q, 0, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters session, user, device, client, auth_time and timeout, each once.")
+	}
+	for name, member := range members {
+		*member = values.Get(name)
+	}
+	if values.Has("auth_time") {
+		if q.AuthTime, err = time.Parse(time.RFC3339, values.Get("auth_time")); err != nil {
+			return q, 0, problem.New(http.StatusBadRequest, "invalid_parameter", "auth_time must be an RFC 3339 time, such as 2006-01-02T15:04:05.678Z.")
+		}
+	}
+	if values.Has("timeout") {
+		if patience, err = time.ParseDuration(values.Get("timeout")); err != nil || patience < 50*time.Millisecond || patience > 5*time.Second {
+			return q, 0, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 50ms and 5s.")
+		}
+	}
+	return q, patience, problem.Problem{}
 }
 
 // handleReplicas asks all replicas of the deployment's own processes, and, if the call names a session, what they know of it.
 func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	q, patience := replicas.Question{Tenant: key.Tenant}, replicas.DefaultPatience
-	for name, v := range values {
-		member := map[string]*string{"session": &q.Session, "user": &q.User, "device": &q.Device, "client": &q.Client}[name]
-		switch {
-		case len(v) != 1:
-			err = errors.New("repeated")
-		case member != nil:
-			*member = v[0]
-		case name == "auth_time":
-			if q.AuthTime, err = time.Parse(time.RFC3339, v[0]); err != nil {
-				s.refuse(w, problem.New(http.StatusBadRequest, "invalid_parameter", "auth_time must be an RFC 3339 time, such as 2006-01-02T15:04:05.678Z."))
-				return
-			}
-		case name == "timeout":
-			if patience, err = time.ParseDuration(v[0]); err != nil || patience < 50*time.Millisecond || patience > 5*time.Second {
-				s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 50ms and 5s."))
-				return
-			}
-		default:
-			err = errors.New("unknown")
-		}
-	}
-	if err != nil {
-		s.refuse(w, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters session, user, device, client, auth_time and timeout, each once."))
+	q, patience, p := replicasQuestion(key.Tenant, r.URL.RawQuery)
+	if p.Status != 0 {
+		s.refuse(w, p)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
