@@ -35,8 +35,8 @@ type Range struct {
 	New bool
 	// Follow goes on behind the head until ctx ends.
 	Follow bool
-	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message. It is for Topics with the beat, which comes
-	// each second: silence there is a reading that is stuck, or a ledger that nobody writes to.
+	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message; idle is called at its start only. It is for Topics with the beat: silence
+	// there is a reading that is stuck, or a ledger that nobody writes to.
 	Silence time.Duration
 }
 
@@ -117,7 +117,7 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, q Range, fn func(Entry) error, idle func() error) error {
 	count, patience := uint64(0), 15*time.Second
 	if q.Silence > 0 {
-		patience = min(patience, q.Silence)
+		patience = q.Silence
 	}
 	for {
 		msg, err := messages.Next(jetstream.NextMaxWait(patience))
