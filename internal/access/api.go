@@ -45,13 +45,9 @@ type Created struct {
 }
 
 func (s *Store) handleCreate(w http.ResponseWriter, r *http.Request, by Key) problem.Problem {
-	body, p := problem.ReadBody(w, r)
-	if p.Status != 0 {
-		return p
-	}
 	var q Request
-	if err := problem.DecodeStrict(body, &q); err != nil {
-		return problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+".")
+	if p := problem.Read(w, r, &q); p.Status != 0 {
+		return p
 	}
 	if err := q.Validate(); err != nil {
 		return problem.New(http.StatusUnprocessableEntity, "invalid_request", "No key was made: "+strings.ReplaceAll(err.Error(), "\n", "; ")+".")

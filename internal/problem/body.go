@@ -35,6 +35,23 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, Problem) {
 	return body, Problem{}
 }
 
+// Read reads a body of JSON into v, as ReadBody and DecodeStrict do. The returned problem has status 0 when all is well.
+func Read(w http.ResponseWriter, r *http.Request, v any) Problem {
+	body, p := ReadBody(w, r)
+	if p.Status != 0 {
+		return p
+	}
+	if err := DecodeStrict(body, v); err != nil {
+		return Malformed(err)
+	}
+	return Problem{}
+}
+
+// Malformed is the answer to a body that DecodeStrict has refused with err.
+func Malformed(err error) Problem {
+	return New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+".")
+}
+
 // DecodeStrict reads exactly one JSON value into v, whose members have names of lower-case letters, digits and underscores. It refuses
 // whatever two readers could read differently, because they would end different sessions: what events.CheckJSON refuses, members that v
 // doesn't have, and names in another case. The error names the member at most and quotes no value.

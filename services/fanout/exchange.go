@@ -151,23 +151,11 @@ func (s *Service) readOfPage(w http.ResponseWriter, r *http.Request, v any) (ori
 	origin, p := s.originOf(r)
 	if p.Status == 0 {
 		allow(w.Header(), origin)
-		p = read(w, r, v)
+		p = problem.Read(w, r, v)
 	}
 	if p.Status != 0 {
 		s.refuse(w, p)
 		return "", false
 	}
 	return origin, true
-}
-
-// read reads a body of JSON.
-func read(w http.ResponseWriter, r *http.Request, v any) problem.Problem {
-	body, p := problem.ReadBody(w, r)
-	if p.Status != 0 {
-		return p
-	}
-	if err := problem.DecodeStrict(body, v); err != nil {
-		return problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+".")
-	}
-	return problem.Problem{}
 }

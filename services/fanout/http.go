@@ -83,7 +83,7 @@ func (q TicketRequest) faults(now time.Time) []problem.Fault {
 func (s *Service) handleTicket(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
 	var q TicketRequest
-	if p := read(w, r, &q); p.Status != 0 {
+	if p := problem.Read(w, r, &q); p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}

@@ -122,7 +122,7 @@ func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
 		err = problem.DecodeStrict(body, &batch[0])
 	}
 	if err != nil {
-		s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
+		s.refuse(w, problem.Malformed(err))
 		return
 	}
 	if len(batch) > MaxBatch {

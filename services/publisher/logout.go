@@ -23,14 +23,9 @@ type Logout struct {
 
 func (s *Service) handleLogout(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
-	body, p := problem.ReadBody(w, r)
-	if p.Status != 0 {
-		s.refuse(w, p)
-		return
-	}
 	var q Logout
-	if err := problem.DecodeStrict(body, &q); err != nil {
-		s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
+	if p := problem.Read(w, r, &q); p.Status != 0 {
+		s.refuse(w, p)
 		return
 	}
 	revocation, fault := q.revocation(r.PathValue("user"))

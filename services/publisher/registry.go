@@ -91,7 +91,7 @@ func (s *Service) handleEnd(w http.ResponseWriter, r *http.Request) {
 	var q End
 	if len(body) > 0 {
 		if err := problem.DecodeStrict(body, &q); err != nil {
-			s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
+			s.refuse(w, problem.Malformed(err))
 			return
 		}
 	}

@@ -53,7 +53,7 @@ func (s *Service) handleRevoke(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		s.refuse(w, problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
+		s.refuse(w, problem.Malformed(err))
 		return
 	case len(batch) == 0:
 		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", "The array is empty: send at least one revocation."))
