@@ -11,8 +11,12 @@ import (
 func (s *Service) Hint(h gateways.Hint) {
 	switch h.Kind {
 	case gateways.HintChanged:
-		for _, e := range s.hub.User(h.Tenant, h.User) {
-			changed := newChanged(s.cfg.Replica.Check(e.Session).Position)
+		tabs := s.hub.User(h.Tenant, h.User)
+		if len(tabs) == 0 {
+			return
+		}
+		changed := newChanged(s.cfg.Replica.Check(tabs[0].Session).Position)
+		for _, e := range tabs {
 			e.Value.here(func() { s.tellChanged(e.Value, changed) })
 		}
 	case gateways.HintExpiring:
