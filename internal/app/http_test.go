@@ -2,24 +2,15 @@ package app_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,33 +19,17 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/logtext"
+	"github.com/curfewhq/curfew/internal/tlstest"
 )
 
 // patience bounds waits that end in a moment unless something is broken.
 const patience = 20 * time.Second
 
-// locked is a log's text.
-type locked struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // listen serves h on a free port until the test's end.
-func listen(t *testing.T, h http.Handler) (*app.HTTP, *locked) {
+func listen(t *testing.T, h http.Handler) (*app.HTTP, *logtext.Buffer) {
 	t.Helper()
-	var logged locked
+	var logged logtext.Buffer
 	log := logrus.New()
 	log.SetOutput(&logged)
 	s, err := app.ListenHTTP(app.HTTPConfig{Addr: "127.0.0.1:0", Handler: h, Log: log})
@@ -323,40 +298,8 @@ func TestLongHeaderIsRefused(t *testing.T) {
 	}
 }
 
-// certificate writes a self-signed certificate and its key.
-func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, typ string, b []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	parsed, err := x509.ParseCertificate(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AddCert(parsed)
-	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", private), pool
-}
-
 func TestTLSVersions(t *testing.T) {
-	certFile, keyFile, pool := certificate(t)
+	certFile, keyFile, pool := tlstest.Certificate(t)
 	s, err := app.ListenHTTP(app.HTTPConfig{Addr: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile, Handler: http.NotFoundHandler(), Log: logrus.New()})
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +320,7 @@ func TestTLSVersions(t *testing.T) {
 
 // A certificate that can't be read is the caller's to know at once, not a server's that has already said that it serves.
 func TestTLSFilesAreReadAtTheStart(t *testing.T) {
-	certFile, keyFile, _ := certificate(t)
+	certFile, keyFile, _ := tlstest.Certificate(t)
 	for _, files := range [][2]string{{"missing.pem", keyFile}, {certFile, "missing.pem"}, {keyFile, certFile}, {certFile, ""}, {"", keyFile}} {
 		s, err := app.ListenHTTP(app.HTTPConfig{Addr: "127.0.0.1:0", CertFile: files[0], KeyFile: files[1], Handler: http.NotFoundHandler(), Log: logrus.New()})
 		if err == nil {

@@ -1,6 +1,7 @@
 package natstest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -40,4 +41,18 @@ func Open(t testing.TB, cfg bus.Config) *bus.Bus {
 		t.Fatalf("ensure streams: %v", err)
 	}
 	return b
+}
+
+// Beat has beats written to the ledger each interval, as a process that publishes does, until the test ends or stop is called, which waits for that.
+func Beat(t testing.TB, b *bus.Bus, interval time.Duration) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = b.Beat(ctx, bus.BeaterConfig{Interval: interval, Source: "test"}) // fails only when it is called wrongly
+	}()
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
+	return stop
 }

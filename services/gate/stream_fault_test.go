@@ -2,20 +2,11 @@ package gate_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +18,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/tlstest"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
@@ -215,7 +207,7 @@ func TestStreamPassesNoOldBeat(t *testing.T) {
 // beating returns a context; a beat is written to the ledger at once, for replicas that are opened before the station beats.
 func beating(t *testing.T, b *bus.Bus) context.Context {
 	t.Helper()
-	(&station{bus: b}).startBeats(t)
+	natstest.Beat(t, b, 50*time.Millisecond)
 	return t.Context()
 }
 
@@ -331,35 +323,10 @@ func TestStreamOverHTTP2(t *testing.T) {
 // overTLS has the station answer over TLS, with HTTP/2, instead.
 func (s *station) overTLS(t *testing.T) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, b []byte) string {
-		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	parsed, err := x509.ParseCertificate(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
+	certFile, keyFile, pool := tlstest.Certificate(t)
 	mux := http.NewServeMux()
 	s.svc.Routes(mux)
-	s.api = s.listen(t, app.HTTPConfig{Handler: app.API(mux), CertFile: write("cert.pem", "CERTIFICATE", cert), KeyFile: write("key.pem", "PRIVATE KEY", private)})
+	s.api = s.listen(t, app.HTTPConfig{Handler: app.API(mux), CertFile: certFile, KeyFile: keyFile})
 	s.scheme = "https"
 	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
 }

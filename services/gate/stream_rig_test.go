@@ -2,7 +2,6 @@ package gate_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +24,7 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
@@ -46,36 +45,18 @@ type station struct {
 	api     *app.HTTP
 	client  *http.Client
 	scheme  string
-	log     *lines
+	log     *logtext.Buffer
 	// acme and globex are keys of these tenants.
 	acme, globex string
 	// stopBeats ends the beats and waits for that.
 	stopBeats func()
 }
 
-// lines is a log's text.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // newStation opens a station over a ledger; change may be nil.
 func newStation(t testing.TB, b *bus.Bus, change func(*gate.Config)) *station {
 	t.Helper()
-	s := &station{bus: b, scheme: "http", log: &lines{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), client: &http.Client{Transport: &http.Transport{}}}
-	s.startBeats(t)
+	s := &station{bus: b, scheme: "http", log: &logtext.Buffer{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), client: &http.Client{Transport: &http.Transport{}}}
+	s.stopBeats = natstest.Beat(t, b, 50*time.Millisecond)
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)
@@ -126,19 +107,6 @@ func (s *station) listen(t testing.TB, cfg app.HTTPConfig) *app.HTTP {
 		}
 	})
 	return api
-}
-
-// startBeats beats each 50 ms until the test ends.
-func (s *station) startBeats(t testing.TB) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = s.bus.Beat(ctx, bus.BeaterConfig{Interval: 50 * time.Millisecond, Source: "test"})
-	}()
-	s.stopBeats = func() { cancel(); <-ended }
-	t.Cleanup(s.stopBeats)
 }
 
 // key makes a key of a tenant with the scope check.

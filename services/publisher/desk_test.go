@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -44,32 +44,15 @@ type desk struct {
 	metrics *telemetry.Metrics
 	url     string
 	client  *http.Client
-	log     *syncBuffer
+	log     *logtext.Buffer
 	// key publishes and reads for acme, admin for acme too; other does both for globex.
 	key, admin, other string
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // newDesk opens a desk over a ledger. change may be nil.
 func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 	t.Helper()
-	d := &desk{bus: b, log: &syncBuffer{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry())}
+	d := &desk{bus: b, log: &logtext.Buffer{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry())}
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package sessions_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/redisstore"
 	"github.com/curfewhq/curfew/internal/redistest"
@@ -91,10 +91,7 @@ func ledgerBus(t *testing.T) *bus.Bus {
 	if err := b.EnsureStreams(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var work sync.WaitGroup
-	work.Go(func() { _ = b.Beat(ctx, bus.BeaterConfig{Interval: 250 * time.Millisecond, Source: "test"}) })
-	t.Cleanup(func() { stop(); work.Wait() })
+	natstest.Beat(t, b, 250*time.Millisecond)
 	return b
 }
 
@@ -106,34 +103,17 @@ type desk struct {
 	url     string
 	client  *http.Client
 	key     string
-	log     *syncBuffer
+	log     *logtext.Buffer
 
 	mu    sync.Mutex
 	hints []gateways.Hint // guarded by mu
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // newDesk opens a desk. change may be nil.
 func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, change func(*sessions.Config)) *desk {
 	t.Helper()
 	timing.MaxAge = maxAge
-	d := &desk{log: &syncBuffer{}, store: open(t, timing)}
+	d := &desk{log: &logtext.Buffer{}, store: open(t, timing)}
 	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
 	if err != nil {
 		t.Fatal(err)

@@ -266,7 +266,7 @@ func TestDoctorLooksAtSnapshots(t *testing.T) {
 	}
 	// Nobody saves any more. The beats must go on.
 	stop(t, saver)
-	stopBeats := beats(t, s)
+	stopBeats := natstest.Beat(t, s.Bus(), 250*time.Millisecond)
 	defer stopBeats()
 	revoke(t, s, "s2")
 	if f := finding(t, s, "snapshot in NATS"); f.Status != "ok" || !strings.Contains(f.Detail, "lacks what came after") {
@@ -359,18 +359,6 @@ func TestDoctorKnowsSnapshotsOfALedgerThatWasPutBack(t *testing.T) {
 		f := finding(t, s, "snapshot in NATS")
 		return f.Status == "ok" && strings.Contains(f.Detail, "lacks nothing")
 	})
-}
-
-// beats writes beats, as a process with the role publisher does.
-func beats(t *testing.T, s *server.Server) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = s.Bus().Beat(ctx, bus.BeaterConfig{Interval: 250 * time.Millisecond, Source: "test"})
-	}()
-	return func() { cancel(); <-ended }
 }
 
 // Where snapshots can't be saved the process serves all the same, and says so.

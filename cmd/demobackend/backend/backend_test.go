@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -44,13 +43,7 @@ func newRig(t *testing.T) *rig {
 	if err := b.EnsureStreams(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	beating := make(chan struct{})
-	go func() {
-		defer close(beating)
-		_ = b.Beat(ctx, bus.BeaterConfig{Interval: 250 * time.Millisecond, Source: "test"})
-	}()
-	t.Cleanup(func() { stop(); <-beating })
+	natstest.Beat(t, b, 250*time.Millisecond)
 	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{})})
 	if err != nil {
 		t.Fatal(err)
