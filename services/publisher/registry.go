@@ -116,7 +116,8 @@ func (q End) revocation(session string) Revocation {
 	return out
 }
 
-// withRegistered adds to the revocation of a session what the registry knows of it, unless the caller says something else: whose it is tells its user's other tabs.
+// withRegistered adds to the revocation of a session what the registry knows of it, unless the caller says something else: whose it is tells its user's other tabs. It looks at calls with one
+// revocation, as people make them: who sends many knows whose they are, or can do without.
 func (s *Service) withRegistered(ctx context.Context, tenant string, batch []Revocation) []Revocation {
 	if s.cfg.Registry == nil || len(batch) != 1 || batch[0].Scope != events.KindSession || batch[0].User != "" || events.IDFault(batch[0].Session) != "" {
 		return batch

@@ -46,7 +46,7 @@ func (r *registry) Session(ctx context.Context, tenant, id string) (publisher.Se
 	if errors.Is(err, sessionstore.ErrUnknown) {
 		return publisher.Session{}, false, nil
 	}
-	return publisher.Session{User: s.User, Device: s.Device, Client: s.Client, AuthTime: s.AuthTime, ExpiresAt: s.ExpiresAt}, true, err
+	return publisher.Session{User: s.User, Device: s.Device, Client: s.Client, AuthTime: s.AuthTime}, true, err
 }
 
 // newRegistryDesk has a registry with sessions of one user: old began a day ago, and ahead by a clock that is three seconds ahead.

@@ -51,10 +51,13 @@ type Registry interface {
 	Session(ctx context.Context, tenant, id string) (s Session, ok bool, err error)
 }
 
-// Session is what the registry knows of a session that belongs into the event of its end.
+// Session is what the registry knows of a session that belongs into the event of its end. When the session would have ended isn't among it: a token may live longer than the registry knows
+// (ADR 0043).
 type Session struct {
-	User, Device, Client string
-	AuthTime, ExpiresAt  time.Time
+	User string
+	// Device and Client may be empty.
+	Device, Client string
+	AuthTime       time.Time
 }
 
 // Service is the logout publisher. It holds no state of its own; make one with New.

@@ -98,9 +98,7 @@ func (k known) Session(ctx context.Context, tenant, id string) (publisher.Sessio
 	if errors.Is(err, sessionstore.ErrUnknown) {
 		return publisher.Session{}, false, nil
 	}
-	return publisher.Session{
-		User: session.User, Device: session.Device, Client: session.Client, AuthTime: session.AuthTime, ExpiresAt: session.ExpiresAt,
-	}, err == nil, err
+	return publisher.Session{User: session.User, Device: session.Device, Client: session.Client, AuthTime: session.AuthTime}, err == nil, err
 }
 
 // missing is a registry whose store couldn't be opened. Asking it is counted each time.
