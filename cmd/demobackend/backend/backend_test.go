@@ -244,6 +244,14 @@ func TestChatIsCut(t *testing.T) {
 	}
 }
 
+// TestRunQuotesNoPassword: what can't be read of NATS_URL may be what holds a password.
+func TestRunQuotesNoPassword(t *testing.T) {
+	err := backend.Run(t.Context(), backend.Config{NATSURL: "nats://app:planted@host:port"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "NATS_URL") || strings.Contains(err.Error(), "planted") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestFromEnviron(t *testing.T) {
 	_, err := backend.FromEnviron(func(string) string { return "" })
 	for _, want := range []string{"NATS_URL", "APP_ORIGIN", "BACKEND_KEY_FILE"} {

@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
+	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
 )
@@ -21,11 +22,9 @@ import (
 const (
 	chatProtocol = "chat.v1"
 	// tokenPrefix comes before the token, which a page offers as a further subprotocol: in a URL others would log it.
-	tokenPrefix = "token."
-	// closeSignedOut is what Curfew's gateways close with: don't come back with this session.
-	closeSignedOut = 4501
-	maxSaidBytes   = 2 << 10
-	writeTimeout   = 2 * time.Second
+	tokenPrefix  = "token."
+	maxSaidBytes = 2 << 10
+	writeTimeout = 2 * time.Second
 	// maxUnsaid is how many messages wait for a chatter that reads slowly.
 	maxUnsaid = 64
 )
@@ -205,9 +204,9 @@ func (c *chatter) Write(p []byte) (int, error) {
 	return c.nc.Write(p)
 }
 
-// signOut cuts the conn, and says why.
+// signOut cuts the conn, and says why, as Curfew's gateways do: don't come back with this session.
 func (c *chatter) signOut() {
-	frame, err := ws.CompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(closeSignedOut, "signed out")))
+	frame, err := ws.CompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(tab.CloseSignedOut), "signed out")))
 	if err == nil {
 		_, _ = c.Write(frame) // whether it is read or not
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -17,17 +18,19 @@ import (
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
-// Config of the backend.
+// Config of the backend. All of it is required.
 type Config struct {
+	// NATSURL is where the ledger is; it may hold a password. New doesn't read it.
 	NATSURL string
-	// Key is what the application's server signs with.
+	// Key is what the application's server signs with: at least 32 bytes.
 	Key []byte
-	// Origin is that of the application's pages.
+	// Origin is that of the application's pages, such as http://localhost:3000.
 	Origin string
+	// Listen is an address, such as 127.0.0.1:7090. New doesn't read it.
 	Listen string
 }
 
-// FromEnviron reads the configuration. getenv is os.Getenv. The error names every variable that is at fault, and quotes none.
+// FromEnviron reads the configuration. getenv is os.Getenv. The error names every variable that is at fault, and quotes nothing but the path of a file.
 func FromEnviron(getenv func(string) string) (Config, error) {
 	cfg := Config{NATSURL: getenv("NATS_URL"), Origin: getenv("APP_ORIGIN"), Listen: getenv("BACKEND_LISTEN")}
 	if cfg.Listen == "" {
@@ -41,7 +44,9 @@ func FromEnviron(getenv func(string) string) (Config, error) {
 		errs = append(errs, errors.New("APP_ORIGIN is required: the origin of the application's pages, such as http://localhost:3000"))
 	}
 	b, err := os.ReadFile(getenv("BACKEND_KEY_FILE"))
-	if err != nil {
+	if getenv("BACKEND_KEY_FILE") == "" {
+		errs = append(errs, errors.New("BACKEND_KEY_FILE is required: a file with at least 32 bytes, which 'openssl rand -hex 32' makes; the application's server has the same"))
+	} else if err != nil {
 		errs = append(errs, fmt.Errorf("BACKEND_KEY_FILE: %w", err))
 	} else if cfg.Key = bytes.TrimRight(b, "\r\n"); len(cfg.Key) < 32 {
 		errs = append(errs, errors.New("BACKEND_KEY_FILE must hold at least 32 bytes: 'openssl rand -hex 32' makes some"))
@@ -49,10 +54,14 @@ func FromEnviron(getenv func(string) string) (Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-// Run serves until ctx ends. ready is told the address.
+// Run serves until ctx ends. ready is told the address. What is under way then isn't waited for: the process ends with it.
 func Run(ctx context.Context, cfg Config, ready func(url string)) error {
 	nc, err := nats.Connect(cfg.NATSURL, revocationnats.Options("demobackend")...)
-	if err != nil {
+	var unreadable *url.Error
+	switch {
+	case errors.As(err, &unreadable):
+		return errors.New("NATS_URL can't be read: write nats://user:password@host:port") // the parser's error quotes it
+	case err != nil:
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	defer nc.Close()
