@@ -51,7 +51,7 @@ type Config struct {
 	ClockSkew time.Duration
 	// NetworkBits4 and NetworkBits6 are how much of an address is kept. Zero means 24 and 48; negative keeps none.
 	NetworkBits4, NetworkBits6 int
-	// SweepInterval is how often it is looked which sessions are due. Zero means 1 s.
+	// SweepInterval is how often it is looked which sessions are due, by half at random. Zero means 1 s; it can't be negative.
 	SweepInterval time.Duration
 	Metrics       *Metrics
 	Hasher        telemetry.Hasher
@@ -83,6 +83,9 @@ func New(cfg Config) (*Service, error) {
 	missing(cfg.Leeway <= 0, "Leeway")
 	missing(cfg.Metrics == nil, "Metrics")
 	missing(cfg.Log == nil, "Log")
+	if cfg.SweepInterval < 0 {
+		errs = append(errs, errors.New("sessions config: SweepInterval can't be negative"))
+	}
 	if err := errors.Join(append(errs, cfg.Timing.validate())...); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ const (
 func (s *Service) Sweep(ctx context.Context) error {
 	hastened, failing := false, false
 	for ctx.Err() == nil {
-		err := error(nil)
+		var err error
 		if !hastened {
 			// Sessions may have been stored by processes that had another idle timeout.
 			err = s.cfg.Store.Hasten(ctx, time.Now().Add(s.longest()))
@@ -172,9 +172,9 @@ func (s *Service) settle(ctx context.Context, key sessionstore.Key) error {
 		}
 		s.tell(gateways.Hint{Kind: gateways.HintExpiring, Tenant: key.Tenant, User: session.User, Session: key.ID, Reason: v.reason, At: v.at})
 		// Whoever has touched it meanwhile has told its tabs so, maybe before they heard of this.
-		if now, err := s.cfg.Store.Session(ctx, key); err == nil && !now.Warned && now.Ended == nil {
+		if touched, err := s.cfg.Store.Session(ctx, key); err == nil && !touched.Warned && touched.Ended == nil {
 			s.tell(gateways.Hint{Kind: gateways.HintRenewed, Tenant: key.Tenant, User: session.User, Session: key.ID})
-			return s.cfg.Store.Postpone(ctx, key, s.cfg.Timing.Due(now))
+			return s.cfg.Store.Postpone(ctx, key, s.cfg.Timing.Due(touched))
 		}
 		return s.cfg.Store.Postpone(ctx, key, v.at)
 	case claim:

@@ -108,6 +108,15 @@ func TestTimingRefuses(t *testing.T) {
 	}
 }
 
+func TestNewRefuses(t *testing.T) {
+	_, err := New(Config{SweepInterval: -1})
+	for _, part := range []string{"Store", "Replica", "Stream", "Keys", "Tell", "Leeway", "Metrics", "Log", "MaxAge", "SweepInterval"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v doesn't say %s", err, part)
+		}
+	}
+}
+
 // FuzzAgent: whatever a browser sends, what is kept is short, and can be shown on a terminal and in a page.
 func FuzzAgent(f *testing.F) {
 	for _, seed := range []string{
