@@ -1,7 +1,7 @@
 // Package redisstore is everything of Curfew's that speaks to Redis, and so the one place that knows which client does. Today that is a
 // [sessionstore.Store] for deployments with more sessions than the memory of each process shall hold.
 //
-//	store, err := redisstore.Open(ctx, redisstore.Config{URL: "redis://127.0.0.1:6379/0", Hasher: hasher})
+//	store, err := redisstore.Open(redisstore.Config{URL: "redis://127.0.0.1:6379/0", Hasher: hasher})
 //	defer store.Close()
 //
 // # What lies in Redis
