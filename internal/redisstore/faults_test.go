@@ -42,7 +42,8 @@ func TestHangsNoLongerThanItsContext(t *testing.T) {
 			began := time.Now()
 			_, err := sessionstore.Known(ctx, s, "acme", "ada", time.Now())
 			cancel()
-			if took := time.Since(began); err == nil || took > 500*time.Millisecond {
+			// The client's own bounds are a second and more.
+			if took := time.Since(began); err == nil || took > 900*time.Millisecond {
 				t.Errorf("%s %s: %v after %v", scheme, call, err, took)
 			}
 		}

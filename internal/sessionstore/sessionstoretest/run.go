@@ -69,14 +69,15 @@ func sees(t *testing.T, s sessionstore.Store, want sessionstore.Session) {
 	}, &diff)
 }
 
-// await waits for something that another process brings about.
+// await waits for something that another process brings about; what says how it is instead.
 func await(t *testing.T, done func() bool, what *string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); !done(); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("it doesn't come: %s", *what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
