@@ -11,7 +11,7 @@ import (
 // What travels on live topics is kept by no stream: it holds ids of users and sessions, and nobody would ever delete it.
 func TestNoStreamTakesLiveTopics(t *testing.T) {
 	b := natstest.Bus(t)
-	for _, topic := range []string{bus.LiveTabsTopic, bus.LivePresenceTopic, bus.LiveAcksTopic, bus.LivePassedAcksTopic, bus.LiveAnswerTopic("x")} {
+	for _, topic := range []string{bus.LiveTabsTopic, bus.LivePresenceTopic, bus.LiveAcksTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveReplicasTopic, bus.LiveAnswerTopic("x")} {
 		if name, err := b.JetStream().StreamNameBySubject(t.Context(), topic); err == nil {
 			t.Errorf("%s is kept by the stream %s", topic, name)
 		}

@@ -98,8 +98,8 @@ func TestProposedPermissions(t *testing.T) {
 	}
 	for _, user := range []string{"publisher", "replica", "follower"} {
 		for _, topic := range []string{
-			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"), "curfew.live.>",
-			"$KV.CURFEW_GATEWAYS.x", "$KV.CURFEW_GATEWAYS.>",
+			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveReplicasTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"),
+			"curfew.live.>", "$KV.CURFEW_GATEWAYS.x", "$KV.CURFEW_GATEWAYS.>", "$KV.CURFEW_SESSIONS.x", "$KV.CURFEW_SESSIONS.>", "$KV.CURFEW_SETTINGS.idle-timeout",
 		} {
 			allowed := strings.Join(may[user], ",")
 			if !strings.ContainsAny(topic, "*>") {
