@@ -222,14 +222,14 @@ func TestEndedAtAfterMaxAgeWasShortened(t *testing.T) {
 	if v.EndedAt.After(time.Now()) {
 		t.Errorf("%s, it ended at %v, which is to come", v.State, v.EndedAt)
 	}
-	waitTurns2(t, d)
+	waitTurnByAge(t, d)
 	if len(stored(t, b)["s-1"]) == 0 {
 		t.Error("past max age, and no event tells its tabs")
 	}
 }
 
-// waitTurns2 lets the sweeper look again where sessions don't end as idle.
-func waitTurns2(t *testing.T, d *desk) {
+// waitTurnByAge lets the sweeper look again where sessions don't end as idle.
+func waitTurnByAge(t *testing.T, d *desk) {
 	t.Helper()
 	d.register(t, `{"session":"turn","user":"nobody","expires_at":"`+time.Now().Add(500*time.Millisecond).UTC().Format(time.RFC3339Nano)+`"}`)
 	await(t, "a turn", func() bool {

@@ -69,7 +69,7 @@ func networkOf(addr netip.Addr, bits4, bits6 int) string {
 	if addr.Is4() {
 		bits = bits4
 	}
-	if bits < 0 {
+	if bits < 0 || !addr.IsValid() {
 		return ""
 	}
 	network, err := addr.Prefix(min(bits, addr.BitLen()))

@@ -205,8 +205,8 @@ func (s *brokenStream) PublishAck(ctx context.Context, topic string, msg *messag
 // TestCrashAfterClaim: who has claimed a session crashes before or after the event was stored. Another one finishes it, and there is one event.
 func TestCrashAfterClaim(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *bus.Bus, open stores) {
-		for _, stored1 := range []bool{false, true} {
-			id := "s-" + strconv.FormatBool(stored1)
+		for _, published := range []bool{false, true} {
+			id := "s-" + strconv.FormatBool(published)
 			timing := sessions.Timing{IdleTimeout: time.Hour}
 			var stream *brokenStream
 			d := newDesk(t, b, open, timing, func(cfg *sessions.Config) {
@@ -224,7 +224,7 @@ func TestCrashAfterClaim(t *testing.T) {
 				t.Fatal(err)
 			}
 			stream.broken.Store(true)
-			stream.after.Store(stored1)
+			stream.after.Store(published)
 			d.sweep(t)
 			await(t, "a failure", func() bool { s := d.log.String(); return len(s) > 0 })
 			touched, err := d.store.Touch(t.Context(), "acme", []sessionstore.Touch{{ID: id, At: time.Now()}})
@@ -240,7 +240,7 @@ func TestCrashAfterClaim(t *testing.T) {
 				return err == nil && !s.Ended.Pending()
 			})
 			if ends := stored(t, b)[id]; len(ends) != 1 || ends[0].ID != claim.Event {
-				t.Errorf("stored before the crash %v: %d events, %+v", stored1, len(ends), ends)
+				t.Errorf("stored before the crash %v: %d events, %+v", published, len(ends), ends)
 			}
 		}
 	})

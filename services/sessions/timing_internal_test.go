@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,25 @@ func TestNewRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%v doesn't say %s", err, part)
 		}
+	}
+}
+
+// TestNetworkOf: no more of an address is kept than is said.
+func TestNetworkOf(t *testing.T) {
+	for _, test := range []struct {
+		addr         string
+		bits4, bits6 int
+		want         string
+	}{
+		{"203.0.113.77", 24, 48, "203.0.113.0/24"}, {"::ffff:203.0.113.77", 24, 48, "203.0.113.0/24"}, {"2001:db8:1:2::7", 24, 48, "2001:db8:1::/48"}, {"fe80::1%eth0", 24, 48, "fe80::/48"},
+		{"203.0.113.77", -1, 48, ""}, {"203.0.113.77", 32, -1, "203.0.113.77/32"}, {"2001:db8::7", 24, -1, ""}, {"2001:db8::7", 24, 128, "2001:db8::7/128"}, {"203.0.113.77", 99, 48, "203.0.113.77/32"},
+	} {
+		if got := networkOf(netip.MustParseAddr(test.addr), test.bits4, test.bits6); got != test.want {
+			t.Errorf("%s with %d and %d bits: %q, want %q", test.addr, test.bits4, test.bits6, got, test.want)
+		}
+	}
+	if got := networkOf(netip.Addr{}, 24, 48); got != "" {
+		t.Errorf("of no address: %q", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,54 @@ func TestTabsOfTheRegistry(t *testing.T) {
 	logout := hears(t, c, tab.TypeLogout)
 	if logout.Reason != "idle_timeout" || logout.Scope != "session" || logout.Message == "" {
 		t.Errorf("%+v", logout)
+	}
+}
+
+// What a server's registry knows its publisher puts into events: a logout of a user names the sessions, and the end of a session names the user.
+func TestEventsNameWhatIsRegistered(t *testing.T) {
+	s := start(t, testConfig(t))
+	key := keyOf(t, s)
+	for _, id := range []string{"s-1", "s-2", "s-3"} {
+		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"`+id+`","user":"ann","device":"tv"}`); status != http.StatusCreated {
+			t.Fatal(status, code)
+		}
+	}
+	var told struct{ Position uint64 }
+	call(t, s, key, http.MethodDelete, "/v1/sessions/s-1", "", &told)
+	// Its end must be noted: what has ended isn't named any more.
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		var v struct {
+			EndedAt time.Time `json:"ended_at"`
+		}
+		if call(t, s, key, http.MethodGet, "/v1/sessions/s-1", "", &v); !v.EndedAt.IsZero() {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the end of s-1 isn't noted")
+		}
+	}
+	call(t, s, key, http.MethodPost, "/v1/users/ann/logout", `{"scope":"others","current_session":"s-2"}`, &told)
+	var history struct {
+		Revocations []struct {
+			Event struct {
+				Data struct {
+					User, Device  string
+					Session       string
+					Except        []string
+					KnownSessions []string `json:"known_sessions"`
+				}
+			}
+		}
+	}
+	call(t, s, key, http.MethodGet, "/v1/revocations", "", &history)
+	if len(history.Revocations) != 2 {
+		t.Fatalf("%+v", history)
+	}
+	if e := history.Revocations[0].Event.Data; e.Session != "s-1" || e.User != "ann" || e.Device != "tv" {
+		t.Errorf("the end of a session: %+v", e)
+	}
+	if e := history.Revocations[1].Event.Data; !slices.Equal(e.KnownSessions, []string{"s-3"}) || !slices.Equal(e.Except, []string{"s-2"}) {
+		t.Errorf("the logout of the others: %+v", e)
 	}
 }
 
