@@ -96,8 +96,8 @@ func TestStreamOfAStaleGate(t *testing.T) {
 	st := s.open(t, s.acme, "")
 	// Beats lie between the two.
 	s.publish(t, revokedIn(t, "acme", "s1"))
-	before := firstOf(t, s.bus)
-	eventually(t, "beats have come", func() bool { return lastOf(t, s.bus) > before+5 })
+	before := stateOf(t, s.bus).LastSeq
+	eventually(t, "beats have come", func() bool { return stateOf(t, s.bus).LastSeq > before+5 })
 	s.publish(t, revokedIn(t, "acme", "s2"))
 	for _, want := range []string{"s1", "s2"} {
 		if got := sessions(t, st.await("revocation")); !cmp.Equal(got, []string{want}) {
@@ -110,16 +110,6 @@ func TestStreamOfAStaleGate(t *testing.T) {
 	feed.Recreate()
 	st.await("reset")
 	s.endedBecause(t, "reset")
-}
-
-// lastOf is the ledger's last position.
-func lastOf(t *testing.T, b *bus.Bus) uint64 {
-	t.Helper()
-	stream, err := b.JetStream().Stream(t.Context(), bus.LedgerStream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stream.CachedInfo().State.LastSeq
 }
 
 // A gate that is still reading the ledger refuses; it doesn't send half of it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -94,17 +95,8 @@ func TestStreamSnapshotThenTail(t *testing.T) {
 	counted(t, s.metrics.Streams, 1)
 	st.leave()
 	s.endedBecause(t, "left")
-	eventually(t, "nothing is left of the stream", func() bool { return s.consumers(t) == 1 })
-}
-
-// consumers is how many the ledger has; one is the replica's.
-func (s *station) consumers(t testing.TB) int {
-	t.Helper()
-	stream, err := s.bus.JetStream().Stream(t.Context(), bus.LedgerStream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stream.CachedInfo().State.Consumers
+	// One is the replica's.
+	eventually(t, "nothing is left of the stream", func() bool { return stateOf(t, s.bus).Consumers == 1 })
 }
 
 // Who comes back to any position gets exactly what came behind it.
@@ -236,7 +228,7 @@ func TestStreamResets(t *testing.T) {
 		topic := events.Topic{Tenant: "acme", Kind: events.KindSession}.String()
 		publishFor(t, b, "1s", topic, []byte("a"))
 		publishFor(t, b, "1s", topic, []byte("b"))
-		eventually(t, "both are gone", func() bool { return firstOf(t, b) == 3 })
+		eventually(t, "both are gone", func() bool { return stateOf(t, b).FirstSeq == 3 })
 		s := newStation(t, b, nil)
 		s.publish(t, revokedIn(t, "acme", "s1"))
 		s.mustReset(t, "?since=1")
@@ -277,14 +269,14 @@ func (s *station) mustReset(t *testing.T, query string) {
 	s.endedBecause(t, "reset")
 }
 
-// firstOf is the ledger's first position.
-func firstOf(t *testing.T, b *bus.Bus) uint64 {
+// stateOf is the ledger's state.
+func stateOf(t testing.TB, b *bus.Bus) jetstream.StreamState {
 	t.Helper()
 	stream, err := b.JetStream().Stream(t.Context(), bus.LedgerStream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream.CachedInfo().State.FirstSeq
+	return stream.CachedInfo().State
 }
 
 // A key that is revoked ends its streams, whether there is news or not (trap 23).

@@ -13,17 +13,12 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
-	"github.com/curfewhq/curfew/internal/redisstore"
 	"github.com/curfewhq/curfew/internal/redistest"
 	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 	"github.com/curfewhq/curfew/services/sessions"
 )
-
-func kv(b *bus.Bus) stores {
-	return func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) }
-}
 
 func ms(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
 
@@ -72,21 +67,13 @@ func TestIdleEndOutlivesTheToken(t *testing.T) {
 func TestOneBadEntryStopsNobody(t *testing.T) {
 	server := redistest.Start(t)
 	b := ledgerBus(t)
-	hasher := sessionstore.NewHasher([]byte("key"))
-	d := newDesk(t, b, func(t *testing.T, _ sessions.Timing) sessionstore.Store {
-		s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: hasher})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}, sessions.Timing{IdleTimeout: 300 * time.Millisecond}, nil)
+	d := newDesk(t, b, inRedis(server), sessions.Timing{IdleTimeout: 300 * time.Millisecond}, nil)
 	const all = 100
 	d.register(t, `{"session":"bad","user":"ada"}`)
 	for i := range all {
 		d.register(t, `{"session":"s-`+strconv.Itoa(i)+`","user":"ada"}`)
 	}
-	server.Do(t, "SET curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
+	server.Do(t, "SET curfew:session:"+hasher().Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
 	d.sweep(t)
 	awaitEnds(t, b, all, 8*time.Second)
 }
@@ -284,19 +271,11 @@ func TestKnownAfterAnEarlierCutoff(t *testing.T) {
 func TestNotingGoesOnBehindABadEntry(t *testing.T) {
 	server := redistest.Start(t)
 	b := ledgerBus(t)
-	hasher := sessionstore.NewHasher([]byte("key"))
-	d := newDesk(t, b, func(t *testing.T, _ sessions.Timing) sessionstore.Store {
-		s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: hasher})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}, sessions.Timing{}, nil)
+	d := newDesk(t, b, inRedis(server), sessions.Timing{}, nil)
 	for _, id := range []string{"bad", "good"} {
 		d.register(t, `{"session":"`+id+`","user":"ada"}`)
 	}
-	server.Do(t, "SET curfew:session:"+hasher.Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
+	server.Do(t, "SET curfew:session:"+hasher().Session(sessionstore.Key{Tenant: "acme", ID: "bad"})+" garbage")
 	d.follow(t, b)
 	for _, id := range []string{"bad", "good"} {
 		d.publish(t, b, &events.SessionRevoked{Common: common(t, events.ReasonAdmin), Session: id})

@@ -13,7 +13,6 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
-	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/services/sessions"
 )
@@ -51,10 +50,9 @@ func TestRegister(t *testing.T) {
 
 func TestRegisterRefuses(t *testing.T) {
 	b := ledgerBus(t)
-	d := newDesk(t, b, func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) }, sessions.Timing{}, nil)
+	d := newDesk(t, b, kv(b), sessions.Timing{}, nil)
 	d.register(t, `{"session":"s-1","user":"ada"}`)
 	d.publish(t, b, &events.SessionRevoked{Common: common(t, events.ReasonAdmin), Session: "s-2"})
-	ms := func(at time.Time) string { return strconv.FormatInt(at.UnixMilli(), 10) }
 	for _, test := range []struct {
 		name, body string
 		status     int
@@ -86,7 +84,7 @@ func TestRegisterRefuses(t *testing.T) {
 // TestSignInAfterLogoutEverywhere works at once, also where the clock of who has stamped the cutoff is ahead (trap 20).
 func TestSignInAfterLogoutEverywhere(t *testing.T) {
 	b := ledgerBus(t)
-	d := newDesk(t, b, func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) }, sessions.Timing{}, nil)
+	d := newDesk(t, b, kv(b), sessions.Timing{}, nil)
 	for i := range 50 {
 		user := "u-" + strconv.Itoa(i%3)
 		ahead := []time.Duration{0, time.Millisecond, 999 * time.Millisecond, 4 * time.Second}[i%4]

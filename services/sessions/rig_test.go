@@ -52,22 +52,31 @@ type stores func(t *testing.T, timing sessions.Timing) sessionstore.Store
 
 // eachStore runs a test over JetStream and over Redis.
 func eachStore(t *testing.T, test func(t *testing.T, b *bus.Bus, open stores)) {
-	hasher := sessionstore.NewHasher([]byte("key"))
 	t.Run("JetStream", func(t *testing.T) {
 		b := ledgerBus(t)
-		test(t, b, func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) })
+		test(t, b, kv(b))
 	})
-	t.Run("Redis", func(t *testing.T) {
-		redis := redistest.Start(t)
-		test(t, ledgerBus(t), func(t *testing.T, _ sessions.Timing) sessionstore.Store {
-			s, err := redisstore.Open(redisstore.Config{URL: redis.URL(), Hasher: hasher})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = s.Close() })
-			return s
-		})
-	})
+	t.Run("Redis", func(t *testing.T) { test(t, ledgerBus(t), inRedis(redistest.Start(t))) })
+}
+
+// hasher names sessions in every store.
+func hasher() sessionstore.Hasher { return sessionstore.NewHasher([]byte("key")) }
+
+// kv opens stores in a bucket, and inRedis in a Redis.
+func kv(b *bus.Bus) stores {
+	return func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) }
+}
+
+func inRedis(server *redistest.Server) stores {
+	return func(t *testing.T, _ sessions.Timing) sessionstore.Store {
+		t.Helper()
+		s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: hasher()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
 }
 
 func kvStore(t *testing.T, b *bus.Bus, timing sessions.Timing) sessionstore.Store {
@@ -76,7 +85,7 @@ func kvStore(t *testing.T, b *bus.Bus, timing sessions.Timing) sessionstore.Stor
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := sessionkv.Open(t.Context(), b.Conn(), kv, sessionkv.Config{Hasher: sessionstore.NewHasher([]byte("key")), Due: timing.Due})
+	s, err := sessionkv.Open(t.Context(), b.Conn(), kv, sessionkv.Config{Hasher: hasher(), Due: timing.Due})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/curfewhq/curfew/internal/tabclient"
 )
 
-// call calls the API and decodes its answer.
-func call(t *testing.T, s *server.Server, key, method, path, body string, into any) {
+// answerOf calls the API, and returns what it answers.
+func answerOf(t *testing.T, s *server.Server, key, method, path, body string) (status int, answer []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
 	if err != nil {
@@ -36,9 +36,18 @@ func call(t *testing.T, s *server.Server, key, method, path, body string, into a
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %d %s %v", method, path, resp.StatusCode, answer, err)
+	if answer, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, answer
+}
+
+// call calls the API and decodes its answer.
+func call(t *testing.T, s *server.Server, key, method, path, body string, into any) {
+	t.Helper()
+	status, answer := answerOf(t, s, key, method, path, body)
+	if status != http.StatusOK {
+		t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		t.Fatalf("%s: %v", answer, err)

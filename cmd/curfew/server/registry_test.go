@@ -2,10 +2,8 @@ package server_test
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,24 +18,10 @@ import (
 // ask calls the API, and returns the status and the code of the answer.
 func ask(t *testing.T, s *server.Server, key, method, path, body string) (status int, code string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	status, b := answerOf(t, s, key, method, path, body)
 	var answer struct{ Code string }
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
 	_ = json.Unmarshal(b, &answer) // what has no code has none
-	return resp.StatusCode, answer.Code
+	return status, answer.Code
 }
 
 func keyOf(t *testing.T, s *server.Server) string {
