@@ -26,6 +26,7 @@ const (
 	FieldUserHash    = "user_hash"
 	FieldKey         = "key_id"
 	FieldCode        = "code"
+	FieldReason      = "reason"
 	FieldHint        = "hint"
 	FieldDuration    = "duration_ms"
 	FieldRequests    = "requests"

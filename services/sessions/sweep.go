@@ -237,7 +237,7 @@ func (s *Service) publishEnd(ctx context.Context, session sessionstore.Session, 
 	s.cfg.Metrics.Ended.WithLabelValues(string(session.Ended.Reason)).Inc()
 	s.cfg.Log.WithFields(logrus.Fields{
 		telemetry.FieldEvent: session.Ended.Event, telemetry.FieldTenant: session.Tenant, telemetry.FieldPosition: ack.Position,
-		telemetry.FieldSessionHash: s.cfg.Hasher.ID(session.Tenant, "session", session.ID), "reason": session.Ended.Reason,
+		telemetry.FieldSessionHash: s.cfg.Hasher.ID(session.Tenant, "session", session.ID), telemetry.FieldReason: session.Ended.Reason,
 	}).Info("session ended")
 	end := *session.Ended
 	end.Position = ack.Position
