@@ -19,6 +19,8 @@ const (
 	// audienceAPI and audienceChat keep a token of one from being used for the other.
 	audienceAPI  = "demobackend"
 	audienceChat = "demobackend-chat"
+	// clockLeeway is how far the application's clock may be off.
+	clockLeeway = 5 * time.Second
 	// maxNotes bounds what one user keeps here.
 	maxNotes = 100
 )
@@ -43,7 +45,7 @@ func New(cfg Config, replica *revocation.Replica) (*Backend, error) {
 	b := &Backend{cfg: cfg, replica: replica, room: newRoom(), notes: map[string][]string{}, used: map[string]time.Time{}}
 	reader := func(audience string) (*revocationhttp.JWT, error) {
 		return revocationhttp.NewJWT(revocationhttp.JWTConfig{
-			Algorithms: []jose.SignatureAlgorithm{jose.HS256}, Keys: revocationhttp.StaticKey(cfg.Key), Audience: []string{audience}, Leeway: 5 * time.Second,
+			Algorithms: []jose.SignatureAlgorithm{jose.HS256}, Keys: revocationhttp.StaticKey(cfg.Key), Audience: []string{audience}, Leeway: clockLeeway,
 		})
 	}
 	var err error

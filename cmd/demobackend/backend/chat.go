@@ -76,34 +76,31 @@ func (b *Backend) chatter(r *http.Request) (revocation.Session, error) {
 	if token == "" {
 		return revocation.Session{}, revocationhttp.ErrNoSession
 	}
-	asked := r.Clone(r.Context())
-	asked.Header.Set("Authorization", "Bearer "+token)
-	session, err := b.chat.Session(asked)
+	session, expires, err := b.chat.Parse(r.Context(), token)
 	if err != nil {
 		return revocation.Session{}, err
 	}
-	if !b.use(token) {
+	if !b.use(token, expires.Add(clockLeeway)) {
 		return revocation.Session{}, fmt.Errorf("%w: it was used before", revocationhttp.ErrInvalidToken)
 	}
 	return session, nil
 }
 
-// use reports whether a token is used for the first time. It is remembered, for longer than the application makes tokens for, by what is signed: the signature itself can be
-// written in more than one way.
-func (b *Backend) use(token string) bool {
+// use reports whether a token, which is good until then, is used for the first time. It is remembered for as long by what is signed: the signature itself can be written in more than one way.
+func (b *Backend) use(token string, until time.Time) bool {
 	signed := token[:strings.LastIndexByte(token, '.')]
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for old, until := range b.used {
-		if until.Before(now) {
+	for old, good := range b.used {
+		if good.Before(now) {
 			delete(b.used, old)
 		}
 	}
 	if _, used := b.used[signed]; used {
 		return false
 	}
-	b.used[signed] = now.Add(2 * time.Minute)
+	b.used[signed] = until
 	return true
 }
 
