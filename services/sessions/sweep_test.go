@@ -146,8 +146,8 @@ func TestWarning(t *testing.T) {
 // TestMaxAgeIsTold: the ledger hears of the absolute end of a session, and a touch doesn't put it off.
 func TestMaxAgeIsTold(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *bus.Bus, open stores) {
-		d := newDesk(t, b, open, sessions.Timing{Notice: 500 * time.Millisecond}, nil)
-		end := events.Floor(time.Now().Add(1500 * time.Millisecond))
+		d := newDesk(t, b, open, sessions.Timing{Notice: 1500 * time.Millisecond}, nil)
+		end := events.Floor(time.Now().Add(2500 * time.Millisecond))
 		got := d.register(t, `{"session":"s-1","user":"ada","client":"web","expires_at":"`+end.UTC().Format(time.RFC3339Nano)+`"}`)
 		d.sweep(t)
 		await(t, "a warning", func() bool { return len(d.told(gateways.HintExpiring, "s-1")) > 0 })
