@@ -107,6 +107,7 @@ type desk struct {
 	client  *http.Client
 	key     string
 	log     *syncBuffer
+	metrics *sessions.Metrics
 
 	mu    sync.Mutex
 	hints []gateways.Hint // guarded by mu
@@ -133,7 +134,7 @@ func (b *syncBuffer) String() string {
 func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, change func(*sessions.Config)) *desk {
 	t.Helper()
 	timing.MaxAge = maxAge
-	d := &desk{log: &syncBuffer{}, store: open(t, timing)}
+	d := &desk{log: &syncBuffer{}, store: open(t, timing), metrics: sessions.NewMetrics(prometheus.NewRegistry(), func(string) {})}
 	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +159,7 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	log.SetLevel(logrus.TraceLevel)
 	cfg := sessions.Config{
 		Store: d.store, Replica: d.replica, EventAt: eventAt(b), Stream: b.Publisher(), Keys: keys, Tell: d.tell, Timing: timing, Leeway: leeway, SweepInterval: 10 * time.Millisecond,
-		Metrics: sessions.NewMetrics(prometheus.NewRegistry(), func(string) {}), Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
+		Metrics: d.metrics, Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
 	}
 	if change != nil {
 		change(&cfg)

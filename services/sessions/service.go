@@ -63,6 +63,8 @@ type Service struct {
 	cfg Config
 	// failing is whether the last end that was to be noted wasn't.
 	failing atomic.Bool
+	// storeAway is since when the store doesn't answer Sweep, which alone uses it; zero while it does.
+	storeAway time.Time
 	// away lets a line each ten seconds into the log.
 	away rate.Sometimes
 }
