@@ -116,14 +116,6 @@ type Sessions struct {
 	IPv6Bits int `koanf:"ipv6_bits"`
 }
 
-// Redis says where sessions are kept instead of in NATS.
-type Redis struct {
-	// URL is redis://user:password@host:port/db, or rediss:// for TLS. Empty keeps sessions in NATS.
-	URL string `koanf:"url"`
-	// URLFile holds the URL on one line, instead of URL.
-	URLFile string `koanf:"url_file"`
-}
-
 // JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
 type JWT struct {
 	Algorithms []string `koanf:"algorithms"`
@@ -208,6 +200,9 @@ func (c Config) SavesForAll() bool {
 // Has reports whether the process has a role.
 func (c Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
+// KeepsSessions reports whether a role of the process needs the store of sessions: sessions, or publisher, which does without if it has to.
+func (c Config) KeepsSessions() bool { return c.Has(RoleSessions) || c.Has(RolePublisher) }
+
 // Retention returns how long the ledger keeps events.
 func (c Config) Retention() time.Duration {
 	if c.Ledger.Retention != 0 {
@@ -216,7 +211,7 @@ func (c Config) Retention() time.Duration {
 	return c.MaxAge + Leeway + 24*time.Hour
 }
 
-// Validate reports every fault at once.
+// Validate reports every fault at once. It reads the file of redis.url_file.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(bad bool, format string, args ...any) {
@@ -285,8 +280,7 @@ func (c Config) sessionsFaults() []error {
 		fmt.Sprintf("sessions.notice: %s isn't shorter than sessions.idle_timeout (%s): give --sessions-notice %s, or 0 to tell tabs nothing", q.Notice, q.IdleTimeout, q.IdleTimeout/2))
 	fault(q.IPv4Bits < 0 || q.IPv4Bits > 32, "sessions.ipv4_bits: must be between 0, which keeps no address, and 32, which keeps all of it")
 	fault(q.IPv6Bits < 0 || q.IPv6Bits > 128, "sessions.ipv6_bits: must be between 0, which keeps no address, and 128, which keeps all of it")
-	fault(c.Redis.URL != "" && c.Redis.URLFile != "", "redis.url, redis.url_file: give one of them")
-	return errs
+	return append(errs, c.Redis.fault(c.KeepsSessions()))
 }
 
 func (c Config) listenFaults() []error {

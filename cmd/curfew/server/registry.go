@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -31,10 +29,10 @@ func (s *Server) timing() sessions.Timing {
 
 // startStore opens the store of sessions where a role needs it. The publisher does without if it has to.
 func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
-	if !s.cfg.Has(config.RoleSessions) && !s.cfg.Has(config.RolePublisher) {
+	if !s.cfg.KeepsSessions() {
 		return nil
 	}
-	url, err := redisURL(s.cfg.Redis)
+	url, err := s.cfg.Redis.Location()
 	if err != nil {
 		return err
 	}
@@ -65,22 +63,6 @@ func (s *Server) openStore(ctx context.Context, url string, hasher sessionstore.
 		return nil, err
 	}
 	return sessionkv.Open(ctx, s.bus.Conn(), kv, sessionkv.Config{Hasher: hasher, Due: s.timing().Due})
-}
-
-// redisURL returns the configured URL; empty for none.
-func redisURL(c config.Redis) (string, error) {
-	if c.URLFile == "" {
-		return c.URL, nil
-	}
-	b, err := os.ReadFile(c.URLFile)
-	if err != nil {
-		return "", fmt.Errorf("redis.url_file: %w", err)
-	}
-	url := strings.TrimSpace(string(b))
-	if url == "" || strings.ContainsAny(url, " \r\n") {
-		return "", fmt.Errorf("redis.url_file: %s must hold one URL and nothing else", c.URLFile)
-	}
-	return url, nil
 }
 
 // known is the registry as the publisher asks it.
