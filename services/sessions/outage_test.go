@@ -9,9 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/curfewhq/curfew/internal/redisstore"
 	"github.com/curfewhq/curfew/internal/redistest"
-	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/services/sessions"
 )
 
@@ -33,14 +31,7 @@ func TestRedisIsBack(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			server := redistest.Start(t)
 			server.Stop()
-			d := newDesk(t, ledgerBus(t), func(t *testing.T, _ sessions.Timing) sessionstore.Store {
-				s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: sessionstore.NewHasher([]byte("key"))})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = s.Close() })
-				return s
-			}, test.timing, nil)
+			d := newDesk(t, ledgerBus(t), redisStore(server), test.timing, nil)
 			looks := func(result string) float64 { return testutil.ToFloat64(d.metrics.Sweeps.WithLabelValues(result)) }
 			began := time.Now()
 			d.sweep(t)

@@ -107,8 +107,8 @@ func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
 	log := s.log.WithField(telemetry.FieldComponent, "sessions")
 	svc, err := sessions.New(sessions.Config{
 		Store: s.store, Replica: s.replica, Stream: stream, Keys: s.keys, Tell: func(h gateways.Hint) error { return gateways.Tell(s.bus.Conn(), h) },
-		Timing: s.timing(), EventAt: s.eventAt, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: keptBits(s.cfg.Sessions.IPv4Bits), NetworkBits6: keptBits(s.cfg.Sessions.IPv6Bits),
-		Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
+		Timing: s.timing(), EventAt: s.eventAt, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: noneIfZero(s.cfg.Sessions.IPv4Bits), NetworkBits6: noneIfZero(s.cfg.Sessions.IPv6Bits),
+		MaxPerUser: noneIfZero(s.cfg.Sessions.MaxPerUser), Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
 	})
 	if err != nil {
 		return err
@@ -121,12 +121,12 @@ func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
 	return nil
 }
 
-// keptBits says as the service does that nothing is kept.
-func keptBits(bits int) int {
-	if bits == 0 {
+// noneIfZero says as the service does that nothing is kept, or bounded.
+func noneIfZero(n int) int {
+	if n == 0 {
 		return -1
 	}
-	return bits
+	return n
 }
 
 // startNoting lets the process take its part in noting which sessions have ended.

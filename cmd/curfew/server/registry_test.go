@@ -90,6 +90,25 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// The setting reaches the registry: so many sessions of a user, and with 0 any number.
+func TestMaxSessionsPerUser(t *testing.T) {
+	for limit, want := range map[int]int{1: http.StatusTooManyRequests, 0: http.StatusCreated} {
+		cfg := testConfig(t)
+		cfg.Sessions.MaxPerUser = limit
+		s := start(t, cfg)
+		key := keyOf(t, s)
+		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
+			t.Fatal(status, code)
+		}
+		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-2","user":"ann"}`); status != want {
+			t.Errorf("at most %d: %d %s, want %d", limit, status, code, want)
+		}
+		if status, code := ask(t, s, key, http.MethodDelete, "/v1/sessions/s-1", ""); status != http.StatusOK {
+			t.Fatal(status, code)
+		}
+	}
+}
+
 // A Redis that can't be is refused before anything is started, and what is refused is what the store's client refuses.
 func TestRedisConfigurationIsRefused(t *testing.T) {
 	for _, url := range []string{
