@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
@@ -329,6 +330,10 @@ func TestTouchBetweenWarningAndTelling(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = d.svc.Sweep(ctx) }()
 		await(t, "a warning", func() bool { return len(d.told(gateways.HintExpiring, "s-1")) > 0 })
+		// What is told after it is told in the same turn, which stopping would cut short.
+		turns := func() float64 { return testutil.ToFloat64(d.metrics.Sweeps.WithLabelValues("ok")) }
+		before := turns()
+		await(t, "the end of the turn", func() bool { return turns() > before })
 		stop()
 		<-done
 		d.mu.Lock()

@@ -52,22 +52,26 @@ type stores func(t *testing.T, timing sessions.Timing) sessionstore.Store
 
 // eachStore runs a test over JetStream and over Redis.
 func eachStore(t *testing.T, test func(t *testing.T, b *bus.Bus, open stores)) {
-	hasher := sessionstore.NewHasher([]byte("key"))
 	t.Run("JetStream", func(t *testing.T) {
 		b := ledgerBus(t)
 		test(t, b, func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) })
 	})
 	t.Run("Redis", func(t *testing.T) {
 		redis := redistest.Start(t)
-		test(t, ledgerBus(t), func(t *testing.T, _ sessions.Timing) sessionstore.Store {
-			s, err := redisstore.Open(redisstore.Config{URL: redis.URL(), Hasher: hasher})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = s.Close() })
-			return s
-		})
+		test(t, ledgerBus(t), redisStore(redis))
 	})
+}
+
+// redisStore opens stores in a Redis, which may be away.
+func redisStore(server *redistest.Server) stores {
+	return func(t *testing.T, _ sessions.Timing) sessionstore.Store {
+		s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: sessionstore.NewHasher([]byte("key"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
 }
 
 func kvStore(t *testing.T, b *bus.Bus, timing sessions.Timing) sessionstore.Store {
@@ -107,6 +111,7 @@ type desk struct {
 	client  *http.Client
 	key     string
 	log     *syncBuffer
+	metrics *sessions.Metrics
 
 	mu    sync.Mutex
 	hints []gateways.Hint // guarded by mu
@@ -163,6 +168,7 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	if change != nil {
 		change(&cfg)
 	}
+	d.metrics = cfg.Metrics
 	if d.svc, err = sessions.New(cfg); err != nil {
 		t.Fatal(err)
 	}
