@@ -4,15 +4,17 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/services/sessions"
 )
 
 // Doctor says of a session what ends it, which replicas know, and which tabs are open; and what may be wrong where nothing ends it.
 func TestDoctorOfASession(t *testing.T) {
-	s := startServer(t)
+	s := startServer(t, func(cfg *config.Config) { cfg.Sessions.IdleTimeout = 30 * time.Minute })
 	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +37,7 @@ func TestDoctorOfASession(t *testing.T) {
 			}
 		}
 	}
+	look([]string{"ends for idleness at " + instant(registered.CreatedAt.Add(30*time.Minute)) + " unless touched"}, "--session", "s-1", "--user", "ada")
 	look([]string{"ok    registry: active", "ok    decision: active", "hint: nothing ends it", "replicas: answers: 1; fresh: 1", "tabs: 0 of the session's are open, of 0"}, "--session", "s-1")
 	look([]string{"warn  registry: the session isn't registered", "asked without auth_time and user", "not looked for"}, "--session", "nobody's")
 	look([]string{"fail  registry: the session is another user's"}, "--session", "s-1", "--user", "eve")
@@ -42,6 +45,9 @@ func TestDoctorOfASession(t *testing.T) {
 	look([]string{"registry: 1 sessions active, 0 ended"}, "--user", "ada")
 	must(t, "revoke", "user", "ada", "--reason", "compromised")
 	look([]string{"decision: revoked: by user (compromised)", "know that it is over: 1"}, "--session", "s-1", "--user", "ada")
+	if stdout, _, _ := command(t, "doctor", "--session", "s-1", "--user", "ada"); strings.Contains(stdout, "unless touched") {
+		t.Errorf("a touch is said to help a session that is over:\n%s", stdout)
+	}
 	if _, stderr, code := command(t, "doctor", "--session", "s-1", "--auth-time", "yesterday"); code != exitUsage || !strings.Contains(stderr, "RFC 3339") {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}

@@ -111,17 +111,11 @@ type Sessions struct {
 	IdleTimeout time.Duration `koanf:"idle_timeout"`
 	// Notice is how long before its end the tabs of a session are told. Zero tells them nothing.
 	Notice time.Duration `koanf:"notice"`
+	// MaxPerUser bounds the sessions of a user that go on at once, but for a few that are registered at the same time. Zero means no bound.
+	MaxPerUser int `koanf:"max_per_user"`
 	// IPv4Bits and IPv6Bits are how much of a session's address is kept. Zero keeps none.
 	IPv4Bits int `koanf:"ipv4_bits"`
 	IPv6Bits int `koanf:"ipv6_bits"`
-}
-
-// Redis says where sessions are kept instead of in NATS.
-type Redis struct {
-	// URL is redis://user:password@host:port/db, or rediss:// for TLS. Empty keeps sessions in NATS.
-	URL string `koanf:"url"`
-	// URLFile holds the URL on one line, instead of URL.
-	URLFile string `koanf:"url_file"`
 }
 
 // JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
@@ -178,12 +172,15 @@ func Default() Config {
 		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: roles(),
 		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
 		Ledger:   Ledger{BeatInterval: time.Second},
-		Sessions: Sessions{Notice: time.Minute, IPv4Bits: 24, IPv6Bits: 48},
+		Sessions: Sessions{Notice: time.Minute, MaxPerUser: maxSessions, IPv4Bits: 24, IPv6Bits: 48},
 		JWT:      JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
 }
+
+// maxSessions is how many sessions of a user the registry lists, and so counts.
+const maxSessions = 1000
 
 // autoSnapshot stands for a snapshot in the data folder.
 const autoSnapshot = "auto"
@@ -208,6 +205,9 @@ func (c Config) SavesForAll() bool {
 // Has reports whether the process has a role.
 func (c Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
+// KeepsSessions reports whether a role of the process needs the store of sessions: sessions, or publisher, which does without if it has to.
+func (c Config) KeepsSessions() bool { return c.Has(RoleSessions) || c.Has(RolePublisher) }
+
 // Retention returns how long the ledger keeps events.
 func (c Config) Retention() time.Duration {
 	if c.Ledger.Retention != 0 {
@@ -216,7 +216,7 @@ func (c Config) Retention() time.Duration {
 	return c.MaxAge + Leeway + 24*time.Hour
 }
 
-// Validate reports every fault at once.
+// Validate reports every fault at once. It reads the file of redis.url_file.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(bad bool, format string, args ...any) {
@@ -283,10 +283,10 @@ func (c Config) sessionsFaults() []error {
 	fault(q.Notice < 0, "sessions.notice: can't be negative; 0 tells tabs nothing")
 	fault(q.IdleTimeout > 0 && q.Notice >= q.IdleTimeout,
 		fmt.Sprintf("sessions.notice: %s isn't shorter than sessions.idle_timeout (%s): give --sessions-notice %s, or 0 to tell tabs nothing", q.Notice, q.IdleTimeout, q.IdleTimeout/2))
+	fault(q.MaxPerUser < 0 || q.MaxPerUser > maxSessions, fmt.Sprintf("sessions.max_per_user: must be between 1 and %d, or 0 for no bound", maxSessions))
 	fault(q.IPv4Bits < 0 || q.IPv4Bits > 32, "sessions.ipv4_bits: must be between 0, which keeps no address, and 32, which keeps all of it")
 	fault(q.IPv6Bits < 0 || q.IPv6Bits > 128, "sessions.ipv6_bits: must be between 0, which keeps no address, and 128, which keeps all of it")
-	fault(c.Redis.URL != "" && c.Redis.URLFile != "", "redis.url, redis.url_file: give one of them")
-	return errs
+	return append(errs, c.Redis.fault(c.KeepsSessions()))
 }
 
 func (c Config) listenFaults() []error {

@@ -120,6 +120,10 @@ func TestValidate(t *testing.T) {
 		{name: "no heartbeat", change: func(c *config.Config) { c.Heartbeat = 0 }, want: "heartbeat"},
 		{name: "no conns of a user", change: func(c *config.Config) { c.MaxConnsPerUser = 0 }, want: "max_conns_per_user"},
 		{name: "tabs by nothing", change: func(c *config.Config) { c.TabsBySession = true }, want: "tabs_by_session"},
+		{name: "one session of a user", change: func(c *config.Config) { c.Sessions.MaxPerUser = 1 }},
+		{name: "any number of sessions", change: func(c *config.Config) { c.Sessions.MaxPerUser = 0 }},
+		{name: "more sessions than are counted", change: func(c *config.Config) { c.Sessions.MaxPerUser = 1001 }, want: "sessions.max_per_user: must be between 1 and 1000, or 0"},
+		{name: "fewer sessions than none", change: func(c *config.Config) { c.Sessions.MaxPerUser = -1 }, want: "sessions.max_per_user"},
 		{name: "no conns", change: func(c *config.Config) { c.MaxConns = 0 }, want: "max_conns"},
 		// The fan-out takes zero for its default.
 		{name: "conns that hardly live", change: func(c *config.Config) { c.MaxConnAge = time.Second }, want: "max_conn_age: must be at least 1m"},

@@ -80,6 +80,7 @@ func Flags(set *pflag.FlagSet) {
 	set.String("authjs-claim-client", "", "claim with the OAuth client (default client_id, then azp)")
 	set.Duration("sessions-idle-timeout", d.Sessions.IdleTimeout, "after how long without anybody's being there a session ends; 0 for never")
 	set.Duration("sessions-notice", d.Sessions.Notice, "how long before its end the tabs of a session are told; 0 tells them nothing")
+	set.Int("sessions-max-per-user", d.Sessions.MaxPerUser, "most sessions of one user that go on at once, at most 1000; 0 for no bound")
 	set.Int("sessions-ipv4-bits", d.Sessions.IPv4Bits, "how much of a session's IPv4 address is kept; 0 for none")
 	set.Int("sessions-ipv6-bits", d.Sessions.IPv6Bits, "how much of a session's IPv6 address is kept; 0 for none")
 	set.String("redis-url", "", "Redis to keep sessions in instead of NATS: redis://user:password@host:port/db; others can read a password on a command line, so use redis-url-file or the environment")

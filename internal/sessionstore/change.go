@@ -42,6 +42,16 @@ func (s Session) End(end End, seen time.Time) (after Session, ok bool) {
 	return s, true
 }
 
+// After returns a state of a session as it holds where the session had been touched at seen before the state was stored: whoever wrote it without knowing of that may not have warned or claimed
+// the session. An end that isn't pending holds in any case. It returns the state as it is for a seen that isn't later than what the state knows.
+func (s Session) After(seen time.Time) Session {
+	if s.over() || !seen.After(s.SeenAt) {
+		return s
+	}
+	s.SeenAt, s.Warned, s.Ended = seen, false, nil
+	return s
+}
+
 // Change applies by to a session, as often as others were faster, and stores what it returns unless it says that nothing changed. It returns ErrUnknown for a session that isn't there. With
 // one a store has Warn and End.
 type Change func(ctx context.Context, key Key, by func(Session) (after Session, changed bool)) error

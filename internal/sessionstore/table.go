@@ -12,8 +12,8 @@ type Table struct {
 	// users: tenant and user → their rows, in the order in which they came.
 	users map[account][]*row
 	due   dueRows
-	// highest is the greatest revision that was put.
-	highest uint64
+	// behind are the rows that were touched after what the store holds by their revision, each with the first such touch.
+	behind map[*row]time.Time
 	// words are strings that many sessions share.
 	words map[string]string
 }
@@ -22,8 +22,8 @@ type account struct{ tenant, user string }
 
 type row struct {
 	session Session
-	// revision is the store's, for those that have one.
-	revision uint64
+	// revision is the store's, for those that have one; renewed is that of the touch which last took back a warning.
+	revision, renewed uint64
 	// due is when the session is due; index is its place among those that are, and -1 if it never is.
 	due   time.Time
 	index int
@@ -31,11 +31,8 @@ type row struct {
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{rows: map[Key]*row{}, users: map[account][]*row{}, words: map[string]string{}}
+	return &Table{rows: map[Key]*row{}, users: map[account][]*row{}, behind: map[*row]time.Time{}, words: map[string]string{}}
 }
-
-// Highest returns the greatest revision that was put.
-func (t *Table) Highest() uint64 { return t.highest }
 
 // Len returns how many sessions there are.
 func (t *Table) Len() int { return len(t.rows) }
@@ -51,6 +48,8 @@ func (t *Table) Get(key Key) (s Session, revision uint64, ok bool) {
 
 // Put takes a state of a session unless it has a later one, and reports whether it did. A new session is due at due, and so is one whose warning was taken back; of another that is there
 // already, when it is due is kept, but that one whose end isn't pending is never due. The user of a session doesn't change: an id that is used again after it was forgotten is another session.
+//
+// Whoever wrote the state may not have known of the touches that were told to Touch: see Session.After.
 func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 	r := t.rows[s.Key()]
 	if r != nil && r.revision > revision {
@@ -71,6 +70,9 @@ func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 	} else {
 		s.Tenant, s.ID, s.User, s.Device, s.Client = r.session.Tenant, r.session.ID, r.session.User, r.session.Device, r.session.Client
 		s.Agent, s.Network = r.session.Agent, r.session.Network
+		before := s.SeenAt
+		s = s.After(r.session.SeenAt)
+		t.setBehind(r, before, s.SeenAt)
 		renewed := r.session.Warned && !s.Warned && !due.IsZero()
 		r.session = s
 		if renewed {
@@ -78,11 +80,70 @@ func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 		}
 	}
 	r.revision = revision
-	t.highest = max(t.highest, revision)
 	if s.Ended != nil && !s.Ended.Pending() {
 		t.postpone(r, time.Time{})
 	}
 	return true
+}
+
+// Touch takes a touch that the store holds by a revision of its own, beside the session's state. A session whose warning it takes back is due when due says.
+func (t *Table) Touch(key Key, at time.Time, revision uint64, due func(Session) time.Time) {
+	r := t.rows[key]
+	if r == nil {
+		return
+	}
+	after, touched, changed := r.session.Touch(at)
+	if !changed {
+		return
+	}
+	t.setBehind(r, r.session.SeenAt, after.SeenAt)
+	r.session = after
+	if touched.Renewed {
+		r.renewed = revision
+		t.postpone(r, due(after))
+	}
+}
+
+// Before takes a touch that the store had before it got the state of a session that was put last.
+func (t *Table) Before(key Key, seen time.Time, due func(Session) time.Time) {
+	r := t.rows[key]
+	if r == nil {
+		return
+	}
+	after := r.session.After(seen)
+	if after.SeenAt.Equal(r.session.SeenAt) {
+		return
+	}
+	t.setBehind(r, r.session.SeenAt, after.SeenAt)
+	r.session = after
+	t.postpone(r, due(after))
+}
+
+// setBehind notes whether the store holds a row by its revision as it is.
+func (t *Table) setBehind(r *row, held, seen time.Time) {
+	if held.Equal(seen) {
+		delete(t.behind, r)
+	} else if _, ok := t.behind[r]; !ok {
+		t.behind[r] = seen
+	}
+}
+
+// Renewed returns the revision of the touch that last took back a warning of a session; 0 for none.
+func (t *Table) Renewed(key Key) uint64 {
+	if r := t.rows[key]; r != nil {
+		return r.renewed
+	}
+	return 0
+}
+
+// Behind returns the sessions whose state in the store doesn't tell of touches at a time or before.
+func (t *Table) Behind(since time.Time) (keys []Key) {
+	for r, at := range t.behind {
+		if !at.After(since) {
+			keys = append(keys, r.session.Key())
+		}
+	}
+	return keys
 }
 
 // intern has equal words share their memory.
@@ -106,6 +167,7 @@ func (t *Table) Remove(key Key) {
 		return
 	}
 	t.postpone(r, time.Time{})
+	delete(t.behind, r)
 	delete(t.rows, key)
 	a := account{r.session.Tenant, r.session.User}
 	t.users[a] = slices.DeleteFunc(t.users[a], func(other *row) bool { return other == r })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
@@ -67,7 +68,7 @@ func TestIdleEndOutlivesTheToken(t *testing.T) {
 func TestOneBadEntryStopsNobody(t *testing.T) {
 	server := redistest.Start(t)
 	b := ledgerBus(t)
-	d := newDesk(t, b, inRedis(server), sessions.Timing{IdleTimeout: 300 * time.Millisecond}, nil)
+	d := newDesk(t, b, redisStore(server), sessions.Timing{IdleTimeout: 300 * time.Millisecond}, nil)
 	const all = 100
 	d.register(t, `{"session":"bad","user":"ada"}`)
 	for i := range all {
@@ -271,7 +272,7 @@ func TestKnownAfterAnEarlierCutoff(t *testing.T) {
 func TestNotingGoesOnBehindABadEntry(t *testing.T) {
 	server := redistest.Start(t)
 	b := ledgerBus(t)
-	d := newDesk(t, b, inRedis(server), sessions.Timing{}, nil)
+	d := newDesk(t, b, redisStore(server), sessions.Timing{}, nil)
 	for _, id := range []string{"bad", "good"} {
 		d.register(t, `{"session":"`+id+`","user":"ada"}`)
 	}
@@ -308,6 +309,10 @@ func TestTouchBetweenWarningAndTelling(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = d.svc.Sweep(ctx) }()
 		await(t, "a warning", func() bool { return len(d.told(gateways.HintExpiring, "s-1")) > 0 })
+		// What is told after it is told in the same turn, which stopping would cut short.
+		turns := func() float64 { return testutil.ToFloat64(d.metrics.Sweeps.WithLabelValues("ok")) }
+		before := turns()
+		await(t, "the end of the turn", func() bool { return turns() > before })
 		stop()
 		<-done
 		d.mu.Lock()

@@ -18,6 +18,7 @@
 //     with the same id, twice.)
 //   - A session past its absolute end, or past max age, is ended by an event too, so that its tabs hear of it. Services refuse it by themselves.
 //   - The tabs of a session are told a while before (Config.Notice), and that it is called off once somebody is there.
+//   - A user has no more sessions that go on than Config.MaxPerUser, but for a few that were registered at the same time.
 //   - Addresses are kept as networks, /24 and /48, and of a browser its name, system and form.
 //
 // # What it does not promise

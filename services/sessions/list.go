@@ -44,6 +44,8 @@ type View struct {
 	CreatedAt  time.Time `json:"created_at"`
 	LastSeenAt time.Time `json:"last_seen_at"`
 	ExpiresAt  time.Time `json:"expires_at"`
+	// IdleExpiresAt is when the session ends unless it is touched; left out where sessions don't end so, and of one that has ended.
+	IdleExpiresAt time.Time `json:"idle_expires_at,omitzero"`
 	// Current is whether it is the session that was asked with.
 	Current bool  `json:"current"`
 	State   State `json:"state"`
@@ -179,6 +181,9 @@ func (s *Service) view(session sessionstore.Session, now time.Time) View {
 		v.State, v.Reason, v.EndedAt = StateEnded, events.ReasonMaxAge, s.cfg.Timing.absolute(session)
 	case d.State == revocation.Undetermined:
 		v.State = StateUndetermined
+	}
+	if v.State != StateEnded {
+		v.IdleExpiresAt = s.cfg.Timing.idleExpires(session)
 	}
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/netip"
 	"sort"
@@ -91,8 +92,11 @@ func (s *Service) handleRegister(w http.ResponseWriter, r *http.Request) {
 		refuse("refused", ended(d.Reason))
 		return
 	}
-	stored, created, err := s.cfg.Store.Create(r.Context(), session, s.cfg.Timing.Due(session))
+	stored, created, err := s.create(r.Context(), session)
 	switch {
+	case errors.Is(err, errTooMany):
+		refuse("refused", s.tooMany())
+		return
 	case err != nil:
 		refuse("unavailable", s.unavailable("The session isn't registered.", err))
 		return

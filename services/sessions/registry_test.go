@@ -13,6 +13,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/services/sessions"
 )
@@ -148,6 +149,54 @@ func TestList(t *testing.T) {
 		d.call(t, http.MethodGet, "/v1/users/ada/sessions?ended=false&limit=2", "", &alive)
 		if len(alive.Sessions) != 2 || !alive.More || alive.Sessions[0].State != sessions.StateActive {
 			t.Errorf("alive: %+v, more %v", alive.Sessions, alive.More)
+		}
+	})
+}
+
+// TestListTellsOfIdleness: until when each session goes on without input, counted from its last touch or from when the timeout began to hold; nothing of those that are over.
+func TestListTellsOfIdleness(t *testing.T) {
+	eachStore(t, func(t *testing.T, b *bus.Bus, open stores) {
+		const idle = 30 * time.Minute
+		since := events.Floor(time.Now())
+		d := newDesk(t, b, open, sessions.Timing{IdleTimeout: idle, Notice: time.Minute, Since: since}, nil)
+		before := since.Add(-24 * time.Hour) // nobody had to touch then
+		old := sessionstore.Session{Tenant: "acme", ID: "old", User: "ada", AuthTime: before, CreatedAt: before, SeenAt: before, ExpiresAt: before.Add(maxAge)}
+		if _, _, err := d.store.Create(t.Context(), old, since.Add(idle)); err != nil {
+			t.Fatal(err)
+		}
+		registered := d.register(t, `{"session":"s-1","user":"ada"}`)
+		brief := d.register(t, `{"session":"brief","user":"ada","expires_at":"`+since.Add(time.Minute).Format(time.RFC3339Nano)+`"}`)
+		d.register(t, `{"session":"over","user":"ada"}`)
+		d.publish(t, b, &events.SessionRevoked{Common: common(t, events.ReasonAdmin), Session: "over"})
+		told := func() map[string]time.Time {
+			t.Helper()
+			var list sessions.List
+			if status := d.call(t, http.MethodGet, "/v1/users/ada/sessions", "", &list); status != http.StatusOK {
+				t.Fatal(status)
+			}
+			at := map[string]time.Time{}
+			for _, v := range list.Sessions {
+				at[v.Session] = v.IdleExpiresAt
+				var one sessions.View
+				d.call(t, http.MethodGet, "/v1/sessions/"+v.Session, "", &one)
+				if !one.IdleExpiresAt.Equal(v.IdleExpiresAt) {
+					t.Errorf("%s: %v in the list, %v alone", v.Session, v.IdleExpiresAt, one.IdleExpiresAt)
+				}
+			}
+			return at
+		}
+		want := map[string]time.Time{"old": since.Add(idle), "s-1": registered.CreatedAt.Add(idle), "brief": brief.ExpiresAt, "over": {}}
+		if diff := cmp.Diff(want, told()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		await(t, "the clock's next millisecond", func() bool { return events.Floor(time.Now()).After(registered.CreatedAt) })
+		var touched sessions.TouchResult
+		if status := d.call(t, http.MethodPost, "/v1/sessions/s-1/touch", "", &touched); status != http.StatusOK {
+			t.Fatal(status)
+		}
+		want["s-1"] = touched.IdleExpiresAt
+		if diff := cmp.Diff(want, told()); diff != "" || !touched.IdleExpiresAt.After(registered.CreatedAt.Add(idle)) {
+			t.Errorf("after a touch, by which it ends at %v (-want +got):\n%s", touched.IdleExpiresAt, diff)
 		}
 	})
 }

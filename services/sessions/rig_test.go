@@ -56,18 +56,18 @@ func eachStore(t *testing.T, test func(t *testing.T, b *bus.Bus, open stores)) {
 		b := ledgerBus(t)
 		test(t, b, kv(b))
 	})
-	t.Run("Redis", func(t *testing.T) { test(t, ledgerBus(t), inRedis(redistest.Start(t))) })
+	t.Run("Redis", func(t *testing.T) { test(t, ledgerBus(t), redisStore(redistest.Start(t))) })
 }
 
 // hasher names sessions in every store.
 func hasher() sessionstore.Hasher { return sessionstore.NewHasher([]byte("key")) }
 
-// kv opens stores in a bucket, and inRedis in a Redis.
+// kv opens stores in a bucket, and redisStore in a Redis, which may be away.
 func kv(b *bus.Bus) stores {
 	return func(t *testing.T, timing sessions.Timing) sessionstore.Store { return kvStore(t, b, timing) }
 }
 
-func inRedis(server *redistest.Server) stores {
+func redisStore(server *redistest.Server) stores {
 	return func(t *testing.T, _ sessions.Timing) sessionstore.Store {
 		t.Helper()
 		s, err := redisstore.Open(redisstore.Config{URL: server.URL(), Hasher: hasher()})
@@ -113,6 +113,7 @@ type desk struct {
 	client  *http.Client
 	key     string
 	log     *logtext.Buffer
+	metrics *sessions.Metrics
 
 	mu    sync.Mutex
 	hints []gateways.Hint // guarded by mu
@@ -152,6 +153,7 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	if change != nil {
 		change(&cfg)
 	}
+	d.metrics = cfg.Metrics
 	if d.svc, err = sessions.New(cfg); err != nil {
 		t.Fatal(err)
 	}

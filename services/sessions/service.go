@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,8 @@ type Config struct {
 	ClockSkew time.Duration
 	// NetworkBits4 and NetworkBits6 are how much of an address is kept. Zero means 24 and 48; negative keeps none.
 	NetworkBits4, NetworkBits6 int
+	// MaxPerUser is how many sessions of a user may go on at once, at most sessionstore.MaxListed; concurrent registrations may pass it by a few. Zero means 1,000; negative means no bound.
+	MaxPerUser int
 	// SweepInterval is how often it is looked which sessions are due, by half at random. Zero means 1 s; it can't be negative.
 	SweepInterval time.Duration
 	Metrics       *Metrics
@@ -63,6 +66,8 @@ type Service struct {
 	cfg Config
 	// failing is whether the last end that was to be noted wasn't.
 	failing atomic.Bool
+	// storeAway is since when the store doesn't answer Sweep, which alone uses it; zero while it does.
+	storeAway time.Time
 	// away lets a line each ten seconds into the log.
 	away rate.Sometimes
 }
@@ -86,12 +91,16 @@ func New(cfg Config) (*Service, error) {
 	if cfg.SweepInterval < 0 {
 		errs = append(errs, errors.New("sessions config: SweepInterval can't be negative"))
 	}
+	if cfg.MaxPerUser > sessionstore.MaxListed {
+		errs = append(errs, fmt.Errorf("sessions config: MaxPerUser can't be above %d, which is how many are counted", sessionstore.MaxListed))
+	}
 	if err := errors.Join(append(errs, cfg.Timing.validate())...); err != nil {
 		return nil, err
 	}
 	setDefault(&cfg.ClockSkew, 5*time.Second)
 	setDefault(&cfg.NetworkBits4, 24)
 	setDefault(&cfg.NetworkBits6, 48)
+	setDefault(&cfg.MaxPerUser, 1000)
 	setDefault(&cfg.SweepInterval, time.Second)
 	return &Service{cfg: cfg, away: rate.Sometimes{Interval: 10 * time.Second}}, nil
 }

@@ -37,7 +37,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		var err error
 		if !hastened {
 			// Sessions may have been stored by processes that had another idle timeout.
-			err = s.cfg.Store.Hasten(ctx, time.Now().Add(s.longest()))
+			err = s.answered(s.cfg.Store.Hasten(ctx, time.Now().Add(s.longest())))
 			hastened = err == nil
 		}
 		if err == nil {
@@ -46,7 +46,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Metrics.Sweeps.WithLabelValues("failed").Inc()
 			if !failing {
-				s.cfg.Log.WithError(err).Error("idle sessions aren't ended: the store, or the ledger, can't be reached")
+				s.unswept(err)
 			}
 		} else if err == nil {
 			s.cfg.Metrics.Sweeps.WithLabelValues("ok").Inc()
@@ -58,6 +58,27 @@ func (s *Service) Sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unswept tells what the sweeper can't do. A human must act where sessions have to end for nobody's being there: services refuse those past their end by themselves.
+func (s *Service) unswept(err error) {
+	if s.cfg.Timing.IdleTimeout > 0 {
+		s.cfg.Log.WithError(err).Error("idle sessions aren't ended: the store, or the ledger, can't be reached")
+		return
+	}
+	s.cfg.Log.WithError(err).Warn("the tabs of sessions past their end aren't told: the store, or the ledger, can't be reached")
+}
+
+// answered takes whether the store has answered the sweeper, which asks it about each second, and tells once after each time in which it was away that it is back.
+func (s *Service) answered(err error) error {
+	switch {
+	case err != nil && s.storeAway.IsZero():
+		s.storeAway = time.Now()
+	case err == nil && !s.storeAway.IsZero():
+		s.cfg.Log.WithField(telemetry.FieldDuration, time.Since(s.storeAway).Milliseconds()).Info("the session registry is back")
+		s.storeAway = time.Time{}
+	}
+	return err
 }
 
 // longest is how far ahead a session is due at most.
@@ -72,7 +93,7 @@ func (s *Service) longest() time.Duration {
 func (s *Service) sweep(ctx context.Context) error {
 	for {
 		keys, err := s.cfg.Store.Due(ctx, time.Now(), sweptAtOnce)
-		if err != nil {
+		if s.answered(err) != nil {
 			return err
 		}
 		s.cfg.Metrics.Due.Set(float64(len(keys)))

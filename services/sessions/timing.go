@@ -59,6 +59,15 @@ func (t Timing) end(s sessionstore.Session) (at time.Time, reason events.Reason)
 	return absolute, events.ReasonMaxAge
 }
 
+// idleExpires returns when a session that goes on ends unless it is touched, as the sweeper sees it; zero where sessions don't end for nobody's being there.
+func (t Timing) idleExpires(s sessionstore.Session) time.Time {
+	if t.IdleTimeout == 0 {
+		return time.Time{}
+	}
+	at, _ := t.end(s)
+	return at
+}
+
 // Due returns when somebody has to look at a session next; zero for never.
 func (t Timing) Due(s sessionstore.Session) time.Time {
 	switch {

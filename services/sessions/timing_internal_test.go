@@ -60,6 +60,44 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestIdleExpires: what people are told is when the sweeper claims the session, and not a moment before.
+func TestIdleExpires(t *testing.T) {
+	begun := time.Date(2026, 8, 4, 9, 0, 0, 0, time.UTC)
+	idle := Timing{MaxAge: 24 * time.Hour, IdleTimeout: 30 * time.Minute, Notice: time.Minute}
+	since := idle
+	since.Since = begun.Add(time.Hour)
+	for _, test := range []struct {
+		name    string
+		timing  Timing
+		session sessionstore.Session
+		want    time.Time
+	}{
+		{"no idle timeout", Timing{MaxAge: 24 * time.Hour}, sessionstore.Session{AuthTime: begun, SeenAt: begun, ExpiresAt: begun.Add(24 * time.Hour)}, time.Time{}},
+		{"touched", idle, sessionstore.Session{AuthTime: begun, SeenAt: begun.Add(time.Hour), ExpiresAt: begun.Add(24 * time.Hour)}, begun.Add(90 * time.Minute)},
+		{"touched before the timeout held", since, sessionstore.Session{AuthTime: begun, SeenAt: begun, ExpiresAt: begun.Add(24 * time.Hour)}, begun.Add(90 * time.Minute)},
+		{"touched since it holds", since, sessionstore.Session{AuthTime: begun, SeenAt: begun.Add(2 * time.Hour), ExpiresAt: begun.Add(24 * time.Hour)}, begun.Add(150 * time.Minute)},
+		{"its own end comes first", idle, sessionstore.Session{AuthTime: begun, SeenAt: begun, ExpiresAt: begun.Add(10 * time.Minute)}, begun.Add(10 * time.Minute)},
+		{"max age comes first", idle, sessionstore.Session{AuthTime: begun, SeenAt: begun.Add(24*time.Hour - time.Minute), ExpiresAt: begun.Add(48 * time.Hour)}, begun.Add(24 * time.Hour)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.timing.idleExpires(test.session)
+			if !got.Equal(test.want) {
+				t.Fatalf("got %v, want %v", got, test.want)
+			}
+			if got.IsZero() {
+				return
+			}
+			active := func() revocation.Decision { return revocation.Decision{State: revocation.Active} }
+			if v := test.timing.judge(test.session, got.Add(-time.Millisecond), active); v.step != warn || !v.at.Equal(got) {
+				t.Errorf("a moment before: %+v, want a warning of %v", v, got)
+			}
+			if v := test.timing.judge(test.session, got, active); v.step != claim {
+				t.Errorf("at that time: %+v, want a claim", v)
+			}
+		})
+	}
+}
+
 // TestJudgeNeverEarly: whatever the timing, nobody is ended before the end, or warned of another end than the one that comes.
 func TestJudgeNeverEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -92,14 +92,11 @@ func (s *Service) touched(w http.ResponseWriter, r *http.Request, key sessionsto
 		problem.JSON(w, http.StatusOK, result) // it was taken
 		return
 	}
-	absolute := s.cfg.Timing.absolute(session)
-	if d := s.check(session); d.State == revocation.Revoked || !time.Now().Before(absolute) {
+	if d := s.check(session); d.State == revocation.Revoked || !time.Now().Before(s.cfg.Timing.absolute(session)) {
 		s.refuse(w, problem.New(http.StatusConflict, "session_ended", "This session is over, and stays so: let the user sign in again."))
 		return
 	}
-	if s.cfg.Timing.IdleTimeout > 0 {
-		result.IdleExpiresAt = earlier(s.cfg.Timing.idleEnd(session.SeenAt), absolute)
-	}
+	result.IdleExpiresAt = s.cfg.Timing.idleExpires(session)
 	problem.JSON(w, http.StatusOK, result)
 }
 

@@ -215,6 +215,7 @@ func TestServeRefusesDangerousConfigurations(t *testing.T) {
 	}{
 		{"bind outside loopback in the clear", []string{"--listen", "0.0.0.0:0"}, []string{"tls_cert_file", "behind_proxy"}},
 		{"retention below max age", []string{"--ledger-retention", "24h"}, []string{"ledger.retention", "outlive"}},
+		{"a Redis in no file", []string{"--redis-url-file", "/does/not/exist"}, []string{"redis.url_file (--redis-url-file, CURFEW_REDIS_URL_FILE)", "/does/not/exist"}},
 		{"several faults at once", []string{"--roles", "publisher,barber", "--max-age", "1s"}, []string{"barber", "max_age"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -138,6 +138,7 @@ func (r *rig) sessions() []exchange {
 		{name: "register all of it", method: "POST", path: path, auth: r.full, status: 201,
 			body: `{"session":"here","user":"ida","device":"d","client":"c","auth_time_ms":null,"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0","ip":"203.0.113.7","expires_at":"2100-01-01T00:00:00Z"}`},
 		{name: "register again", method: "POST", path: path, body: `{"session":"here","user":"ida"}`, auth: r.full, status: 200},
+		{name: "register one too many", method: "POST", path: path, body: `{"user":"ida"}`, auth: r.full, status: 429, code: "too_many_sessions"},
 		{name: "register another's", method: "POST", path: path, body: `{"session":"here","user":"eve"}`, auth: r.full, status: 409, code: "session_of_another_user"},
 		{name: "register a revoked one", method: "POST", path: path, body: `{"session":"s1","user":"ann"}`, auth: r.full, status: 409, code: "session_ended"},
 		{name: "register nobody's", method: "POST", path: path, body: `{"session":"x"}`, auth: r.full, status: 422, code: "invalid_request"},

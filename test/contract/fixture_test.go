@@ -58,6 +58,7 @@ func start(t *testing.T, change func(*config.Config)) *server.Server {
 	cfg.Listen, cfg.AdminListen, cfg.DataDir = "127.0.0.1:0", "127.0.0.1:0", filepath.Join(dir, "data")
 	cfg.Ledger.SyncInterval, cfg.Ledger.BeatInterval = 10*time.Second, 250*time.Millisecond
 	cfg.DrainWindow, cfg.MaxConns, cfg.AllowedOrigins = 10*time.Millisecond, 1, []string{origin}
+	cfg.Sessions.IdleTimeout, cfg.Sessions.MaxPerUser = time.Hour, 2
 	cfg.JWT.Algorithms, cfg.JWT.KeyFile, cfg.JWT.Tenant = []string{"HS256"}, keyFile, "acme"
 	if change != nil {
 		change(&cfg)

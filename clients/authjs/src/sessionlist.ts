@@ -14,6 +14,8 @@ export interface ListedSession {
   created_at: string;
   last_seen_at: string;
   expires_at: string;
+  /** When it ends unless somebody is there; absent where sessions don't end so, and of one that has ended. */
+  idle_expires_at?: string;
   /** Whether it is the session that asks. */
   current: boolean;
   state: "active" | "ended" | "undetermined";

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -31,10 +29,10 @@ func (s *Server) timing() sessions.Timing {
 
 // startStore opens the store of sessions where a role needs it. The publisher does without if it has to.
 func (s *Server) startStore(ctx context.Context, secret access.Secret) error {
-	if !s.cfg.Has(config.RoleSessions) && !s.cfg.Has(config.RolePublisher) {
+	if !s.cfg.KeepsSessions() {
 		return nil
 	}
-	url, err := redisURL(s.cfg.Redis)
+	url, err := s.cfg.Redis.Location()
 	if err != nil {
 		return err
 	}
@@ -68,22 +66,6 @@ func (s *Server) openStore(ctx context.Context, url string, hasher sessionstore.
 		return nil, err
 	}
 	return sessionkv.Open(ctx, s.bus.Conn(), kv, sessionkv.Config{Hasher: hasher, Due: s.timing().Due})
-}
-
-// redisURL returns the configured URL; empty for none.
-func redisURL(c config.Redis) (string, error) {
-	if c.URLFile == "" {
-		return c.URL, nil
-	}
-	b, err := os.ReadFile(c.URLFile)
-	if err != nil {
-		return "", fmt.Errorf("redis.url_file: %w", err)
-	}
-	url := strings.TrimSpace(string(b))
-	if url == "" || strings.ContainsAny(url, " \r\n") {
-		return "", fmt.Errorf("redis.url_file: %s must hold one URL and nothing else", c.URLFile)
-	}
-	return url, nil
 }
 
 // known is the registry as the publisher asks it.
@@ -126,8 +108,8 @@ func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
 	log := s.log.WithField(telemetry.FieldComponent, "sessions")
 	svc, err := sessions.New(sessions.Config{
 		Store: s.store, Replica: s.replica, Stream: stream, Keys: s.keys, Tell: func(h gateways.Hint) error { return gateways.Tell(s.bus.Conn(), h) },
-		Timing: s.timing(), EventAt: s.eventAt, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: keptBits(s.cfg.Sessions.IPv4Bits), NetworkBits6: keptBits(s.cfg.Sessions.IPv6Bits),
-		Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
+		Timing: s.timing(), EventAt: s.eventAt, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew, NetworkBits4: noneIfZero(s.cfg.Sessions.IPv4Bits), NetworkBits6: noneIfZero(s.cfg.Sessions.IPv6Bits),
+		MaxPerUser: noneIfZero(s.cfg.Sessions.MaxPerUser), Metrics: sessions.NewMetrics(s.reg, s.refused), Hasher: s.hasher, Log: log,
 	})
 	if err != nil {
 		return err
@@ -140,12 +122,12 @@ func (s *Server) startSessions(ctx context.Context, _ access.Secret) error {
 	return nil
 }
 
-// keptBits says as the service does that nothing is kept.
-func keptBits(bits int) int {
-	if bits == 0 {
+// noneIfZero says as the service does that nothing is kept, or bounded.
+func noneIfZero(n int) int {
+	if n == 0 {
 		return -1
 	}
-	return bits
+	return n
 }
 
 // startNoting lets the process take its part in noting which sessions have ended.

@@ -2,16 +2,24 @@ package server_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/redisstore"
 	"github.com/curfewhq/curfew/internal/redistest"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/tabclient"
 )
 
@@ -65,6 +73,57 @@ func TestRedisAway(t *testing.T) {
 	redis.Start(t)
 	if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"user":"ann"}`); status != http.StatusCreated {
 		t.Errorf("when it is back: %d %s", status, code)
+	}
+}
+
+// The setting reaches the registry: so many sessions of a user, and with 0 any number.
+func TestMaxSessionsPerUser(t *testing.T) {
+	for limit, want := range map[int]int{1: http.StatusTooManyRequests, 0: http.StatusCreated} {
+		cfg := testConfig(t)
+		cfg.Sessions.MaxPerUser = limit
+		s := start(t, cfg)
+		key := keyOf(t, s)
+		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
+			t.Fatal(status, code)
+		}
+		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-2","user":"ann"}`); status != want {
+			t.Errorf("at most %d: %d %s, want %d", limit, status, code, want)
+		}
+		if status, code := ask(t, s, key, http.MethodDelete, "/v1/sessions/s-1", ""); status != http.StatusOK {
+			t.Fatal(status, code)
+		}
+	}
+}
+
+// A Redis that can't be is refused before anything is started, and what is refused is what the store's client refuses.
+func TestRedisConfigurationIsRefused(t *testing.T) {
+	for _, url := range []string{
+		"redis://127.0.0.1:6379/0", "redis://u:p@127.0.0.1", "rediss://redis.internal:6380/15/", "unix:///run/redis.sock", "redis://127.0.0.1/?db=2",
+		"http://127.0.0.1:6379", "localhost:6379", "127.0.0.1:6379", "redis://127.0.0.1:x", "redis://127.0.0.1/a", "redis://127.0.0.1/0/1", "unix://", "redis://%zz", "//127.0.0.1/0",
+	} {
+		cfg := config.Default()
+		cfg.Redis.URL = url
+		refused := cfg.Validate()
+		store, err := redisstore.Open(redisstore.Config{URL: url, Hasher: sessionstore.NewHasher([]byte("key"))})
+		if (refused == nil) != (err == nil) {
+			t.Errorf("%s: the configuration says %v, the store %v", url, refused, err)
+		}
+		if err == nil {
+			_ = store.Close()
+		}
+	}
+	cfg := testConfig(t)
+	cfg.Redis.URLFile = filepath.Join(t.TempDir(), "absent")
+	s, err := try(t, cfg)
+	if err == nil {
+		stop(t, s)
+		t.Fatal("it starts")
+	}
+	if !strings.Contains(err.Error(), "redis.url_file (--redis-url-file, CURFEW_REDIS_URL_FILE)") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was started before: %v", err)
 	}
 }
 

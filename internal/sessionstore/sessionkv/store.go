@@ -1,7 +1,6 @@
 package sessionkv
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -30,26 +29,21 @@ type Store struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	prefix string
-	// batches has a place for each batch of touches that may be under way.
-	batches chan struct{}
-	// stop ends watching over the bucket; watched is closed once nothing does any more.
-	stop    context.CancelFunc
-	watched chan struct{}
+	// stop ends what goes on in the background, which is work.
+	stop context.CancelFunc
+	work sync.WaitGroup
 	// following is replaced when the bucket was made anew.
 	following atomic.Pointer[bus.Following]
 
 	mu sync.RWMutex
-	// table, names and sent are guarded by mu. names: name in the bucket → key, by which what the bucket has forgotten is found. sent: name → what this process is about to
-	// write, which comes back by the bucket and needn't be read again.
+	// What follows is guarded by mu, and changed by what the bucket tells, in its order: so every process has the same. Only what the bucket doesn't hold any more is forgotten
+	// beside that. names: name in the bucket → key. early: name → latest touch of a session that wasn't told yet, while the bucket is read anew.
 	table *sessionstore.Table
 	names map[string]sessionstore.Key
-	sent  map[string]written
-}
-
-// written is a session as it is written.
-type written struct {
-	session sessionstore.Session
-	data    []byte
+	early map[string]time.Time
+	// applied is the revision up to which the bucket was told, and waiting are those who wait for one.
+	applied uint64
+	waiting []waiter
 }
 
 var _ sessionstore.Store = (*Store)(nil)
@@ -57,7 +51,7 @@ var _ sessionstore.Store = (*Store)(nil)
 // Open reads all sessions and goes on following the bucket until Close. ctx bounds the opening only. The connection is the bucket's, and both are borrowed.
 func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config) (*Store, error) {
 	// What isn't acknowledged in time never is: the server's leader may have died with it, and it would take its place among those under way for ever.
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending((maxBatches+1)*sessionstore.MaxTouches), jetstream.WithPublishAsyncTimeout(writeTimeout))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(2*foldedAtOnce), jetstream.WithPublishAsyncTimeout(writeTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
@@ -65,25 +59,32 @@ func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config)
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
-	s := &Store{
-		cfg: cfg, conn: nc, kv: kv, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + ".", batches: make(chan struct{}, maxBatches), watched: make(chan struct{}),
-		table: sessionstore.NewTable(), names: map[string]sessionstore.Key{}, sent: map[string]written{},
-	}
+	s := &Store{cfg: cfg, conn: nc, kv: kv, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + "."}
+	s.reset()
 	following, err := bus.Follow(ctx, nc, kv, s.take)
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
 	s.following.Store(following)
-	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	go s.watchOver(watching)
+	s.work.Go(func() { s.watchOver(working) })
+	s.work.Go(func() { s.foldTouches(working) })
 	return s, nil
+}
+
+// reset forgets everything.
+func (s *Store) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table, s.names, s.early = sessionstore.NewTable(), map[string]sessionstore.Key{}, map[string]time.Time{}
+	s.applied = 0
 }
 
 // Close stops following and waits for it, some seconds at most. Nothing can be asked afterwards.
 func (s *Store) Close() error {
 	s.stop()
-	<-s.watched
+	s.work.Wait()
 	s.following.Load().Close()
 	return nil
 }
@@ -98,63 +99,6 @@ func (s *Store) Len() int {
 	return s.table.Len()
 }
 
-// take applies one entry of the bucket; nil once everything has been told.
-func (s *Store) take(entry jetstream.KeyValueEntry) {
-	if entry == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.forget(s.table.Prune(time.Now())) // what has expired while nobody told
-		return
-	}
-	s.apply(entry)
-}
-
-// apply puts what an entry holds into the table, and returns it; ok is false if there is no session in it.
-func (s *Store) apply(entry jetstream.KeyValueEntry) (session sessionstore.Session, ok bool) {
-	if entry.Operation() == jetstream.KeyValuePut {
-		session, ok = s.read(entry.Key(), entry.Value())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ok {
-		s.put(entry.Key(), session, entry.Revision(), s.cfg.Due(session))
-		return session, true
-	}
-	if key, known := s.names[entry.Key()]; known {
-		if _, revision, _ := s.table.Get(key); revision < entry.Revision() {
-			s.table.Remove(key)
-			delete(s.names, entry.Key())
-		}
-	}
-	return sessionstore.Session{}, false
-}
-
-// read returns the session that the bucket holds by a name. A name that isn't the session's is none that Curfew has written.
-func (s *Store) read(name string, data []byte) (session sessionstore.Session, ok bool) {
-	s.mu.RLock()
-	own, sent := s.sent[name]
-	s.mu.RUnlock()
-	if sent && bytes.Equal(own.data, data) {
-		return own.session, true
-	}
-	session, err := sessionstore.Decode(data)
-	return session, err == nil && s.cfg.Hasher.Session(session.Key()) == name
-}
-
-// forget drops the names of sessions that are gone. It needs mu.
-func (s *Store) forget(gone []sessionstore.Key) {
-	for _, key := range gone {
-		delete(s.names, s.cfg.Hasher.Session(key))
-	}
-}
-
-// put needs mu.
-func (s *Store) put(name string, session sessionstore.Session, revision uint64, due time.Time) {
-	if s.table.Put(session, revision, due) {
-		s.names[name] = session.Key()
-	}
-}
-
 // get returns a session that is still kept, and its revision.
 func (s *Store) get(key sessionstore.Key) (session sessionstore.Session, revision uint64, ok bool) {
 	s.mu.RLock()
@@ -165,7 +109,7 @@ func (s *Store) get(key sessionstore.Key) (session sessionstore.Session, revisio
 
 // available returns an error if what is in memory may be out of date.
 func (s *Store) available() error {
-	if s.following.Load().Current() {
+	if s.current() {
 		return nil
 	}
 	return fmt.Errorf("%w: the connection to NATS is down, or was until a moment ago", sessionstore.ErrUnavailable)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/internal/bus"
-	"github.com/curfewhq/curfew/internal/sessionstore"
 )
 
 // lookInterval is how often it is looked whether the bucket is still the one that is followed.
@@ -13,7 +12,6 @@ const lookInterval = 5 * time.Second
 
 // watchOver looks, until ctx ends, whether what is in memory is still in the bucket, which may have been made anew, put back, or purged: nothing is told of that.
 func (s *Store) watchOver(ctx context.Context) {
-	defer close(s.watched)
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	created, ok := s.stream.CachedInfo().Created, true
@@ -47,19 +45,17 @@ func (s *Store) watchOver(ctx context.Context) {
 	}
 }
 
-// highest returns the greatest revision that is in memory.
+// highest returns the greatest revision that was told.
 func (s *Store) highest() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.table.Highest()
+	return s.applied
 }
 
 // beginAnew follows the bucket from its beginning, with nothing in memory. It reports whether that works; meanwhile nothing is answered.
 func (s *Store) beginAnew(ctx context.Context) bool {
 	s.following.Load().Close()
-	s.mu.Lock()
-	s.table, s.names = sessionstore.NewTable(), map[string]sessionstore.Key{}
-	s.mu.Unlock()
+	s.reset()
 	opening, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	following, err := bus.Follow(opening, s.conn, s.kv, s.take)

@@ -14,14 +14,8 @@ import (
 	"github.com/curfewhq/curfew/internal/sessionstore"
 )
 
-const (
-	// writeTimeout is how long a write waits for its acknowledgement.
-	writeTimeout = 2 * time.Second
-	// touchTimeout bounds a batch of touches.
-	touchTimeout = 5 * time.Second
-	// maxBatches is how many batches of touches are under way at once; others wait for their turn.
-	maxBatches = 4
-)
+// writeTimeout is how long a write waits for its acknowledgement, and then until the bucket tells of it.
+const writeTimeout = 2 * time.Second
 
 // attempts is how often a write is tried that others were faster with. Each of those has changed the session, which few do at once.
 const attempts = 20
@@ -46,12 +40,11 @@ func (s *Store) Create(ctx context.Context, session sessionstore.Session, due ti
 		if stored, _, ok := s.get(session.Key()); ok {
 			return stored, false, nil
 		}
-		revision, err := s.write(ctx, name, session, last)
+		err := s.write(ctx, name, session, last)
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.put(name, session, revision, due)
-			s.table.Postpone(session.Key(), due) // we may have heard of it by the bucket before
+			s.table.Postpone(session.Key(), due)
 			return session, true, nil
 		}
 		if !errors.Is(err, errConflict) {
@@ -63,121 +56,6 @@ func (s *Store) Create(ctx context.Context, session sessionstore.Session, due ti
 		}
 	}
 	return sessionstore.Session{}, false, contended()
-}
-
-// Touch does what sessionstore.Store says. Those that nobody else changes at the same time go together.
-func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore.Touch) ([]sessionstore.Touched, error) {
-	if err := s.available(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
-	defer cancel()
-	select {
-	case s.batches <- struct{}{}:
-		defer func() { <-s.batches }()
-	case <-ctx.Done():
-		return nil, writeError(ctx.Err())
-	}
-	out := make([]sessionstore.Touched, len(touches))
-	var sent []sending
-	before := make(map[string]bool, len(touches))
-	var again []int
-	for i, touch := range touches {
-		if ctx.Err() != nil {
-			break // what was sent is settled, and the rest is told to have failed
-		}
-		if before[touch.ID] {
-			again = append(again, i)
-			continue
-		}
-		before[touch.ID] = true
-		key := sessionstore.Key{Tenant: tenant, ID: touch.ID}
-		session, revision, ok := s.get(key)
-		if !ok {
-			continue
-		}
-		after, touched, changed := session.Touch(touch.At)
-		out[i] = touched
-		if !changed {
-			continue
-		}
-		name := s.cfg.Hasher.Session(key)
-		msg := s.message(name, after, revision)
-		s.noteSent(name, written{after, msg.Data})
-		future, err := s.js.PublishMsgAsync(msg)
-		sent = append(sent, sending{i, name, after, future, err})
-	}
-	retry, err := s.settle(ctx, sent)
-	if err == nil && ctx.Err() != nil {
-		err = writeError(ctx.Err())
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range append(retry, again...) {
-		key := sessionstore.Key{Tenant: tenant, ID: touches[i].ID}
-		err := s.change(ctx, key, func(session sessionstore.Session) (after sessionstore.Session, changed bool) {
-			after, out[i], changed = session.Touch(touches[i].At)
-			return after, changed
-		})
-		if errors.Is(err, sessionstore.ErrUnknown) {
-			out[i] = sessionstore.Touched{}
-		} else if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// sending is a write under way.
-type sending struct {
-	index  int
-	name   string
-	after  sessionstore.Session
-	future jetstream.PubAckFuture
-	err    error
-}
-
-// settle waits for the writes, and returns the indices of those that somebody else was faster with.
-func (s *Store) settle(ctx context.Context, sent []sending) (conflicts []int, err error) {
-	revisions := make([]uint64, len(sent))
-	for i, w := range sent {
-		if w.err == nil {
-			revisions[i], w.err = await(ctx, w.future)
-		}
-		switch w.err = writeError(w.err); {
-		case errors.Is(w.err, errConflict):
-			conflicts = append(conflicts, w.index)
-		case w.err != nil:
-			err = w.err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, w := range sent {
-		delete(s.sent, w.name)
-		if revisions[i] > 0 {
-			s.put(w.name, w.after, revisions[i], s.cfg.Due(w.after))
-		}
-	}
-	return conflicts, err
-}
-
-func (s *Store) noteSent(name string, w written) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sent[name] = w
-}
-
-func await(ctx context.Context, future jetstream.PubAckFuture) (uint64, error) {
-	select {
-	case ack := <-future.Ok():
-		return ack.Sequence, nil
-	case err := <-future.Err():
-		return 0, err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
 }
 
 // Warn does what sessionstore.Store says.
@@ -218,11 +96,11 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 			}
 			return nil
 		}
-		revision, err := s.write(ctx, name, after, last)
+		err := s.write(ctx, name, after, last)
 		if err == nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.put(name, after, revision, s.cfg.Due(after))
+			if now, _, ok := s.get(key); ok && (after.Warned && !now.Warned || after.Ended != nil && now.Ended == nil) {
+				continue // it was touched before that was stored: see sessionstore.Session.After
+			}
 			return nil
 		}
 		if !errors.Is(err, errConflict) {
@@ -253,12 +131,12 @@ func (s *Store) reread(ctx context.Context, name string, turn int) (uint64, erro
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return 0, writeError(err)
 	}
-	var found sessionstore.Session
 	var revision uint64
-	isSession := false
 	if err == nil {
 		revision = msg.Sequence
-		found, isSession = s.read(name, msg.Data)
+	}
+	if err := s.reached(ctx, revision); err != nil {
+		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -268,9 +146,6 @@ func (s *Store) reread(ctx context.Context, name string, turn int) (uint64, erro
 			s.table.Remove(key)
 			delete(s.names, name)
 		}
-	}
-	if isSession {
-		s.put(name, found, revision, s.cfg.Due(found))
 	}
 	return revision, nil
 }
@@ -283,13 +158,21 @@ func (s *Store) heldAs(name string) uint64 {
 	return revision
 }
 
-// write stores a session where the bucket holds what is known by its revision; 0 for nothing.
-func (s *Store) write(ctx context.Context, name string, session sessionstore.Session, last uint64) (uint64, error) {
-	ack, err := s.js.PublishMsg(ctx, s.message(name, session, last))
+// write stores a session where the bucket holds what is known by its revision, 0 for nothing, and waits until the bucket has told of it.
+func (s *Store) write(ctx context.Context, name string, session sessionstore.Session, last uint64) error {
+	_, err := s.publish(ctx, s.message(name, session, last))
+	return err
+}
+
+// publish stores a message, and waits until the bucket has told of it. It returns its revision.
+func (s *Store) publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
+	bounded, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	ack, err := s.js.PublishMsg(bounded, msg)
 	if err != nil {
 		return 0, writeError(err)
 	}
-	return ack.Sequence, nil
+	return ack.Sequence, s.reached(ctx, ack.Sequence)
 }
 
 // message is a session on its way into the bucket, which forgets it by itself.
