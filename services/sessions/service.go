@@ -100,7 +100,7 @@ func New(cfg Config) (*Service, error) {
 	setDefault(&cfg.ClockSkew, 5*time.Second)
 	setDefault(&cfg.NetworkBits4, 24)
 	setDefault(&cfg.NetworkBits6, 48)
-	setDefault(&cfg.MaxPerUser, 1000)
+	setDefault(&cfg.MaxPerUser, sessionstore.MaxListed)
 	setDefault(&cfg.SweepInterval, time.Second)
 	return &Service{cfg: cfg, away: rate.Sometimes{Interval: 10 * time.Second}}, nil
 }
