@@ -111,6 +111,32 @@ func testPendingEnd(t *testing.T, open Opener) {
 	sees(t, s, session)
 }
 
+// testKept: one that has ended is listed, with why, for KeepEnded from its end, whenever it would have expired; then it is gone.
+func testKept(t *testing.T, open Opener) {
+	s := open()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	end := func(id string, ago time.Duration) sessionstore.Session {
+		t.Helper()
+		session := sample(id)
+		create(t, s, session)
+		e := sessionstore.End{At: now.Add(-ago), Reason: events.ReasonCompromised, Event: "e-" + id, Position: 7}
+		if _, ended, err := s.End(t.Context(), session.Key(), e, time.Time{}); err != nil || !ended {
+			t.Fatalf("end %q: %v, %v", id, ended, err)
+		}
+		session.Ended = &e
+		return session
+	}
+	kept, gone := end("kept", sessionstore.KeepEnded-time.Hour), end("gone", sessionstore.KeepEnded+time.Minute)
+	sees(t, s, kept)
+	var told string
+	await(t, func() bool {
+		list, _, err := s.Sessions(t.Context(), "acme", "u-1", 10)
+		_, lost := s.Session(t.Context(), gone.Key())
+		told = fmt.Sprintf("%+v, %v, %v", list, err, lost)
+		return len(list) == 1 && cmp.Equal(list[0], kept) && errors.Is(lost, sessionstore.ErrUnknown)
+	}, &told)
+}
+
 func due(t *testing.T, s sessionstore.Store, at time.Time, limit int) []string {
 	t.Helper()
 	keys, err := s.Due(t.Context(), at, limit)

@@ -26,7 +26,7 @@ func Run(t *testing.T, each func(t *testing.T) Opener) {
 		run  func(*testing.T, Opener)
 	}{
 		{"create", testCreate}, {"create at once", testCreateAtOnce}, {"list", testList}, {"tenants", testTenants}, {"touch", testTouch},
-		{"touch many", testTouchMany}, {"warn", testWarn}, {"end", testEnd}, {"pending end", testPendingEnd}, {"due", testDue}, {"hasten", testHasten},
+		{"touch many", testTouchMany}, {"warn", testWarn}, {"end", testEnd}, {"pending end", testPendingEnd}, {"ended ones are kept", testKept}, {"due", testDue}, {"hasten", testHasten},
 		{"touches against an idle end", testTouchesAgainstEnd}, {"touches at once", testTouchesAtOnce}, {"model", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, each(t)) })
