@@ -278,19 +278,32 @@ func Describe(c Config) []string {
 	return lines
 }
 
-// withoutUser leaves out what stands before the @ in each of the URLs of a comma-separated list.
+// withoutUser leaves out what stands before the @ in each of the URLs of a comma-separated list. A password may hold commas, and an @ too: whatever stands between a URL's scheme and the last
+// @ in front of the next one's goes.
 func withoutUser(s string) string {
-	parts := strings.Split(s, ",")
-	for i, part := range parts {
-		at := strings.LastIndexByte(part, '@')
-		if at < 0 {
-			continue
+	var out strings.Builder
+	for s != "" {
+		end := len(s)
+		if next := nextURL.FindStringIndex(s[1:]); next != nil {
+			end = 1 + next[0] + 1 // the comma is the first one's
 		}
-		scheme := ""
-		if end := strings.Index(part, "://"); end >= 0 && end < at {
-			scheme = part[:end+len("://")]
-		}
-		parts[i] = scheme + "(redacted)" + part[at:]
+		out.WriteString(hideUser(s[:end]))
+		s = s[end:]
 	}
-	return strings.Join(parts, ",")
+	return out.String()
+}
+
+// nextURL is where another URL of a list begins.
+var nextURL = regexp.MustCompile(`,\s*[a-z][a-z0-9+.-]*://`)
+
+func hideUser(url string) string {
+	at := strings.LastIndexByte(url, '@')
+	if at < 0 {
+		return url
+	}
+	scheme := ""
+	if end := strings.Index(url, "://"); end >= 0 && end < at {
+		scheme = url[:end+len("://")]
+	}
+	return scheme + "(redacted)" + url[at:]
 }

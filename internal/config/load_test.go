@@ -262,14 +262,15 @@ func TestDescribe(t *testing.T) {
 	c := config.Default()
 	c.NATS.URL = "nats://ann:p@ss:w0rt@a:4222, tls://t0ken@b:4222,nats://c:4222"
 	c.JWT.JWKSURL = "https://user:hunter2@idp.example/keys"
+	c.Redis.URL = "redis://:hu,nt@er,3@r:6379/0"
 	lines := config.Describe(c)
 	text := strings.Join(lines, "\n")
-	for _, secret := range []string{"ann", "p@ss", "w0rt", "t0ken", "hunter2"} {
+	for _, secret := range []string{"ann", "p@ss", "w0rt", "t0ken", "hunter2", "hu,nt", "er,3"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is shown", secret)
 		}
 	}
-	for _, want := range []string{"max_age = 720h0m0s", "nats.url = nats://(redacted)@a:4222, tls://(redacted)@b:4222,nats://c:4222", "jwt.jwks_url = https://(redacted)@idp.example/keys", "roles = [publisher gate fanout sessions]"} {
+	for _, want := range []string{"max_age = 720h0m0s", "nats.url = nats://(redacted)@a:4222, tls://(redacted)@b:4222,nats://c:4222", "jwt.jwks_url = https://(redacted)@idp.example/keys", "redis.url = redis://(redacted)@r:6379/0", "roles = [publisher gate fanout sessions]"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}
