@@ -35,13 +35,16 @@ func (f *sessionFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.authTime, "auth-time", "", "when the user signed in, RFC 3339; asked of the registry if it is left out")
 }
 
-func (f *sessionFlags) given() bool { return f.session != "" || f.user != "" }
+func (f *sessionFlags) given() bool { return f.session != "" || f.user != "" || f.authTime != "" }
 
 // patient reads the flags.
 func (f *sessionFlags) patient() (*patient, error) {
 	p := &patient{session: f.session, user: f.user}
 	if f.authTime == "" {
 		return p, nil
+	}
+	if f.session == "" {
+		return nil, usageError{errors.New("--auth-time is that of a session: give --session too")}
 	}
 	t, err := time.Parse(time.RFC3339, f.authTime)
 	if err != nil {
@@ -182,7 +185,7 @@ func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []se
 	for _, a := range answer.Replicas {
 		switch {
 		case !a.Fresh:
-			out = append(out, server.Finding{Name: "replica " + a.Name, Status: "fail", Detail: fmt.Sprintf("stale: position %d, proof %.1f s old", a.Position, a.StalenessMS/1000), Hint: "is NATS reachable from that process? until then it answers undetermined"})
+			out = append(out, server.Finding{Name: "replica " + a.Name, Status: "fail", Detail: fmt.Sprintf("stale: position %d, %s", a.Position, proof(a.StalenessMS)), Hint: "is NATS reachable from that process? until then it answers undetermined"})
 		case p.revoked && a.State != "revoked":
 			out = append(out, server.Finding{Name: "replica " + a.Name, Status: "fail", Detail: fmt.Sprintf("doesn't know: it says %s at position %d", a.State, a.Position), Hint: "ask again; if it stays so, restart that process, and keep its log"})
 		default:
@@ -194,6 +197,14 @@ func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []se
 		detail = fmt.Sprintf("answers: %d; know that it is over: %d", len(answer.Replicas), knows)
 	}
 	return append(out, server.Finding{Name: "replicas", Status: "ok", Detail: detail + "; those of your own services don't answer here: look at curfew_replica_position there"})
+}
+
+// proof says how old the proof of a replica is.
+func proof(stalenessMS float64) string {
+	if stalenessMS < 0 {
+		return "without proof"
+	}
+	return fmt.Sprintf("proof %.1f s old", stalenessMS/1000)
 }
 
 // examineTabs asks all gateways.

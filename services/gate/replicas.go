@@ -5,6 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/access"
@@ -85,6 +88,17 @@ func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 		s.cfg.Log.WithError(err).Warn("replicas can't be asked")
 		s.refuse(w, problem.Unavailable("replicas_unavailable", "The replicas can't be asked: is NATS up? 'curfew doctor' tells.", time.Second))
 	case err == nil:
+		if !key.Has(access.ScopeOperator) {
+			nameless(answers)
+		}
 		problem.JSON(w, http.StatusOK, Replicas{Replicas: answers})
+	}
+}
+
+// nameless numbers the answers of processes in the order of their names, which tell of machines: those are for operators.
+func nameless(answers []replicas.Answer) {
+	slices.SortFunc(answers, func(a, b replicas.Answer) int { return strings.Compare(a.Name, b.Name) })
+	for i := range answers {
+		answers[i].Name = strconv.Itoa(i + 1)
 	}
 }

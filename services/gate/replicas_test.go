@@ -47,7 +47,7 @@ func TestReplicas(t *testing.T) {
 			if _, bounded := ctx.Deadline(); !bounded {
 				t.Error("replicas are waited for without an end")
 			}
-			return []replicas.Answer{{Name: "one", Position: 7}}, fails
+			return []replicas.Answer{{Name: "two:12", Position: 6}, {Name: "one:11", Position: 7}}, fails
 		},
 	})
 	if err != nil {
@@ -70,8 +70,15 @@ func TestReplicas(t *testing.T) {
 		t.Errorf("%d %s, asked (-want +got):\n%s", w.Code, w.Body, diff)
 	}
 	var got gate.Replicas
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Replicas) != 1 || got.Replicas[0].Name != "one" {
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Replicas) != 2 || got.Replicas[0].Name != "1" || got.Replicas[0].Position != 7 || got.Replicas[1].Name != "2" {
 		t.Errorf("%s: %v", w.Body, err)
+	}
+	_, operator, err := keys.store.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeRead, access.ScopeOperator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ask("", operator.Reveal()); !strings.Contains(w.Body.String(), `"one:11"`) {
+		t.Errorf("an operator isn't told which processes they are: %s", w.Body)
 	}
 	for query, code := range map[string]string{
 		"?tenant=globex": "unknown_parameter", "?user=a&user=b": "unknown_parameter", "?%zz": "unknown_parameter",

@@ -92,15 +92,11 @@ func parseQuery(r *http.Request) (query, problem.Problem) {
 		q.current = values.Get("current")
 		faults = idFaults(faults, "current", q.current, true)
 	}
-	switch values.Get("ended") {
-	case "", "true":
-		if values.Has("ended") && values.Get("ended") == "" {
+	if ended := values.Get("ended"); values.Has("ended") {
+		q.ended = ended == "true"
+		if ended != "true" && ended != "false" {
 			faults = append(faults, problem.Fault{Field: "ended", Detail: "must be true or false"})
 		}
-	case "false":
-		q.ended = false
-	default:
-		faults = append(faults, problem.Fault{Field: "ended", Detail: "must be true or false"})
 	}
 	if values.Has("limit") {
 		if q.limit, err = strconv.Atoi(values.Get("limit")); err != nil || q.limit < 1 || q.limit > sessionstore.MaxListed {

@@ -59,13 +59,8 @@ func (s *Service) handleRegister(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 	}
 	var q Registration
-	body, p := problem.ReadBody(w, r)
-	if p.Status != 0 {
+	if p := problem.Read(w, r, &q); p.Status != 0 {
 		refuse("refused", p)
-		return
-	}
-	if err := problem.DecodeStrict(body, &q); err != nil {
-		refuse("refused", problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+"."))
 		return
 	}
 	now := events.Floor(time.Now())

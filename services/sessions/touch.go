@@ -63,7 +63,7 @@ func (s *Service) handleTouch(w http.ResponseWriter, r *http.Request) {
 	var q TouchRequest
 	if len(body) > 0 {
 		if err := problem.DecodeStrict(body, &q); err != nil {
-			s.refuse(w, malformed(err))
+			s.refuse(w, problem.Malformed(err))
 			return
 		}
 	}
@@ -102,14 +102,9 @@ func (s *Service) touched(w http.ResponseWriter, r *http.Request, key sessionsto
 
 func (s *Service) handleTouches(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
-	body, p := problem.ReadBody(w, r)
-	if p.Status != 0 {
-		s.refuse(w, p)
-		return
-	}
 	var q TouchesRequest
-	if err := problem.DecodeStrict(body, &q); err != nil {
-		s.refuse(w, malformed(err))
+	if p := problem.Read(w, r, &q); p.Status != 0 {
+		s.refuse(w, p)
 		return
 	}
 	if faults := q.faults(); len(faults) > 0 {
@@ -122,10 +117,6 @@ func (s *Service) handleTouches(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	problem.JSON(w, http.StatusOK, TouchResults{Results: results})
-}
-
-func malformed(err error) problem.Problem {
-	return problem.New(http.StatusBadRequest, "malformed_body", "The body can't be read: "+err.Error()+".")
 }
 
 func (q TouchesRequest) faults() []problem.Fault {
