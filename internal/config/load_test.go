@@ -279,3 +279,14 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%d of %d members are described", got, want)
 	}
 }
+
+// TestSessionsByDefault: nobody is signed out for being away unless somebody has said so, and tabs are told a minute before.
+func TestSessionsByDefault(t *testing.T) {
+	got, err := config.Load(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := got.Sessions; s.IdleTimeout != 0 || s.Notice != time.Minute || s.IPv4Bits != 24 || s.IPv6Bits != 48 {
+		t.Errorf("%+v", s)
+	}
+}
