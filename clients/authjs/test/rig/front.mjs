@@ -51,7 +51,7 @@ export class Front {
     const raw = Buffer.concat(chunks);
     const url = new URL(req.url, this.url);
     const path = url.pathname;
-    this.calls.push({ method: req.method, path, headers: req.headers, body: raw.length ? JSON.parse(raw.toString()) : undefined });
+    this.calls.push({ method: req.method, path, query: url.search, headers: req.headers, body: raw.length ? JSON.parse(raw.toString()) : undefined });
     const kind = path === "/v1/revocations/stream" ? "stream" : path === "/v1/check" ? "check" : /\/sessions/.test(path) ? "sessions" : "publish";
     if (this.hang.has(kind) || this.hang.has("all")) return;
     if (this.down.has(kind) || this.down.has("all")) return this.#answer(res, problem(503, "registry_unavailable"));
