@@ -1,8 +1,6 @@
 // How often the gate is asked, and who gets whose answer.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
@@ -12,6 +10,7 @@ import { withRevocation } from "@curfew/authjs/authjs";
 import { config, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
 import { Front } from "./rig/front.mjs";
+import { serve } from "./rig/serve.mjs";
 import { Server, until } from "./rig/server.mjs";
 
 let server, front;
@@ -216,14 +215,13 @@ test("all bundles of a process share one memory for a server and a key", async (
 
 test("the key goes to the server and nowhere else: a redirect isn't followed", async () => {
   const seen = [];
-  const thief = createServer((req, res) => {
+  const thief = await serve((req, res) => {
     seen.push(req.headers.authorization);
     res.end('{"state":"active"}');
-  }).listen(0, "127.0.0.1");
-  const redirecting = createServer((req, res) => res.writeHead(307, { Location: `http://127.0.0.1:${thief.address().port}/v1/check` }).end()).listen(0, "127.0.0.1");
-  await Promise.all([once(thief, "listening"), once(redirecting, "listening")]);
-  const checks = await client({ url: `http://127.0.0.1:${redirecting.address().port}` });
+  });
+  const redirecting = await serve((req, res) => res.writeHead(307, { Location: `${thief.url}/v1/check` }).end());
+  closing.push(thief.close, redirecting.close);
+  const checks = await client({ url: redirecting.url });
   assert.equal((await checks.check(session())).state, "undetermined");
   assert.deepEqual(seen, []);
-  for (const web of [thief, redirecting]) web.close();
 });
