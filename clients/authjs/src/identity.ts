@@ -87,7 +87,7 @@ export async function sha256Hex(text: string): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Returns a key under which an identity is cached: typed and length-prefixed, so that no two identities share one. */
+/** Returns a key under which an identity is cached. It is JSON, so that no two identities share one, whatever is in their ids. */
 export function identityKey(s: SessionIdentity): string {
   return JSON.stringify([s.session, s.user ?? null, s.authTimeMs ?? null, s.device ?? null, s.client ?? null]);
 }
