@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { inspect } from "node:util";
 import { curfew } from "@curfew/authjs";
 import { withRevocation } from "@curfew/authjs/authjs";
 
@@ -105,6 +106,15 @@ test("a longer cache than two seconds is refused, and so is what else is wrong, 
     for (const part of ["url must be https", "apiKey", "cacheMs can be 2000", "onError must be"]) assert.ok(error.message.includes(part), error.message);
     return !error.message.includes("secret");
   });
+});
+
+test("trap: a server that is logged, as an object or as JSON, shows no key", async () => {
+  const apiKey = await server.key();
+  const checks = await client({ apiKey });
+  for (const text of [inspect(checks, { depth: Infinity }), JSON.stringify(checks), JSON.stringify({ ...checks.settings })]) {
+    assert.ok(text.includes(front.url));
+    assert.ok(!text.includes(apiKey), text.replaceAll(apiKey, "THE KEY"));
+  }
 });
 
 test("after a failure the gate is left alone for a second, and then one question tries it", async () => {
