@@ -207,7 +207,6 @@ test("one navigation, however often the end is told", async (t) => {
   const visited = [];
   page.on("framenavigated", (frame) => visited.push(new URL(frame.url()).pathname));
   const name = "curfew:" + curfew.url;
-  await page.evaluate(() => { const start = performance.now(); window.slow = () => performance.now() - start; });
   await curfew.revoke("once", session.sid);
   await page.evaluate((name) => {
     const c = new BroadcastChannel(name);
