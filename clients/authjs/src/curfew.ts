@@ -142,7 +142,7 @@ export class Curfew {
 
   /** Ends all sessions that a user has begun by now, but for those in `except`: after a change of the password, or the deletion of the account. */
   async revokeUser(user: string, options: RevokeOptions & { except?: readonly string[] } = {}): Promise<Receipt> {
-    if (!isId(user)) throw new SessionRequiredError("the user's id is missing, or longer than 256 bytes");
+    if (!isId(user)) throw new SessionRequiredError("the user must be an id of 1 to 256 bytes without control characters");
     const body = definedOf({ scope: "user", user, except: options.except?.length ? options.except : undefined, ...told(options, options.reason ?? "admin") });
     return this.#wide(user, options.except ?? [], { path: "/v1/revocations", body });
   }

@@ -27,8 +27,8 @@ export interface ClaimNames {
 /** Claims of a token, as Auth.js hands them to callbacks. */
 export type Claims = Record<string, unknown>;
 
-export const authTimeMsClaim = "auth_time_ms";
-export const authTimeClaim = "auth_time";
+const authTimeMsClaim = "auth_time_ms";
+const authTimeClaim = "auth_time";
 
 const longestIdBytes = 256;
 /** The last instant that has four digits for its year. */
