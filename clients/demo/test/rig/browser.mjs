@@ -31,12 +31,12 @@ export async function tab(context, app, path = "/sessions") {
   return page;
 }
 
-/** signIn fills in the form of the page, as a person does. */
-export async function signIn(page, name) {
+/** signIn fills in the form of the page, as a person does, and waits for the page that it leads to. */
+export async function signIn(page, name, heading = "Devices and sessions") {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Devices and sessions" }).waitFor();
+  await page.getByRole("heading", { name: heading }).waitFor();
 }
 
 /** device is a browser of its own in which somebody signs in. */

@@ -60,10 +60,6 @@ export class Deployment {
     return Number(readFileSync(join(this.dir, "run", `${name}.pid`), "utf8"));
   }
 
-  log(name) {
-    return readFileSync(join(this.dir, "logs", `${name}.log`), "utf8");
-  }
-
   /** call calls the Curfew API, as its operator. */
   async call(method, path, body) {
     const key = readFileSync(join(this.dir, "curfew/admin.key"), "utf8").trim();
