@@ -39,15 +39,6 @@ export async function signIn(page, name, heading = "Devices and sessions") {
   await page.getByRole("heading", { name: heading }).waitFor();
 }
 
-/** device is a browser of its own in which somebody signs in. */
-export async function device(t, browser, app, name, options) {
-  const context = await browser.newContext(options);
-  t.after(() => context.close());
-  const page = await tab(context, app);
-  await signIn(page, name);
-  return { context, page };
-}
-
 /** left waits until a page has been signed out and told why, goes on from there, and returns the reason. */
 export async function left(page) {
   const again = page.getByRole("button", { name: "Sign in again" });
