@@ -82,6 +82,25 @@ test("trap: a new login right after logging out everywhere is refused — not in
   }
 });
 
+for (const [dated, register] of [["by the registry", true], ["by this machine", false]]) {
+  test(`trap: nor where this machine's clock is ahead of the server's, for sessions that are dated ${dated}`, async (t) => {
+    const own = await server.options({ register });
+    const app = await start(withRevocation(config(), own), { routes: (web, session) => web.post("/everywhere", async (req, res) => res.json(await curfew(own).signOutEverywhere(await session(req)))) });
+    t.after(async () => {
+      await curfew(own).close();
+      await app.close();
+    });
+    t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 4000 });
+    for (let i = 0; i < 5; i++) {
+      const browser = await new Browser(app.url).signIn(`ahead-${register}`);
+      assert.equal((await browser.get("/api/me")).status, 200, `turn ${i}`);
+      t.mock.timers.tick(10);
+      assert.equal((await browser.fetch("/everywhere", { method: "POST" })).status, 200);
+      assert.equal((await browser.get("/api/me")).status, 401, `turn ${i}`);
+    }
+  });
+}
+
 test("trap: each read signs the cookie again with a new jti and iat — the session and its auth time stay", async () => {
   const alice = await new Browser(guarded.url).signIn();
   const read = (browser) => decode({ token: browser.sessionCookie, secret, salt: "authjs.session-token" });
