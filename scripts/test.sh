@@ -10,12 +10,13 @@ Usage: scripts/test.sh
 
 Runs, in this order, everything that must pass before a change is merged:
 
-  tools        installs what is missing: gcc, curl, nginx, redis-server, chromium (Debian packages)
+  tools        installs what is missing: gcc, curl, nginx, redis-server, chromium, qemu-user-static (Debian packages)
   format       gofmt, go mod tidy
   vet          go vet
   lint         golangci-lint, or staticcheck where that is not installed
   build        go build
   tests        unit, property and integration tests with the race detector, in random order
+  arm64        go vet and the tests of the assembly for ARM, in an emulator
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm

@@ -26,11 +26,11 @@ export interface SessionAdapter {
 type Found = { session: AdapterSession; user: AdapterUser } | null | undefined;
 
 /** Where the session callback finds the identity of a database session: on the user that the adapter returned. */
-const identityKey = Symbol.for("curfew.authjs.identity");
+const readWith = Symbol.for("curfew.authjs.identity");
 
 /** Returns the identity of the database session that a user was read with. */
 export function databaseIdentity(user: unknown): SessionIdentity | undefined {
-  return typeof user === "object" && user !== null ? (user as { [identityKey]?: SessionIdentity })[identityKey] : undefined;
+  return typeof user === "object" && user !== null ? (user as { [readWith]?: SessionIdentity })[readWith] : undefined;
 }
 
 /**
@@ -63,7 +63,7 @@ export function wrapAdapter<A extends SessionAdapter>(curfew: Curfew, adapter: A
     // Thrown, because null would have the cookie deleted, and anything else would be taken for the user where accounts are linked.
     if (verdict.state === "undetermined" && !curfew.passes()) throw new RevocationUnavailableError();
     curfew.remember(identity);
-    return { ...found, user: Object.defineProperty({ ...found.user }, identityKey, { value: identity, enumerable: false }) };
+    return { ...found, user: Object.defineProperty({ ...found.user }, readWith, { value: identity, enumerable: false }) };
   };
   const createSession = async (session: AdapterSession) => {
     const sid = await sha256Hex(session.sessionToken);

@@ -63,7 +63,7 @@ export class Api {
     } catch (cause) {
       throw new UnavailableError("network", "the Curfew API's answer broke off", { cause });
     }
-    if (text.length > longestAnswer) throw new UnavailableError("unreadable_answer", "the Curfew API's answer is longer than any of its answers");
+    if (text.length > longestAnswer) throw new UnavailableError("unreadable_answer", "the Curfew API's answer is longer than any of its answers: is the URL that of the API?");
     if (response.status >= 200 && response.status < 300) return parse<T>(text);
     throw problem(response.status, text);
   }

@@ -1,5 +1,6 @@
 import { Api } from "./api.js";
 import { Checker, type Verdict } from "./checker.js";
+import { isFinal } from "./delivery.js";
 import { ApiError, CurfewError, SessionRequiredError } from "./errors.js";
 import { Follower } from "./follower.js";
 import { isId, type SessionIdentity } from "./identity.js";
@@ -69,23 +70,23 @@ export class Curfew {
   }
 
   /**
-   * Lists a new session and returns when it began by the registry's clock, which lies after every logout that it knows of. While the registry is away
-   * the session begins by this clock, isn't listed, and that is told.
+   * Lists a new session and returns when it began: by the registry's clock, which lies after every logout that it knows of, and after those of this process, whose clock may
+   * be ahead. While the registry is away the session begins by this clock, isn't listed, and that is told.
    */
   async register(session: SessionIdentity, request: RequestInfo = {}): Promise<{ session: string; authTimeMs: number }> {
+    const user = session.user ?? "";
+    const begun = (atMs: number) => session.authTimeMs ?? Math.max(atMs, this.#shared.own.latestCutoffMs(user) + 1, (this.#shared.follower?.latestCutoffMs(user) ?? 0) + 1);
     if (this.settings.register && session.user !== undefined) {
       try {
         const listed = await this.#list(session, request);
         this.episode({ what: "register", unavailable: false });
-        return listed;
+        return { session: listed.session, authTimeMs: begun(listed.authTimeMs) };
       } catch (cause) {
         this.#shared.counters.unregistered++;
         this.episode({ what: "register", unavailable: true, error: cause instanceof CurfewError ? cause : undefined });
       }
     }
-    const user = session.user ?? "";
-    const cutoff = Math.max(this.#shared.own.latestCutoffMs(user), this.#shared.follower?.latestCutoffMs(user) ?? 0);
-    return { session: session.session, authTimeMs: session.authTimeMs ?? Math.max(Date.now(), cutoff + 1) };
+    return { session: session.session, authTimeMs: begun(Date.now()) };
   }
 
   async #list(session: SessionIdentity, request: RequestInfo, retry = true): Promise<{ session: string; authTimeMs: number }> {
@@ -142,7 +143,7 @@ export class Curfew {
 
   /** Ends all sessions that a user has begun by now, but for those in `except`: after a change of the password, or the deletion of the account. */
   async revokeUser(user: string, options: RevokeOptions & { except?: readonly string[] } = {}): Promise<Receipt> {
-    if (!isId(user)) throw new SessionRequiredError("the user's id is missing, or longer than 256 bytes");
+    if (!isId(user)) throw new SessionRequiredError("the user must be an id of 1 to 256 bytes without control characters");
     const body = definedOf({ scope: "user", user, except: options.except?.length ? options.except : undefined, ...told(options, options.reason ?? "admin") });
     return this.#wide(user, options.except ?? [], { path: "/v1/revocations", body });
   }
@@ -163,14 +164,20 @@ export class Curfew {
     const cutoffMs = Date.now();
     const reason = String(publication.body["reason"]);
     const own: Revocation = { scope: "user", user, except, cutoffMs, reason, expiresAtMs: cutoffMs + ownMs };
-    this.#shared.own.apply(own);
     const { reason_user, reason_admin, initiator } = publication.body;
     const later = definedOf({
       scope: "user", user, except: except.length ? except : undefined, cutoff: new Date(cutoffMs).toISOString(), reason, reason_user, reason_admin, initiator,
     });
-    const receipt = await this.#publisher.publish({ ...publication, later: { path: "/v1/revocations", body: later } });
-    if (receipt.cutoff) this.#shared.own.apply({ ...own, cutoffMs: Date.parse(receipt.cutoff) });
-    return receipt;
+    try {
+      const receipt = await this.#publisher.publish({ ...publication, later: { path: "/v1/revocations", body: later } });
+      this.#shared.own.apply(own);
+      if (receipt.cutoff) this.#shared.own.apply({ ...own, cutoffMs: Date.parse(receipt.cutoff) });
+      return receipt;
+    } catch (error) {
+      // Of what isn't stored this process knows all the same; but not of what the API refuses as wrong, for nothing could take it back here.
+      if (!isFinal(error)) this.#shared.own.apply(own);
+      throw error;
+    }
   }
 
   /** Lists the sessions of the user who asks. */

@@ -5,9 +5,9 @@ import type { Outbox, OutboxEntry } from "./outbox.js";
 /** What becomes of an entry. */
 export interface DeliveryHooks {
   /** The API has stored it. */
-  stored(entry: OutboxEntry): void;
+  stored(): void;
   /** The API refuses it for good, so it was removed. */
-  refused(entry: OutboxEntry, error: unknown): void;
+  refused(error: unknown): void;
   /** The outbox itself failed; what is in it is tried again later. */
   failed(error: unknown): void;
 }
@@ -105,10 +105,10 @@ export class Delivery {
   async #deliver(entry: OutboxEntry): Promise<boolean> {
     try {
       await this.#api.call({ method: "POST", path: entry.path, body: entry.body, idempotencyKey: entry.idempotencyKey, timeoutMs: callMs });
-      this.#hooks.stored(entry);
+      this.#hooks.stored();
     } catch (error) {
       if (!isFinal(error)) return false;
-      this.#hooks.refused(entry, error);
+      this.#hooks.refused(error);
     }
     await this.#outbox.remove(entry.id);
     return true;

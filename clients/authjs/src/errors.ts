@@ -42,16 +42,12 @@ export class UnavailableError extends CurfewError {
 }
 
 /**
- * Is thrown when a revocation isn't stored by the time that the caller can wait. It isn't lost: `keptIn` holds it and tries again. Tell
+ * Is thrown when a revocation isn't stored by the time that the caller can wait. It isn't lost: the outbox holds it and tries again. Tell
  * the person that it may take a while, not that it is done.
  */
 export class RevocationPendingError extends CurfewError {
-  /** What holds the revocation now. */
-  readonly keptIn: "outbox";
-
   constructor(cause: unknown) {
     super("revocation_pending", "the revocation isn't stored yet: the outbox holds it and tries again", true, { cause });
-    this.keptIn = "outbox";
   }
 }
 

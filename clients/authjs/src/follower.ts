@@ -167,7 +167,7 @@ export class Follower {
 
   #take(event: FrameKind, frame: Frame): void {
     // Read before anything is taken: a frame counts whole or not at all.
-    const provedAt = event === "synced" || event === "beat" ? instant(frame.at) : undefined;
+    const provedAt = event === "synced" || event === "beat" ? instant("at", frame.at) : undefined;
     switch (event) {
       case "revocation":
         this.#set.apply(revocationOf(frame));
@@ -186,7 +186,7 @@ export class Follower {
       case "beat":
     }
     // While the snapshot is read, positions aren't in order: a break there must begin anew.
-    if (this.#synced) this.#position = Math.max(this.#position, whole(frame.position));
+    if (this.#synced) this.#position = Math.max(this.#position, whole("position", frame.position));
     // Before synced, a beat proves nothing.
     if (provedAt === undefined || !this.#synced) return;
     this.#freshness.prove(provedAt);
@@ -237,19 +237,19 @@ function revocationOf(f: Frame): Revocation {
   const target = targets[scope];
   if (target !== undefined && (typeof f[target] !== "string" || f[target] === "")) throw unreadable(`it has no ${target}`);
   return {
-    scope, session: f.session, user: f.user, device: f.device, client: f.client, cutoffMs: scope === "session" ? undefined : whole(f.cutoff_ms),
-    except: f.except, knownSessions: f.known_sessions, reason: f.reason ?? "", expiresAtMs: instant(f.expires_at),
+    scope, session: f.session, user: f.user, device: f.device, client: f.client, cutoffMs: scope === "session" ? undefined : whole("cutoff_ms", f.cutoff_ms),
+    except: f.except, knownSessions: f.known_sessions, reason: f.reason ?? "", expiresAtMs: instant("expires_at", f.expires_at),
   };
 }
 
-function whole(value: unknown): number {
-  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw unreadable("it lacks a whole number");
+function whole(member: string, value: unknown): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) throw unreadable(`its ${member} isn't a whole number`);
   return value;
 }
 
-function instant(value: unknown): number {
+function instant(member: string, value: unknown): number {
   const ms = typeof value === "string" ? Date.parse(value) : NaN;
-  if (Number.isNaN(ms)) throw unreadable("it lacks a time");
+  if (Number.isNaN(ms)) throw unreadable(`its ${member} isn't a time`);
   return ms;
 }
 

@@ -27,8 +27,8 @@ export interface ClaimNames {
 /** Claims of a token, as Auth.js hands them to callbacks. */
 export type Claims = Record<string, unknown>;
 
-export const authTimeMsClaim = "auth_time_ms";
-export const authTimeClaim = "auth_time";
+const authTimeMsClaim = "auth_time_ms";
+const authTimeClaim = "auth_time";
 
 const longestIdBytes = 256;
 /** The last instant that has four digits for its year. */
@@ -87,7 +87,7 @@ export async function sha256Hex(text: string): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Returns a key under which an identity is cached: typed and length-prefixed, so that no two identities share one. */
+/** Returns a key under which an identity is cached. It is JSON, so that no two identities share one, whatever is in their ids. */
 export function identityKey(s: SessionIdentity): string {
   return JSON.stringify([s.session, s.user ?? null, s.authTimeMs ?? null, s.device ?? null, s.client ?? null]);
 }

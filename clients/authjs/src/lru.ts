@@ -7,11 +7,6 @@ export class Lru<V> {
     this.#limit = limit;
   }
 
-  /** How many entries there are. */
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /** Returns an entry and counts that as a use. */
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
@@ -37,10 +32,5 @@ export class Lru<V> {
   /** Forgets an entry. */
   delete(key: string): void {
     this.#entries.delete(key);
-  }
-
-  /** Forgets everything. */
-  clear(): void {
-    this.#entries.clear();
   }
 }

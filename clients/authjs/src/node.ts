@@ -27,7 +27,7 @@ export class FileOutbox implements Outbox {
   async add(entry: OutboxEntry): Promise<void> {
     await this.#ready();
     const files = (await readdir(this.#folder)).filter((file) => name.test(file));
-    if (files.length >= this.#limit) throw new Error(`the outbox is full with ${files.length} revocations`);
+    if (files.length >= this.#limit) throw new Error(`the outbox is full with ${files.length} revocations: end what keeps the API from taking them, or give it a higher limit`);
     const path = this.#path(entry.id);
     const beside = `${path}.${crypto.randomUUID()}.tmp`;
     const file = await open(beside, "wx", 0o600);

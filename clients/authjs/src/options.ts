@@ -137,7 +137,8 @@ export function settle(options: CurfewOptions): Settings {
     dangerouslyAllowHTTP: options.dangerouslyAllowHTTP ?? false,
   };
   if (faults.length > 0 && !building()) throw new ConfigError(faults);
-  return settings;
+  // Whoever logs the server doesn't log the key.
+  return Object.defineProperty(settings, "apiKey", { enumerable: false });
 }
 
 function checkUrl(options: CurfewOptions, faults: string[]): string {

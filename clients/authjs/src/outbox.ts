@@ -36,7 +36,7 @@ export class MemoryOutbox implements Outbox {
   }
 
   async add(entry: OutboxEntry): Promise<void> {
-    if (this.#entries.size >= this.#limit) throw new Error(`the outbox is full with ${this.#limit} revocations`);
+    if (this.#entries.size >= this.#limit) throw new Error(`the outbox is full with ${this.#limit} revocations: end what keeps the API from taking them, or give it a higher limit`);
     this.#entries.set(entry.id, entry);
   }
 

@@ -45,7 +45,7 @@ export class Publisher {
     const known = shared.deliveries.get(settings.outbox);
     this.#delivery = known ?? new Delivery(api, settings.outbox ?? new MemoryOutbox(), {
       stored: () => void shared.counters.revocationsStored++,
-      refused: (_, error) => this.#lost(error),
+      refused: (error) => this.#lost(error),
       failed: (error) => this.#told({ error, keptIn: "outbox" }),
     });
     if (known) return;

@@ -52,19 +52,21 @@ export class Shared {
   readonly identities = new Lru<SessionIdentity>(rememberedSessions);
   /** Questions under way: key of the identity → answer. */
   readonly flights = new Map<string, Promise<Asked>>();
+  /** Who delivers from which outbox; undefined is the one in memory. */
+  readonly deliveries = new Map<Outbox | undefined, Delivery>();
   readonly breaker = new Breaker(1000);
   readonly counters: Counters = {
     asked: 0, remembered: 0, active: 0, revoked: 0, undetermined: 0, bridged: 0, passedOpen: 0, refusedClosed: 0, revocationsStored: 0,
     revocationsDeferred: 0, revocationsLost: 0, unregistered: 0,
   };
-  /** The latest position that a call of this process was answered with, and when. */
-  #position = 0;
-  #positionAt: Moment | undefined;
   /** What is unavailable now, so that each episode is told once. */
   readonly episodes = new Set<string>();
   /** Whether a lost revocation has been told on the console. */
   toldLost = false;
   follower: Follower | undefined;
+  /** The latest position that a call of this process was answered with, and when. */
+  #position = 0;
+  #positionAt: Moment | undefined;
 
   /** Notes where something lies that this process has revoked. */
   stored(position: number): void {
@@ -79,8 +81,6 @@ export class Shared {
   get position(): number | undefined {
     return this.#positionAt && ageMs(this.#positionAt) < positionMs ? this.#position : undefined;
   }
-  /** Who delivers from which outbox; undefined is the one in memory. */
-  readonly deliveries = new Map<Outbox | undefined, Delivery>();
 }
 
 const registry = Symbol.for("curfew.authjs.shared.1");

@@ -11,7 +11,7 @@ import { config, secret, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
 import { Front } from "./rig/front.mjs";
 import { Provider } from "./rig/provider.mjs";
-import { Server, until } from "./rig/server.mjs";
+import { Server } from "./rig/server.mjs";
 
 const cookieName = "authjs.session-token";
 let server, front, provider;
@@ -160,29 +160,33 @@ test("trap: options for a passkey that were fetched before the sign-out don't ma
 });
 
 test("trap: an answer that was under way when alice signed out brings her cookie back — to nobody", async () => {
-  let hold;
+  let holds = false;
+  let underWay, release;
+  const reached = new Promise((resolve) => (underWay = resolve));
+  const held = new Promise((resolve) => (release = resolve));
   const { alice } = await site({
     more: {
       callbacks: {
         async jwt({ token }) {
-          if (hold) await hold;
+          if (holds) {
+            holds = false;
+            underWay();
+            await held;
+          }
           return token;
         },
       },
     },
   });
-  let release;
-  hold = new Promise((resolve) => (release = resolve));
+  holds = true;
   const tab = alice.copy();
+  const before = tab.sessionCookie;
   const slow = tab.get("/auth/session");
-  await until("the slow answer is under way", () => front.count("/v1/check") > 0);
-  const released = hold;
-  hold = undefined;
+  await reached;
   await alice.signOut();
   release();
-  await released;
-  await slow;
-  assert.ok(tab.sessionCookie, "the browser has a cookie again, newly signed");
+  assert.equal((await slow).body.user.name, "alice", "it was checked before the sign-out");
+  assert.notEqual(tab.sessionCookie, before, "the browser has a cookie again, newly signed");
   assert.equal((await tab.copy().get("/api/me")).status, 401);
   assert.equal(await tab.session(), null);
 });

@@ -1,17 +1,17 @@
 // How often the gate is asked, and who gets whose answer.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { inspect } from "node:util";
 import { curfew } from "@curfew/authjs";
 import { withRevocation } from "@curfew/authjs/authjs";
 
 import { config, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
 import { Front } from "./rig/front.mjs";
+import { serve } from "./rig/serve.mjs";
 import { Server, until } from "./rig/server.mjs";
 
 let server, front;
@@ -108,6 +108,15 @@ test("a longer cache than two seconds is refused, and so is what else is wrong, 
   });
 });
 
+test("trap: a server that is logged, as an object or as JSON, shows no key", async () => {
+  const apiKey = await server.key();
+  const checks = await client({ apiKey });
+  for (const text of [inspect(checks, { depth: Infinity }), JSON.stringify(checks), JSON.stringify({ ...checks.settings })]) {
+    assert.ok(text.includes(front.url));
+    assert.ok(!text.includes(apiKey), text.replaceAll(apiKey, "THE KEY"));
+  }
+});
+
 test("after a failure the gate is left alone for a second, and then one question tries it", async () => {
   const checks = await client({ cacheMs: 0 });
   front.down.add("check");
@@ -125,7 +134,7 @@ test("nobody waits for longer than the timeout, whoever asked first", async () =
   front.hang.add("check");
   const one = session();
   const first = checks.check(one);
-  await until("the question is under way", () => front.calls.at(-1)?.path === "/v1/check");
+  await until("the question is under way", () => front.calls.at(-1)?.body?.session === one.session);
   const begun = performance.now();
   assert.equal((await checks.check(one)).state, "undetermined");
   assert.equal((await first).state, "undetermined");
@@ -216,14 +225,13 @@ test("all bundles of a process share one memory for a server and a key", async (
 
 test("the key goes to the server and nowhere else: a redirect isn't followed", async () => {
   const seen = [];
-  const thief = createServer((req, res) => {
+  const thief = await serve((req, res) => {
     seen.push(req.headers.authorization);
     res.end('{"state":"active"}');
-  }).listen(0, "127.0.0.1");
-  const redirecting = createServer((req, res) => res.writeHead(307, { Location: `http://127.0.0.1:${thief.address().port}/v1/check` }).end()).listen(0, "127.0.0.1");
-  await Promise.all([once(thief, "listening"), once(redirecting, "listening")]);
-  const checks = await client({ url: `http://127.0.0.1:${redirecting.address().port}` });
+  });
+  const redirecting = await serve((req, res) => res.writeHead(307, { Location: `${thief.url}/v1/check` }).end());
+  closing.push(thief.close, redirecting.close);
+  const checks = await client({ url: redirecting.url });
   assert.equal((await checks.check(session())).state, "undetermined");
   assert.deepEqual(seen, []);
-  for (const web of [thief, redirecting]) web.close();
 });

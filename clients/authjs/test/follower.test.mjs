@@ -1,12 +1,11 @@
 // Follows a stream that is written by hand: what a follower may believe, and when.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { once } from "node:events";
 import { afterEach, test } from "node:test";
 
 import { Api } from "../dist/api.js";
 import { Follower } from "../dist/follower.js";
 import { Freshness } from "../dist/freshness.js";
+import { serve } from "./rig/serve.mjs";
 import { until } from "./rig/server.mjs";
 
 let closing = [];
@@ -19,7 +18,7 @@ afterEach(async () => {
 async function rig({ budgetMs = 15000 } = {}) {
   const conns = [];
   const states = [];
-  const web = createServer((req, res) => {
+  const web = await serve((req, res) => {
     if (rig.refuse) return res.writeHead(rig.refuse, { "Content-Type": "application/problem+json" }).end(JSON.stringify({ code: "api_key_invalid", detail: "no", retry: false }));
     res.writeHead(200, { "Content-Type": "text/event-stream" });
     res.flushHeaders();
@@ -27,14 +26,12 @@ async function rig({ budgetMs = 15000 } = {}) {
       since: new URL(req.url, "http://x").searchParams.get("since"), key: req.headers.authorization,
       send: (event, frame) => res.write(`event: ${event}\nid: ${frame.position}\ndata: ${JSON.stringify(frame)}\n\n`), raw: (text) => res.write(text), end: () => res.destroy(),
     });
-  }).listen(0, "127.0.0.1");
-  await once(web, "listening");
-  const api = new Api({ url: `http://127.0.0.1:${web.address().port}`, apiKey: "cfw_key", fetch });
+  });
+  const api = new Api({ url: web.url, apiKey: "cfw_key", fetch });
   const follower = new Follower({ api, stalenessBudgetMs: budgetMs, onState: (following, error) => states.push({ following, code: error?.code }) });
   closing.push(async () => {
     await follower.close();
-    web.closeAllConnections();
-    await new Promise((resolve) => web.close(resolve));
+    await web.close();
   });
   follower.start();
   const conn = async (n = 1) => (await until(`conn ${n}`, () => conns[n - 1])) && conns[n - 1];

@@ -1,7 +1,5 @@
 // Curfew is frozen, killed, hangs or answers nonsense. What is served, what is kept, and what becomes of a sign-out meanwhile.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { once } from "node:events";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { decode } from "@auth/core/jwt";
 import { getSession } from "@auth/express";
@@ -10,6 +8,7 @@ import { failClosed, withRevocation } from "@curfew/authjs/authjs";
 
 import { config, secret, start } from "./rig/app.mjs";
 import { Browser } from "./rig/browser.mjs";
+import { serve } from "./rig/serve.mjs";
 import { Server, until } from "./rig/server.mjs";
 
 let server;
@@ -141,14 +140,14 @@ test("the last good answer bridges a short outage, up to maxStaleMs", async () =
   const { url, stats } = await app({ maxStaleMs: 1500 });
   const alice = await new Browser(url).signIn();
   const stranger = await new Browser(url).signIn("stranger");
-  assert.equal((await alice.get("/api/me")).status, 200);
   const begun = performance.now();
+  assert.equal((await alice.get("/api/me")).status, 200);
   await server.freeze();
   assert.equal((await alice.get("/api/me")).status, 200);
   assert.equal((await stranger.get("/api/me")).status, 401, "about this one there is no answer yet");
   assert.ok(stats().bridged >= 1);
   await until("the answer is too old", async () => (await alice.get("/api/me")).status === 401, 5000);
-  assert.ok(performance.now() - begun > 1400);
+  assert.ok(performance.now() - begun > 1490, "and no shorter: its age is counted by whole milliseconds too");
 });
 
 test("a sign-out during an outage is known here at once, and everywhere once Curfew is back", async () => {
@@ -184,13 +183,9 @@ test("closed: a sign-out is published too, though the session can't be checked",
 });
 
 test("trap: a hung API mustn't hold up a sign-out — not by three tries together either", async () => {
-  const hung = createServer(() => {}).listen(0, "127.0.0.1");
-  await once(hung, "listening");
-  closing.push(() => {
-    hung.closeAllConnections();
-    return new Promise((resolve) => hung.close(resolve));
-  });
-  const { url } = await app({ url: `http://127.0.0.1:${hung.address().port}`, apiKey: "cfw_hung", onError: "open" });
+  const hung = await serve(() => {});
+  closing.push(hung.close);
+  const { url } = await app({ url: hung.url, apiKey: "cfw_hung", onError: "open" });
   const took = [];
   for (let i = 0; i < 3; i++) {
     const alice = await new Browser(url).signIn();
@@ -247,7 +242,7 @@ test("a wide logout during an outage is dated when it was asked for: it ends no 
   const alice = await new Browser(url).signIn("dated");
   const { sid } = await alice.session();
   await server.freeze();
-  await assert.rejects(curfew(options).revokeUser("u-dated", { reason: "password_changed" }), { name: "RevocationPendingError", keptIn: "outbox" });
+  await assert.rejects(curfew(options).revokeUser("u-dated", { reason: "password_changed" }), { name: "RevocationPendingError" });
   assert.equal((await alice.copy().get("/api/me")).status, 401, "this process knows");
   const again = await new Browser(url).signIn("dated");
   const { sid: its, auth_time_ms: begun } = await decode({ token: again.sessionCookie, secret, salt: "authjs.session-token" });
@@ -258,19 +253,15 @@ test("a wide logout during an outage is dated when it was asked for: it ends no 
 });
 
 test("trap: what the gate calls undetermined is an outage, not a pass, and so is what isn't an answer", async () => {
-  const answers = createServer((req, res) => {
+  let next;
+  const { url, close } = await serve((req, res) => {
     res.setHeader("Content-Type", "application/json");
-    res.end(JSON.stringify(answers.answer));
-  }).listen(0, "127.0.0.1");
-  await once(answers, "listening");
-  closing.push(() => {
-    answers.closeAllConnections();
-    return new Promise((resolve) => answers.close(resolve));
+    res.end(JSON.stringify(next));
   });
-  const url = `http://127.0.0.1:${answers.address().port}`;
+  closing.push(close);
   let n = 0;
   const ask = async (answer) => {
-    answers.answer = answer;
+    next = answer;
     const client = curfew({ url, apiKey: `cfw_${n++}`, onUnavailable() {} });
     closing.push(() => client.close());
     return (await client.check({ session: "s", user: "u", authTimeMs: Date.now() })).state;

@@ -1,14 +1,13 @@
 // The outbox: what it has taken isn't lost, and what it can't take is told.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, test } from "node:test";
 import { curfew, MemoryOutbox } from "@curfew/authjs";
 import { FileOutbox } from "@curfew/authjs/node";
 
+import { serve } from "./rig/serve.mjs";
 import { until } from "./rig/server.mjs";
 
 let closing = [];
@@ -64,21 +63,15 @@ test("files: what a crash has left half written goes, and what may be being writ
 /** api answers publishes with what `next` says and notes what it was asked. */
 async function api() {
   const seen = [];
-  const web = createServer(async (req, res) => {
+  const web = await serve(async (req, res) => {
     let text = "";
     for await (const chunk of req) text += chunk;
     seen.push({ key: req.headers["idempotency-key"], body: JSON.parse(text) });
     const { status, body } = web.next(seen.length);
     res.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
-  }).listen(0, "127.0.0.1");
-  await once(web, "listening");
-  closing.push(() => {
-    web.closeAllConnections();
-    return new Promise((resolve) => web.close(resolve));
   });
-  web.url = `http://127.0.0.1:${web.address().port}`;
-  web.seen = seen;
-  return web;
+  closing.push(web.close);
+  return Object.assign(web, { seen });
 }
 
 const stored = { status: 200, body: { id: "e", scope: "session", position: 3, time: "2026-01-01T00:00:00Z", expires_at: "2026-02-01T00:00:00Z", duplicate: false } };

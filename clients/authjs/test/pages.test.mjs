@@ -180,8 +180,10 @@ test("users whose ids can't stand in a path are logged out all the same", async 
   }
 });
 
-test("a mistake in a call is thrown as what it is, with the field and the remedy, and isn't put into the outbox", async () => {
+test("a mistake in a call is thrown as what it is, with the field and the remedy, and ends nothing: not here, and not by the outbox", async () => {
   const client = curfew(options);
+  const browser = await new Browser(app.url).signIn("x");
+  const session = await browser.session();
   const { revocationsDeferred } = client.stats();
   await assert.rejects(client.revokeUser("u-x", { reason: "because" }), (error) => {
     assert.equal(error.name, "ApiError");
@@ -189,6 +191,8 @@ test("a mistake in a call is thrown as what it is, with the field and the remedy
     assert.equal(error.faults[0].field, "reason");
     return error.message.includes("reason");
   });
+  await assert.rejects(client.signOutEverywhere(session, { reasonUser: "x".repeat(10_000) }), { name: "ApiError", status: 422 });
+  assert.equal((await browser.get("/api/me")).status, 200);
   assert.equal(client.stats().revocationsDeferred, revocationsDeferred);
 });
 

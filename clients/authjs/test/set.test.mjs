@@ -4,18 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { RevocationSet } from "../dist/revocationset.js";
+import { generator } from "./rig/random.mjs";
 
 const seed = Number(process.env.SEED ?? Date.now() % 1e9);
-
-/** generator returns random numbers below n, the same for the same seed (mulberry32). */
-function generator(state) {
-  return (n) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
 
 const pick = (random, ...values) => values[random(values.length)];
 const sids = ["A", "B", "C", "D"];

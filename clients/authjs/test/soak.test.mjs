@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 
 import { Browser } from "./rig/browser.mjs";
 import { instance } from "./rig/processes.mjs";
+import { generator } from "./rig/random.mjs";
 import { Server, until } from "./rig/server.mjs";
 
 const seed = Number(process.env.SEED ?? Date.now() % 1e9);
@@ -13,15 +14,7 @@ const soakMs = Number(process.env.SOAK_MS ?? 20000);
 const boundMs = 2000;
 const slackMs = 150;
 
-let state = seed;
-/** random returns a number below n, the same for the same seed (mulberry32). */
-function random(n) {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) % n;
-}
-
+const random = generator(seed);
 let server;
 const instances = [];
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

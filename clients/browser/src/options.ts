@@ -34,11 +34,11 @@ export type ListenerState =
   | "ready"
   /** The gateway ended the conn for good, and the application hasn't named another session since. */
   | "over"
-  /** The page is frozen or in the back-forward cache. */
+  /** The page is frozen, in the back-forward cache, or leaving. */
   | "suspended"
   /** The application confirmed that the session is over. */
   | "signed_out"
-  /** close() was called, or the page is leaving. */
+  /** close() was called. */
   | "closed";
 
 /** What startLogoutListener takes. Only url and ticket are required. */

@@ -1,21 +1,12 @@
 // The service behind the application: it believes the application and no header, and refuses a session that is over from its own memory.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { device, launch, left, session, tab } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { left, session, tab } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 import { until } from "./rig/until.mjs";
 
-let app, browser;
-
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "60m"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
+const { app, newContext, device } = stand();
 
 async function claimsOf(page, sub) {
   const { sid } = await session(page);
@@ -24,20 +15,20 @@ async function claimsOf(page, sub) {
 }
 
 test("notes are kept for whoever is signed in, and for nobody else", async (t) => {
-  const { page } = await device(t, browser, app, "ada");
+  const { page } = await device(t, "ada");
   await page.getByRole("link", { name: "Notes" }).click();
   await page.getByLabel("New note").fill("the engine weaves");
   await page.getByRole("button", { name: "Keep" }).click();
   await page.getByText("It is kept.").waitFor();
   await page.reload();
   await page.getByRole("listitem").getByText("the engine weaves").waitFor();
-  const other = await device(t, browser, app, "grace");
+  const other = await device(t, "grace");
   await other.page.getByRole("link", { name: "Notes" }).click();
   await other.page.getByText("There is none yet.").waitFor();
 });
 
 test("X-User-ID and X-Session-ID of anybody else are refused, with a token and without", async (t) => {
-  const { page } = await device(t, browser, app, "grace");
+  const { page } = await device(t, "grace");
   const claims = await claimsOf(page, "grace");
   assert.equal((await app.notes(claims)).status, 200);
   const status = async (...call) => (await app.notes(...call)).status;
@@ -52,8 +43,8 @@ test("X-User-ID and X-Session-ID of anybody else are refused, with a token and w
 });
 
 test("the chat of two people: one's session ends, and the conn is cut and says why; the other one goes on", async (t) => {
-  const ada = await device(t, browser, app, "ada");
-  const grace = await device(t, browser, app, "grace");
+  const ada = await device(t, "ada");
+  const grace = await device(t, "grace");
   for (const { page } of [ada, grace]) {
     await page.getByRole("link", { name: "Chat" }).click();
     await page.getByText("Connected.").waitFor();
@@ -73,7 +64,7 @@ test("the chat of two people: one's session ends, and the conn is cut and says w
 });
 
 test("a chat's token is good once, from a page of the application, and for a session that goes on", async (t) => {
-  const { page } = await device(t, browser, app, "linus");
+  const { page } = await device(t, "linus");
   const opens = (at, token) => at.evaluate(
     ([url, offered]) => new Promise((resolve) => {
       const socket = new WebSocket(url, ["chat.v1", `token.${offered}`]);
@@ -87,7 +78,7 @@ test("a chat's token is good once, from a page of the application, and for a ses
   assert.equal(await opens(page, token), "open");
   assert.equal(await opens(page, token), 1006, "used before");
   const kept = await mint();
-  const evil = await tab(await browser.newContext().then((context) => (t.after(() => context.close()), context)), { url: app.network.url }, "/");
+  const evil = await tab(await newContext(t), { url: app.network.url }, "/");
   assert.equal(await opens(evil, kept), 1006, "another origin");
   const claims = await claimsOf(page, "linus");
   await app.revoke("linus", "admin");

@@ -1,23 +1,14 @@
 // Nobody is there: every tab asks, one answer is enough, and without one the session ends for all services.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { copied, device, launch, left, session, tab } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { copied, left, session, tab } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 
-let app, browser;
-
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "10s", "--notice", "6s"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
+const { app, device } = stand(["--idle-timeout", "10s", "--notice", "6s"]);
 
 test("all tabs ask before the end; staying in one is staying in all; without an answer all leave", async (t) => {
-  const { context, page } = await device(t, browser, app, "ada");
+  const { context, page } = await device(t, "ada");
   const second = await tab(context, app, "/chat");
   const tabs = [page, second];
   const { sid } = await session(page);
@@ -40,7 +31,7 @@ test("all tabs ask before the end; staying in one is staying in all; without an 
 });
 
 test("somebody who types isn't asked", async (t) => {
-  const { page } = await device(t, browser, app, "grace");
+  const { page } = await device(t, "grace");
   await page.getByRole("link", { name: "Notes" }).click();
   await page.getByLabel("New note").fill("");
   const end = Date.now() + 14_000;

@@ -1,24 +1,15 @@
 // Curfew is stopped, as a process that hangs is, and goes on: nobody is let in meanwhile whose session can't be checked, and nobody is signed out by it.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { copied, device, launch, left, session, sessionCookie } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { copied, left, session, sessionCookie } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 import { until } from "./rig/until.mjs";
 
-let app, browser;
-
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "60m"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
+const { app, device } = stand();
 
 test("closed: the cookie is kept, pages and routes and the backend refuse, and all let in again afterwards", async (t) => {
-  const { context, page } = await device(t, browser, app, "ada");
+  const { context, page } = await device(t, "ada");
   const { sid } = await session(page);
   const { auth_time } = await app.call("GET", `/v1/sessions/${sid}`);
   const claims = { sub: "ada", sid, auth_time_ms: Date.parse(auth_time) };
@@ -43,7 +34,7 @@ test("closed: the cookie is kept, pages and routes and the backend refuse, and a
 });
 
 test("a sign-out while Curfew hangs is kept, and over for all once it is back", async (t) => {
-  const { context, page } = await device(t, browser, app, "grace");
+  const { context, page } = await device(t, "grace");
   const thief = await copied(context, app);
   const { sid } = await session(page);
   const curfew = app.pid("curfew");
@@ -58,8 +49,8 @@ test("a sign-out while Curfew hangs is kept, and over for all once it is back", 
 });
 
 test("signing out everywhere while Curfew hangs doesn't look like success, and becomes one", async (t) => {
-  const { page } = await device(t, browser, app, "linus");
-  const other = await device(t, browser, app, "linus");
+  const { page } = await device(t, "linus");
+  const other = await device(t, "linus");
   const thief = await copied(other.context, app);
   const curfew = app.pid("curfew");
   process.kill(curfew, "SIGSTOP");

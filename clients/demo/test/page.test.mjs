@@ -1,25 +1,16 @@
 // The pages: what they forbid their scripts and caches, and that anybody can use them.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { copied, device, launch, left, session, signIn, tab } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { copied, left, session, signIn, tab } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 import { until } from "./rig/until.mjs";
 
-let app, browser;
+const { app, newContext, device } = stand();
 const paths = ["/sessions", "/notes", "/chat"];
 
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "60m"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
-
 test("no page is stored, framed, or lets in a script that isn't its own", async (t) => {
-  const { context } = await device(t, browser, app, "ada");
+  const { context } = await device(t, "ada");
   const call = await copied(context, app);
   for (const path of [...paths, "/signin"]) {
     const { status, headers } = await call(path);
@@ -38,7 +29,7 @@ test("no page is stored, framed, or lets in a script that isn't its own", async 
 });
 
 test("a script that got into a page doesn't run, and the console complains of nothing else", async (t) => {
-  const { context, page } = await device(t, browser, app, "grace");
+  const { context, page } = await device(t, "grace");
   for (const path of paths) {
     await page.goto(app.url + path);
     await page.getByRole("heading", { level: 1 }).waitFor();
@@ -62,7 +53,7 @@ test("a script that got into a page doesn't run, and the console complains of no
 });
 
 test("without a mouse: links first to the content, a dialog that keeps the focus, gives it back, and is told", async (t) => {
-  const { page } = await device(t, browser, app, "linus");
+  const { page } = await device(t, "linus");
   await page.reload();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "To the content");
@@ -86,7 +77,7 @@ test("without a mouse: links first to the content, a dialog that keeps the focus
 for (const [width, height] of [[1280, 800], [390, 844]]) {
   test(`at ${width} pixels nothing is cut off, and everything has a name`, async (t) => {
     for (const colorScheme of ["light", "dark"]) {
-      const { page } = await device(t, browser, app, "ada", { viewport: { width, height }, colorScheme });
+      const { page } = await device(t, "ada", { viewport: { width, height }, colorScheme });
       for (const path of [...paths, "/signin"]) {
         await page.goto(app.url + path);
         await page.getByRole("heading", { level: 1 }).waitFor();
@@ -105,8 +96,8 @@ for (const [width, height] of [[1280, 800], [390, 844]]) {
 }
 
 test("without scripts one can still sign in, sign out other devices, and sign out", async (t) => {
-  const other = await device(t, browser, app, "linus");
-  const { page } = await device(t, browser, app, "linus", { javaScriptEnabled: false });
+  const other = await device(t, "linus");
+  const { page } = await device(t, "linus", { javaScriptEnabled: false });
   await page.getByRole("button", { name: "Sign out other devices" }).click();
   await page.getByText("You are signed out everywhere but here.").waitFor();
   assert.equal(await left(other.page), "user_logout");
@@ -117,8 +108,7 @@ test("without scripts one can still sign in, sign out other devices, and sign ou
 });
 
 test("a wrong password, a name of nobody, and a link that leads elsewhere", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const page = await tab(context, app, `/signin?from=${encodeURIComponent("//evil.example")}&reason=${encodeURIComponent("<b>call us</b>")}`);
   assert.equal(await page.getByText("call us").count(), 0);
   for (const [name, password] of [["ada", "wrong"], ["mallory", "correct-horse"], ["constructor", "correct-horse"]]) {

@@ -59,7 +59,7 @@ const listens = (port) => new Promise((resolve) => {
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
   test(`${signal} ends everything that was started, also what is stopped`, async () => {
-    const app = await Deployment.start();
+    const app = await new Deployment().start();
     assert.deepEqual(await Promise.all(app.ports.map(listens)), Array(5).fill(true));
     const pids = ["curfew", "backend", "app"].map((name) => app.pid(name));
     process.kill(pids[1], "SIGSTOP");
@@ -71,7 +71,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 }
 
 test("when one of them ends, the script says so with its log and ends the others", async () => {
-  const app = await Deployment.start();
+  const app = await new Deployment().start();
   const pids = ["curfew", "backend", "app"].map((name) => app.pid(name));
   process.kill(app.pid("backend"), "SIGKILL");
   await until("the script has ended", () => app.process.exitCode !== null);

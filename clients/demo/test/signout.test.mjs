@@ -1,21 +1,12 @@
 // Signing out: here, elsewhere, everywhere, and one session of many. Copies of cookies are over with their session wherever they are shown.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { copied, device, launch, left, session, sessionCookie, signIn, tab } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { copied, left, session, sessionCookie, signIn, tab } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 import { holds, until } from "./rig/until.mjs";
 
-let app, browser;
-
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "60m"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
+const { app, device } = stand();
 
 /** refused checks that a copy of a cookie opens nothing. */
 async function refused(thief) {
@@ -28,8 +19,8 @@ async function refused(thief) {
 }
 
 test("signing out other devices: the other one's tabs leave, the copy of its cookie is over, and this one stays", async (t) => {
-  const here = await device(t, browser, app, "ada");
-  const there = await device(t, browser, app, "ada");
+  const here = await device(t, "ada");
+  const there = await device(t, "ada");
   const second = await tab(there.context, app, "/notes");
   const thief = await copied(there.context, app);
   assert.equal((await thief("/api/notes")).status, 200);
@@ -47,8 +38,8 @@ test("signing out other devices: the other one's tabs leave, the copy of its coo
 });
 
 test("signing out everywhere: the tab that asks says who has confirmed, and stays; all others leave", async (t) => {
-  const here = await device(t, browser, app, "grace");
-  const phone = await device(t, browser, app, "grace");
+  const here = await device(t, "grace");
+  const phone = await device(t, "grace");
   const beside = await tab(here.context, app, "/chat");
   const thief = await copied(phone.context, app);
   await until("both browsers listen", async () => (await app.conns("grace")).length === 2);
@@ -69,7 +60,7 @@ test("signing out everywhere: the tab that asks says who has confirmed, and stay
 });
 
 test("who hasn't confirmed is named: a backend that hangs", async (t) => {
-  const here = await device(t, browser, app, "linus");
+  const here = await device(t, "linus");
   await until("it listens", async () => (await app.conns("linus")).length === 1);
   process.kill(app.pid("backend"), "SIGSTOP");
   t.after(() => process.kill(app.pid("backend"), "SIGCONT"));
@@ -81,9 +72,9 @@ test("who hasn't confirmed is named: a backend that hangs", async (t) => {
 });
 
 test("ending one session of the list ends that one, and not another user's", async (t) => {
-  const here = await device(t, browser, app, "ada");
-  const [tablet, laptop] = [await device(t, browser, app, "ada"), await device(t, browser, app, "ada")];
-  const other = await device(t, browser, app, "grace");
+  const here = await device(t, "ada");
+  const [tablet, laptop] = [await device(t, "ada"), await device(t, "ada")];
+  const other = await device(t, "grace");
   const { sid } = await session(tablet.page);
   await here.page.reload();
   const row = here.page.locator(`section[aria-labelledby=active] [data-session="${sid}"]`);
@@ -102,7 +93,7 @@ test("ending one session of the list ends that one, and not another user's", asy
 });
 
 test("a cookie that an answer under way sets anew after the sign-out opens nothing", async (t) => {
-  const { context, page } = await device(t, browser, app, "linus");
+  const { context, page } = await device(t, "linus");
   // A page that isn't signed out by a notice, so that its call isn't broken off.
   const slow = await tab(context, app, "/signin");
   const release = app.front.hold("/api/auth/session");
@@ -122,7 +113,7 @@ test("a cookie that an answer under way sets anew after the sign-out opens nothi
 });
 
 test("a copy of a cookie is over with the session, at the backend too, and a new login works at once, in a browser with the old cookie", async (t) => {
-  const { context, page } = await device(t, browser, app, "ada");
+  const { context, page } = await device(t, "ada");
   const [thief, cookies, { sid }] = [await copied(context, app), await context.cookies(), await session(page)];
   const { auth_time } = await app.call("GET", `/v1/sessions/${sid}`);
   const claims = { sub: "ada", sid, auth_time_ms: Date.parse(auth_time) };
@@ -137,14 +128,13 @@ test("a copy of a cookie is over with the session, at the backend too, and a new
   assert.deepEqual([answer.status, (await answer.json()).code], [401, "session_revoked"]);
   await context.addCookies(cookies);
   await page.goto(`${app.url}/notes`);
-  await signIn(page, "ada").catch(() => {});
-  await page.getByRole("heading", { name: "Notes" }).waitFor();
+  await signIn(page, "ada", "Notes");
   assert.notEqual((await session(page)).sid, sid);
   await refused(thief);
 });
 
 test("only pages of the application sign anybody out", async (t) => {
-  const { context, page } = await device(t, browser, app, "grace");
+  const { context, page } = await device(t, "grace");
   const thief = await copied(context, app);
   const elsewhere = [{ "Sec-Fetch-Site": "cross-site", Origin: "https://evil.example" }, { "Sec-Fetch-Site": "same-site", Origin: app.network.url }, { Origin: "https://evil.example" }, {}];
   for (const headers of elsewhere) {

@@ -1,25 +1,16 @@
 // Tabs of the whole: one conn for all of a browser's, whichever of them has it, and however the network is.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { device, launch, left, tab } from "./rig/browser.mjs";
-import { Deployment } from "./rig/deployment.mjs";
+import { left, tab } from "./rig/browser.mjs";
+import { stand } from "./rig/stand.mjs";
 import { holds, until } from "./rig/until.mjs";
 
-let app, browser;
-
-before(async () => {
-  app = await Deployment.start(["--idle-timeout", "60m"]);
-  browser = await launch();
-});
-after(async () => {
-  await browser?.close();
-  await app?.stop();
-});
+const { app, device } = stand();
 
 /** five is a browser with five tabs, of which one has the conn. */
 async function five(t, name) {
-  const { context, page } = await device(t, browser, app, name);
+  const { context, page } = await device(t, name);
   const tabs = [page];
   for (const path of ["/notes", "/chat", "/sessions", "/notes"]) tabs.push(await tab(context, app, path));
   const leader = await until("one of them has the conn", () => tabs.find(({ conns }) => conns.size > 0));
@@ -66,7 +57,7 @@ test("the tab with the conn hangs: the others hear of a sign-out all the same", 
 test("where no WebSocket gets through, events do", async (t) => {
   app.network.refusesUpgrades = true;
   t.after(() => (app.network.refusesUpgrades = false));
-  const { page } = await device(t, browser, app, "ada");
+  const { page } = await device(t, "ada");
   const second = await tab(page.context(), app, "/notes");
   await until("there is a stream", async () => (await app.conns("ada")).some(({ transport }) => transport === "sse"));
   assert.ok(app.network.refused >= 2);
@@ -75,7 +66,7 @@ test("where no WebSocket gets through, events do", async (t) => {
 });
 
 test("a page that the browser brings back shows nothing of a session that ended meanwhile", async (t) => {
-  const { page } = await device(t, browser, app, "grace");
+  const { page } = await device(t, "grace");
   await page.addInitScript(() => addEventListener("pageshow", ({ persisted }) => (window.persisted = persisted)));
   await page.reload();
   await page.goto(`${app.url}/signin`);
@@ -87,11 +78,11 @@ test("a page that the browser brings back shows nothing of a session that ended 
 });
 
 test("another device's list of sessions is there as soon as a session begins or ends", async (t) => {
-  const here = await device(t, browser, app, "linus");
+  const here = await device(t, "linus");
   const rows = here.page.locator("section[aria-labelledby=active] [data-session]");
   assert.equal(await rows.count(), 1);
   await until("it listens", async () => (await app.conns("linus")).length === 1);
-  const there = await device(t, browser, app, "linus");
+  const there = await device(t, "linus");
   await until("it is listed", async () => (await rows.count()) === 2);
   await there.page.getByRole("button", { name: "Sign out", exact: true }).click();
   await until("it isn't any more", async () => (await rows.count()) === 1);

@@ -1,11 +1,12 @@
 // An application of Express with Auth.js 5.
-import { once } from "node:events";
 import Credentials from "@auth/core/providers/credentials";
 import { ExpressAuth, getSession } from "@auth/express";
 import express from "express";
 
+import { serve } from "./serve.mjs";
+
 export const secret = "a secret of these tests, not of anybody";
-export const silent = { error() {}, warn() {}, debug() {} };
+const silent = { error() {}, warn() {}, debug() {} };
 
 /** config is that of an application which knows nothing of Curfew. */
 export function config(more = {}) {
@@ -27,13 +28,5 @@ export async function start(authConfig, { routes = () => {}, read = getSession }
     res.status(found?.user ? 200 : 401).json(found);
   });
   routes(app, session);
-  const web = app.listen(0, "127.0.0.1");
-  await once(web, "listening");
-  return {
-    url: `http://127.0.0.1:${web.address().port}`,
-    close: () => {
-      web.closeAllConnections();
-      return new Promise((resolve) => web.close(resolve));
-    },
-  };
+  return serve(app);
 }

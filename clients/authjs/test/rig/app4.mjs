@@ -1,8 +1,9 @@
 // An application of NextAuth.js 4 without Next.js: its handler takes requests as the pages of Next.js have them.
-import { once } from "node:events";
 import express from "express";
 import NextAuthModule from "next-auth";
 import CredentialsModule from "next-auth/providers/credentials";
+
+import { serve } from "./serve.mjs";
 
 const NextAuth = NextAuthModule.default ?? NextAuthModule;
 const Credentials = CredentialsModule.default ?? CredentialsModule;
@@ -34,15 +35,7 @@ export async function start(authOptions, { read = getServerSession, routes = () 
     res.status(found?.user ? 200 : 401).json(found);
   });
   routes(app);
-  const web = app.listen(0, "127.0.0.1");
-  await once(web, "listening");
-  const url = `http://127.0.0.1:${web.address().port}`;
-  process.env.NEXTAUTH_URL = url;
-  return {
-    url,
-    close: () => {
-      web.closeAllConnections();
-      return new Promise((resolve) => web.close(resolve));
-    },
-  };
+  const web = await serve(app);
+  process.env.NEXTAUTH_URL = web.url;
+  return web;
 }

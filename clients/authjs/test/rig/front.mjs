@@ -1,6 +1,5 @@
 // A front of a real server that can be told to fail in one thing and not in another, to hold back beats, and counts what it is asked.
-import { createServer } from "node:http";
-import { once } from "node:events";
+import { serve } from "./serve.mjs";
 
 const problem = (status, code) => ({ status, body: { type: "about:blank", title: code, status, code, detail: code, retry: status === 503 } });
 
@@ -19,17 +18,14 @@ export class Front {
   static async start(server) {
     const front = new Front();
     front.#server = server;
-    front.#web = createServer((req, res) => front.#handle(req, res).catch((error) => res.destroy(error)));
-    front.#web.listen(0, "127.0.0.1");
-    await once(front.#web, "listening");
-    front.url = `http://127.0.0.1:${front.#web.address().port}`;
+    front.#web = await serve((req, res) => front.#handle(req, res).catch((error) => res.destroy(error)));
+    front.url = front.#web.url;
     return front;
   }
 
   async stop() {
     for (const end of this.#streams) end();
-    this.#web.closeAllConnections();
-    await new Promise((resolve) => this.#web.close(resolve));
+    await this.#web.close();
   }
 
   /** cut breaks off all streams. */
@@ -51,7 +47,7 @@ export class Front {
     const raw = Buffer.concat(chunks);
     const url = new URL(req.url, this.url);
     const path = url.pathname;
-    this.calls.push({ method: req.method, path, headers: req.headers, body: raw.length ? JSON.parse(raw.toString()) : undefined });
+    this.calls.push({ method: req.method, path, query: url.search, headers: req.headers, body: raw.length ? JSON.parse(raw.toString()) : undefined });
     const kind = path === "/v1/revocations/stream" ? "stream" : path === "/v1/check" ? "check" : /\/sessions/.test(path) ? "sessions" : "publish";
     if (this.hang.has(kind) || this.hang.has("all")) return;
     if (this.down.has(kind) || this.down.has("all")) return this.#answer(res, problem(503, "registry_unavailable"));

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 
-import { freePort, until } from "./server.mjs";
+import { freePort, Server, until } from "./server.mjs";
 
 const here = new URL("../..", import.meta.url).pathname;
 
@@ -65,7 +66,35 @@ export class NextApp {
     this.#child = undefined;
   }
 
+  /** another serves the same build a second time. */
+  another() {
+    const app = new NextApp();
+    app.#dir = this.#dir;
+    return app;
+  }
+
   remove() {
     rmSync(this.#dir, { recursive: true, force: true });
   }
+}
+
+/** site is an application for all tests of a file: `app` has Curfew, `plain` is the same without it, and `server` is what Curfew runs on. */
+export function site(name) {
+  const made = {};
+  before(async () => {
+    made.server = await Server.start();
+    made.app = NextApp.build(name);
+    made.plain = made.app.another();
+    const env = { CURFEW_URL: made.server.url, CURFEW_API_KEY: await made.server.key() };
+    await made.app.start(env);
+    await made.plain.start({ ...env, WITHOUT_CURFEW: "yes" });
+  });
+  after(async () => {
+    made.server?.thaw();
+    await made.plain?.stop();
+    await made.app?.stop();
+    made.app?.remove();
+    await made.server?.stop();
+  });
+  return made;
 }

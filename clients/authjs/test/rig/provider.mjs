@@ -1,6 +1,5 @@
 // An OAuth provider that says yes to everybody, and is whoever its next caller shall be.
-import { createServer } from "node:http";
-import { once } from "node:events";
+import { serve } from "./serve.mjs";
 
 export class Provider {
   #web;
@@ -9,16 +8,13 @@ export class Provider {
 
   static async start() {
     const provider = new Provider();
-    provider.#web = createServer((req, res) => provider.#handle(req, res));
-    provider.#web.listen(0, "127.0.0.1");
-    await once(provider.#web, "listening");
-    provider.url = `http://127.0.0.1:${provider.#web.address().port}`;
+    provider.#web = await serve((req, res) => provider.#handle(req, res));
+    provider.url = provider.#web.url;
     return provider;
   }
 
   stop() {
-    this.#web.closeAllConnections();
-    return new Promise((resolve) => this.#web.close(resolve));
+    return this.#web.close();
   }
 
   /** config is what Auth.js 5 is told, and what NextAuth.js 4 is. */

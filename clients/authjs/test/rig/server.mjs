@@ -47,10 +47,6 @@ export class Server {
     return server;
   }
 
-  get dir() {
-    return this.#dir;
-  }
-
   async run() {
     const args = ["serve", "--listen", new URL(this.url).host, "--admin-listen", "", "--data-dir", join(this.#dir, "data"), ...this.#args];
     this.#child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"], env: { PATH: process.env.PATH, HOME: this.#dir } });

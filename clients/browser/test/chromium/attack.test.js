@@ -1,28 +1,15 @@
 // What an attack on the package found, or was meant to find. The gateway is a real one.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, seen, state, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, seen, state, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand();
 
 async function device(t, user, count = 1, options = {}) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const session = await app.signedIn(context, user);
   const tabs = [];
   for (let i = 0; i < count; i++) tabs.push(await tab(context, app, options));
@@ -77,8 +64,7 @@ test("twenty tabs are told, and each goes once", async (t) => {
 });
 
 test("a verify that never answers is given up, and the end isn't lost", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const session = await app.signedIn(context, "mute");
   const page = await tab(context, app, { manual: true });
   await page.evaluate(() => {
@@ -98,8 +84,7 @@ test("a verify that never answers is given up, and the end isn't lost", async (t
 });
 
 test("a ticket that never comes is given up, and asked for again", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   await app.signedIn(context, "patient");
   const page = await tab(context, app, { manual: true });
   await page.evaluate(() => {
@@ -112,8 +97,7 @@ test("a ticket that never comes is given up, and asked for again", async (t) => 
 test("a redirectTo that throws, or is no address, keeps nobody on the page", async (t) => {
   for (const redirectTo of ["http://[", "throws"]) {
     await t.test(redirectTo, async (t) => {
-      const context = await browser.newContext();
-      t.after(() => context.close());
+      const context = await newContext(t);
       const session = await app.signedIn(context, "lost");
       const page = await tab(context, app, { manual: true });
       await page.evaluate((to) => { window.listener = window.start({ redirectTo: to === "throws" ? () => { throw new Error("no"); } : to }); }, redirectTo);
@@ -125,8 +109,7 @@ test("a redirectTo that throws, or is no address, keeps nobody on the page", asy
 });
 
 test("functions of the application that throw keep nobody from being told", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const session = await app.signedIn(context, "thrower");
   const page = await tab(context, app, { manual: true });
   await page.evaluate(() => {

@@ -144,7 +144,7 @@ test("a gateway that falls silent is left, and its conn closed", async (t) => {
   await becomes(page, "ready");
   const beat = setInterval(() => gateway.conns[0]?.say({ type: "heartbeat" }), 300);
   t.after(() => clearInterval(beat));
-  await holds("it stays while something comes, if only frames that it doesn't know", () => gateway.opened === 1, 2_500);
+  await holds("it stays while something comes, if only heartbeats", () => gateway.opened === 1, 2_500);
   const [old] = gateway.conns;
   clearInterval(beat);
   await until("it comes back", () => gateway.opened >= 2);

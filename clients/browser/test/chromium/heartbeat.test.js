@@ -1,30 +1,17 @@
 // A real gateway with short heartbeats: a conn that is alive is kept, and one that has fallen silent is left, over both transports.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, seen, state, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, seen, state, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url], ["--heartbeat", "1s"])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand(["--heartbeat", "1s"]);
 
 for (const transport of ["websocket", "sse"]) {
   test(`${transport}: a conn on which nothing but heartbeats comes is kept, one that falls silent is left, and what was missed is told`, async (t) => {
     curfew.refusesUpgrades = transport === "sse";
-    const context = await browser.newContext();
-    t.after(() => context.close());
+    const context = await newContext(t);
     const user = "quiet-" + transport;
     const session = await app.signedIn(context, user);
     const page = await tab(context, app);

@@ -1,29 +1,16 @@
 // Idle sessions, from a real gateway with a registry: somebody is asked in every tab, stays, or is signed out.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, seen, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, seen, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
 const IDLE_MS = 5_000;
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url], ["--sessions-idle-timeout", IDLE_MS + "ms", "--sessions-notice", "3s"])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, newContext } = await stand(["--sessions-idle-timeout", IDLE_MS + "ms", "--sessions-notice", "3s"]);
 
 async function device(t, user, count, options = {}) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   app.touches = [];
   await app.registered(context, user);
   const tabs = [];

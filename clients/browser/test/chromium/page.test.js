@@ -1,28 +1,15 @@
 // What the life of a page does to its listener, and what is left of it afterwards. The gateway is a real one.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, seen, state, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, seen, state, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand();
 
 async function device(t, user, options = {}, prepare, path = "/") {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   if (prepare) await context.addInitScript(prepare);
   const session = await app.signedIn(context, user);
   const page = await tab(context, app, options, path);
@@ -207,7 +194,6 @@ test("one navigation, however often the end is told", async (t) => {
   const visited = [];
   page.on("framenavigated", (frame) => visited.push(new URL(frame.url()).pathname));
   const name = "curfew:" + curfew.url;
-  await page.evaluate(() => { const start = performance.now(); window.slow = () => performance.now() - start; });
   await curfew.revoke("once", session.sid);
   await page.evaluate((name) => {
     const c = new BroadcastChannel(name);
@@ -315,8 +301,7 @@ test("Auth.js's tabs are told in the ways of its versions 5 and 4", async (t) =>
 });
 
 test("nobody is signed in: nothing is opened and nobody is sent away; unless the page shows somebody's data", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const page = await tab(context, app);
   await until("it has asked", async () => (await state(page)) === "idle");
   await holds("it stays", async () => (await state(page)) === "idle" && curfew.sockets.size === 0, 500);

@@ -1,25 +1,13 @@
 // <LogoutListener/> in React 18 and 19, in strict mode, which mounts everything twice.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { build } from "esbuild";
-import { Application } from "./fixture/application.js";
-import { becomes, launch } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { becomes } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand();
 
 const source = `
 import { StrictMode, createElement as h, useState } from "react";
@@ -54,8 +42,7 @@ for (const version of [18, 19]) {
       bundle: true, format: "esm", write: false, alias, define: { "process.env.NODE_ENV": '"development"' }, logLevel: "error",
     });
     app.bundle = bundle.outputFiles[0].text;
-    const context = await browser.newContext();
-    t.after(() => context.close());
+    const context = await newContext(t);
     const session = await app.signedIn(context, "rea" + version);
     const page = await context.newPage();
     const errors = [];

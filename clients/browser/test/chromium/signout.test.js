@@ -1,28 +1,15 @@
 // A page hears of the end of its session: from a real gateway, in a real browser.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand();
 
 test("a tab is told, asks its application, and leaves", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const { user, sid } = await app.signedIn(context, "ada");
   const page = await tab(context, app);
   await becomes(page, "ready");

@@ -1,29 +1,16 @@
 // Several tabs of one browser: one conn, whoever leads, and all are told.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Application } from "./fixture/application.js";
-import { becomes, launch, leaves, seen, state, tab } from "./fixture/browser.js";
-import { Curfew } from "./fixture/curfew.js";
+import { test } from "node:test";
+import { becomes, leaves, seen, state, tab } from "./fixture/browser.js";
+import { stand } from "./fixture/stand.js";
 import { holds, until } from "./fixture/until.js";
 
-const app = await new Application().start();
-const curfew = new Curfew();
-let browser;
-
-before(async () => {
-  [browser] = await Promise.all([launch(), curfew.start([app.url])]);
-  app.use(curfew);
-});
-after(async () => {
-  await browser?.close();
-  await Promise.all([app.stop(), curfew.stop()]);
-});
+const { app, curfew, newContext } = await stand();
 
 // device opens a browser of a user with so many tabs, of which the first leads.
 async function device(t, user, count, options) {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   const session = await app.signedIn(context, user);
   const leader = await tab(context, app, options);
   await becomes(leader, "ready");
@@ -137,8 +124,7 @@ test("the tab that signs out by itself ignores its echo, and the other tabs leav
 });
 
 test("a browser without locks has a conn for each tab", async (t) => {
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await newContext(t);
   await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
   const session = await app.signedIn(context, "lockless");
   const tabs = [await tab(context, app), await tab(context, app)];
@@ -153,8 +139,7 @@ for (const [what, breakIt] of [
   ["refuses", () => { LockManager.prototype.request = () => Promise.reject(new DOMException("no", "SecurityError")); }],
 ]) {
   test(`a lock manager that ${what} is done without`, async (t) => {
-    const context = await browser.newContext();
-    t.after(() => context.close());
+    const context = await newContext(t);
     await context.addInitScript(breakIt);
     await app.signedIn(context, "broken-" + what);
     await becomes(await tab(context, app), "ready");

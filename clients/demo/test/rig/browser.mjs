@@ -31,21 +31,12 @@ export async function tab(context, app, path = "/sessions") {
   return page;
 }
 
-/** signIn fills in the form of the page, as a person does. */
-export async function signIn(page, name) {
+/** signIn fills in the form of the page, as a person does, and waits for the page that it leads to. */
+export async function signIn(page, name, heading = "Devices and sessions") {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Devices and sessions" }).waitFor();
-}
-
-/** device is a browser of its own in which somebody signs in. */
-export async function device(t, browser, app, name, options) {
-  const context = await browser.newContext(options);
-  t.after(() => context.close());
-  const page = await tab(context, app);
-  await signIn(page, name);
-  return { context, page };
+  await page.getByRole("heading", { name: heading }).waitFor();
 }
 
 /** left waits until a page has been signed out and told why, goes on from there, and returns the reason. */

@@ -21,19 +21,25 @@ export class Deployment {
   front = new Front();
   network = new Network();
 
-  /** start starts what `npm test` has built before, with options of the script. */
-  static async start(options = []) {
-    const d = new Deployment();
-    try {
-      await d.#start(options);
-    } catch (error) {
-      await d.stop();
-      throw error;
-    }
-    return d;
+  #options;
+
+  /** A deployment takes options of the script. */
+  constructor(options = []) {
+    this.#options = options;
   }
 
-  async #start(options) {
+  /** start starts what `npm test` has built before. */
+  async start() {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    return this;
+  }
+
+  async #start() {
     this.dir = mkdtempSync(join(tmpdir(), "curfew-demo-"));
     cpSync(join(built, "bin"), join(this.dir, "bin"), { recursive: true });
     await Promise.all([this.front.start(), this.network.start()]);
@@ -46,7 +52,7 @@ export class Deployment {
     this.chat = `ws://127.0.0.1:${backendPort}/chat`;
     const ports = Object.entries({ port, "curfew-port": curfewPort, "backend-port": backendPort }).flatMap(([name, value]) => [`--${name}`, String(value)]);
     this.ports = [port, curfewPort, curfewPort + 1, curfewPort + 2, backendPort];
-    const args = ["--no-build", "--data-dir", this.dir, "--origin", this.url, "--gateway", this.network.url, ...ports, ...options];
+    const args = ["--no-build", "--data-dir", this.dir, "--origin", this.url, "--gateway", this.network.url, ...ports, ...this.#options];
     this.process = spawn(script, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: tmpdir() } });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on("data", (chunk) => (this.output += chunk));
     await until("the script says that all is started", () => {
@@ -58,10 +64,6 @@ export class Deployment {
   /** pid returns the process id of curfew, backend or app. */
   pid(name) {
     return Number(readFileSync(join(this.dir, "run", `${name}.pid`), "utf8"));
-  }
-
-  log(name) {
-    return readFileSync(join(this.dir, "logs", `${name}.log`), "utf8");
   }
 
   /** call calls the Curfew API, as its operator. */

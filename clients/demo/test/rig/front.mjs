@@ -12,7 +12,6 @@ export class Front {
     this.server.listen(0, "127.0.0.1");
     await once(this.server, "listening");
     this.url = `http://localhost:${this.server.address().port}`;
-    return this;
   }
 
   /** hold has the answers of a path wait, complete as the application has given them, until the function that it returns is called. */

@@ -3,7 +3,6 @@ import net from "node:net";
 
 /** Network is what lies between browsers and the gateway: it counts WebSockets, and can refuse them as some companies' proxies do. */
 export class Network {
-  upgrades = 0;
   refused = 0;
   refusesUpgrades = false;
   // sockets are the WebSockets that are open, links all connections.
@@ -15,7 +14,6 @@ export class Network {
     this.server.listen(0, "127.0.0.1");
     await once(this.server, "listening");
     this.url = `http://localhost:${this.server.address().port}`;
-    return this;
   }
 
   #forward(from) {
@@ -37,7 +35,6 @@ export class Network {
           from.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
           return to.destroy();
         }
-        this.upgrades++;
         this.sockets.add(from);
       }
       to.write(bytes);
