@@ -98,10 +98,15 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		}
 		err := s.write(ctx, name, after, last)
 		if err == nil {
-			if now, _, ok := s.get(key); ok && (after.Warned && !now.Warned || after.Ended != nil && now.Ended == nil) {
-				continue // it was touched before that was stored: see sessionstore.Session.After
+			now, revision, ok := s.get(key)
+			if !ok || stands(after, now) {
+				return nil
 			}
-			return nil
+			// It was touched before that was stored: see sessionstore.Session.After. What doesn't hold mustn't come to hold once the sheet that tells so has expired.
+			if now.Ended == nil {
+				_ = s.write(ctx, name, now, revision) // if that fails, the session's touches are written some minutes later
+			}
+			continue
 		}
 		if !errors.Is(err, errConflict) {
 			return err
@@ -111,6 +116,17 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		}
 	}
 	return contended()
+}
+
+// stands reports whether a session is as it was written, now that the bucket has told of that: another's claim, or end, is another end.
+func stands(written, now sessionstore.Session) bool {
+	switch {
+	case written.Ended != nil:
+		return now.Ended != nil && now.Ended.Event == written.Ended.Event
+	case written.Warned:
+		return now.Warned
+	}
+	return true
 }
 
 func contended() error {
