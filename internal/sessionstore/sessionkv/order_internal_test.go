@@ -23,9 +23,7 @@ func openOver(t testing.TB, b *bus.Bus) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), b.Conn(), kv, Config{
-		Hasher: sessionstore.NewHasher([]byte("key")), Due: func(s sessionstore.Session) time.Time { return s.ExpiresAt },
-	})
+	s, err := Open(t.Context(), b.Conn(), kv, config())
 	if err != nil {
 		t.Fatal(err)
 	}
