@@ -2,6 +2,7 @@ package sessionkv
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -29,6 +30,12 @@ func (b *between) PublishMsg(ctx context.Context, msg *nats.Msg, opts ...jetstre
 	return ack, err
 }
 
+// alone ends what a store does in the background, but for following.
+func alone(s *Store) {
+	s.stop()
+	s.work.Wait()
+}
+
 func begun(t *testing.T, s *Store, id string) sessionstore.Session {
 	t.Helper()
 	at := time.Now().UTC().Truncate(time.Millisecond).Add(-time.Minute)
@@ -46,14 +53,14 @@ func pending(s sessionstore.Session, event string) sessionstore.End {
 // caughtUp waits until stores have heard of everything.
 func caughtUp(t *testing.T, stores ...*Store) {
 	t.Helper()
-	info, err := stores[0].stream.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	var info *jetstream.StreamInfo
+	eventually(t, "told what the bucket holds", func() (ok bool) {
+		var err error
+		info, err = stores[0].stream.Info(t.Context())
+		return err == nil
+	})
 	for _, s := range stores {
-		if err := s.reached(t.Context(), info.State.LastSeq); err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, "told all of it", func() bool { return s.reached(t.Context(), info.State.LastSeq) == nil })
 	}
 }
 
@@ -97,6 +104,7 @@ func TestOneOfTwoClaimsHolds(t *testing.T) {
 	session := begun(t, mine, "s-1")
 	caughtUp(t, mine, theirs)
 	later := session.SeenAt.Add(time.Second)
+	alone(mine)
 	mine.js = &between{JetStream: mine.js, meanwhile: func() {
 		caughtUp(t, theirs)
 		if _, ended, err := theirs.End(t.Context(), session.Key(), pending(session, "theirs"), later); err != nil || !ended {
@@ -167,4 +175,37 @@ func TestVoidClaimsGo(t *testing.T) {
 		}
 		holds(t, session, s, other, openOver(t, b))
 	}
+}
+
+// behindOthers is a stream whose leader has just become so, and doesn't know yet what comes after a revision.
+type behindOthers struct {
+	jetstream.Stream
+	upTo uint64
+}
+
+func (b behindOthers) GetLastMsgForSubject(context.Context, string) (*jetstream.RawStreamMsg, error) {
+	return nil, jetstream.ErrMsgNotFound
+}
+
+func (b behindOthers) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	info, err := b.Stream.Info(ctx, opts...)
+	if err == nil {
+		info.State.LastSeq = b.upTo
+	}
+	return info, err
+}
+
+// TestNewLeaderKnowsLess: a stream's new leader is asked before it knows everything. What it doesn't know isn't gone.
+func TestNewLeaderKnowsLess(t *testing.T) {
+	s := openOver(t, natstest.Bus(t))
+	session := begun(t, s, "s-1")
+	_, revision, _ := s.get(session.Key())
+	known := s.stream
+	alone(s)
+	s.stream = behindOthers{known, revision - 1}
+	if _, ended, err := s.End(t.Context(), session.Key(), pending(session, "e-1"), session.SeenAt.Add(-time.Second)); ended || !errors.Is(err, sessionstore.ErrUnavailable) {
+		t.Errorf("nobody can tell: %v, %v", ended, err)
+	}
+	s.stream = known
+	holds(t, session, s)
 }

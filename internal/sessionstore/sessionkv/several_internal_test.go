@@ -107,10 +107,7 @@ func drawCalls(t *rapid.T, by string) []call {
 // so do one that has just come back and one that has just started. Of each session at most one claim was made, and none by an earlier touch than one that was taken.
 func TestSeveralProcesses(t *testing.T) {
 	srv := natstest.Start(t)
-	processes(t, bus.Config{URL: srv.URL()}, srv.Addr())
-}
-
-func processes(t *testing.T, cfg bus.Config, addr string) {
+	cfg, addr := bus.Config{URL: srv.URL()}, srv.Addr()
 	direct := natstest.Open(t, cfg)
 	first := openOver(t, direct)
 	links := []link{linked(t, addr), linked(t, addr)}
@@ -127,9 +124,10 @@ func processes(t *testing.T, cfg bus.Config, addr string) {
 			key := r.key(i)
 			r.witnesses[i].claims, r.witnesses[i].seen = map[string]string{}, map[string]time.Time{}
 			s := sessionstore.Session{Tenant: key.Tenant, ID: key.ID, User: "ada", AuthTime: r.begun, CreatedAt: r.begun, SeenAt: r.begun, ExpiresAt: r.begun.Add(time.Hour)}
-			if _, _, err := first.Create(context.Background(), s, s.ExpiresAt); err != nil {
-				rt.Fatal(err)
-			}
+			eventually(t, "registered", func() bool {
+				_, _, err := first.Create(context.Background(), s, s.ExpiresAt)
+				return err == nil
+			})
 		}
 		caughtUp(t, stores...)
 		away.proxy.Stall()
@@ -172,9 +170,9 @@ func processes(t *testing.T, cfg bus.Config, addr string) {
 				s.fold(context.Background(), time.Now().Add(time.Hour))
 			}
 			caughtUp(t, append(stores, away.Store)...)
-			if err := first.stream.Purge(context.Background(), jetstream.WithPurgeSubject(first.prefix+sheetPrefix+">")); err != nil {
-				rt.Fatal(err)
-			}
+			eventually(t, "the sheets are gone", func() bool {
+				return first.stream.Purge(context.Background(), jetstream.WithPurgeSubject(first.prefix+sheetPrefix+">")) == nil
+			})
 		}
 		late := openOver(t, direct)
 		defer late.Close()
