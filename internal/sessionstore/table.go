@@ -47,7 +47,7 @@ func (t *Table) Get(key Key) (s Session, revision uint64, ok bool) {
 }
 
 // Put takes a state of a session unless it has a later one, and reports whether it did. A new session is due at due, and so is one whose warning was taken back; of another that is there
-// already, when it is due is kept, but that one whose end isn't pending is never due. The user of a session doesn't change: an id that is used again after it was forgotten is another session.
+// already, when it is due is kept, but that one whose end isn't pending is never due. The user of a session doesn't change, nor when it was created: an id that is used again after it was forgotten is another session.
 //
 // Whoever wrote the state may not have known of the touches that were told to Touch: see Session.After.
 func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
@@ -55,7 +55,7 @@ func (t *Table) Put(s Session, revision uint64, due time.Time) bool {
 	if r != nil && r.revision > revision {
 		return false
 	}
-	if r != nil && r.session.User != s.User {
+	if r != nil && (r.session.User != s.User || !r.session.CreatedAt.Equal(s.CreatedAt)) {
 		t.Remove(s.Key())
 		r = nil
 	}

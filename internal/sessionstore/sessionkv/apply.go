@@ -13,78 +13,40 @@ import (
 
 // take applies one entry of the bucket; nil once everything has been told.
 func (s *Store) take(entry jetstream.KeyValueEntry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if entry == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		if s.anew != nil {
+			s.heard, s.anew = *s.anew, nil
+		}
 		s.forget(s.table.Prune(time.Now())) // what has expired while nobody told
-		clear(s.early)
+		s.wake()
 		return
+	}
+	h := &s.heard
+	if s.anew != nil {
+		h = s.anew
 	}
 	put := entry.Operation() == jetstream.KeyValuePut
 	switch {
 	case strings.HasPrefix(entry.Key(), sheetPrefix):
 		if put {
-			s.applySheet(entry)
+			h.applySheet(entry, s.cfg)
 		}
 	case put:
-		s.applySession(entry)
+		h.applySession(entry, s.cfg)
 	default:
-		s.remove(entry)
+		h.remove(entry)
 	}
-	s.advance(entry.Revision())
+	h.applied = max(h.applied, entry.Revision())
+	s.wake()
 }
 
-// applySession takes the state of a session. A name that isn't the session's is none that Curfew has written.
-func (s *Store) applySession(entry jetstream.KeyValueEntry) {
-	session, err := sessionstore.Decode(entry.Value())
-	if err != nil || s.cfg.Hasher.Session(session.Key()) != entry.Key() {
-		s.remove(entry)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.table.Put(session, entry.Revision(), s.cfg.Due(session)) {
-		s.names[entry.Key()] = session.Key()
-	}
-	if seen, ok := s.early[entry.Key()]; ok {
-		delete(s.early, entry.Key())
-		s.table.Before(session.Key(), seen, s.cfg.Due)
-	}
-}
-
-// remove forgets what the bucket holds no session of any more.
-func (s *Store) remove(entry jetstream.KeyValueEntry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.early, entry.Key())
-	key, known := s.names[entry.Key()]
-	if !known {
-		return
-	}
-	if _, revision, _ := s.table.Get(key); revision < entry.Revision() {
-		s.table.Remove(key)
-		delete(s.names, entry.Key())
-	}
-}
-
-// applySheet takes touches. While the bucket is read anew, those of a session come before its state where that was written later.
-func (s *Store) applySheet(entry jetstream.KeyValueEntry) {
-	reading := !s.current()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, at := range readSheet(entry.Value()) {
-		if key, known := s.names[name]; known {
-			s.table.Touch(key, at, entry.Revision(), s.cfg.Due)
-		} else if reading && at.After(s.early[name]) {
-			s.early[name] = at
-		}
-	}
-}
-
-// current reports whether everything was told that the bucket held when it was last read anew.
+// current reports whether everything was told that the bucket held when the connection was last made. Who follows hears of a new connection a moment later than we may be asked, so it is looked
+// which one that was.
 func (s *Store) current() bool {
 	following := s.following.Load()
-	return following != nil && following.Current()
+	return following != nil && following.Current() && s.made() == s.over()
 }
 
 // forget drops the names of sessions that are gone. It needs mu.
@@ -100,11 +62,8 @@ type waiter struct {
 	done     chan struct{}
 }
 
-// advance says that everything up to a revision was told.
-func (s *Store) advance(revision uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.applied = max(s.applied, revision)
+// wake tells those who wait for what was heard. It needs mu.
+func (s *Store) wake() {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiter) bool {
 		if w.revision > s.applied {
 			return false

@@ -11,5 +11,6 @@
 //
 // If all processes with the registry are away for longer than a sheet is kept (15 minutes), sessions may count as last touched up to seven minutes earlier than they were.
 //
-// A process whose connection is away answers [sessionstore.ErrUnavailable]: what it has in memory may be long out of date. Deployments with millions of sessions take Redis.
+// A process whose connection is away answers [sessionstore.ErrUnavailable]: what it has in memory may be long out of date. Once it is back, it reads everything anew beside what it has, which
+// takes twice the memory for a moment, and keeps nothing of before: the bucket may have been put back meanwhile. Deployments with millions of sessions take Redis.
 package sessionkv

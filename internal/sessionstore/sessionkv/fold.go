@@ -49,13 +49,14 @@ func (s *Store) fold(ctx context.Context, since time.Time) {
 	}
 }
 
-// foldAll writes sessions as they are in memory, and reports whether the bucket can be written to. One that somebody else writes at the same time needn't be.
+// foldAll writes sessions that go on as they are in memory, and reports whether the bucket can be written to. One that somebody else writes at the same time needn't be.
 func (s *Store) foldAll(ctx context.Context, keys []sessionstore.Key) bool {
 	futures := make([]jetstream.PubAckFuture, 0, len(keys))
 	for _, key := range keys {
 		session, revision, ok := s.get(key)
-		if !ok {
-			continue // it goes with its time
+		if !ok || session.Ended != nil {
+			// It goes with its time. And a claim isn't written again: touches that were refused because of it would lie before it.
+			continue
 		}
 		future, err := s.js.PublishMsgAsync(s.message(s.cfg.Hasher.Session(key), session, revision))
 		if err != nil {

@@ -23,9 +23,7 @@ func openOver(t testing.TB, b *bus.Bus) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), b.Conn(), kv, Config{
-		Hasher: sessionstore.NewHasher([]byte("key")), Due: func(s sessionstore.Session) time.Time { return s.ExpiresAt },
-	})
+	s, err := Open(t.Context(), b.Conn(), kv, config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +39,40 @@ type history struct {
 	known []sessionstore.Session
 	begun time.Time
 	last  uint64
+	// first is the session as it was registered. While gone it is forgotten, and may be registered again.
+	first sessionstore.Session
+	gone  bool
+}
+
+// forget has the bucket forget the session, and later register has it there again, as another.
+func (h *history) forget(t *rapid.T) {
+	if err := h.store.kv.Delete(context.Background(), h.store.cfg.Hasher.Session(h.first.Key())); err != nil {
+		t.Fatal(err)
+	}
+	h.gone, h.holds = true, sessionstore.Session{}
+}
+
+func (h *history) register(t *rapid.T) {
+	h.begun = h.begun.Add(10 * time.Second) // later than all touches of the one before
+	h.first.CreatedAt, h.first.SeenAt = h.begun, h.begun
+	h.gone, h.holds = false, h.first
+	h.write(t, h.first)
+}
+
+// expire has the sheets expire, after the session's entry has told of them.
+func (h *history) expire(t *rapid.T) {
+	switch {
+	case h.gone:
+	case h.holds.Ended == nil:
+		h.write(t, h.holds)
+	case h.holds.Ended.Pending():
+		return // no claim is there for so long
+	}
+	if err := h.store.stream.Purge(context.Background(), jetstream.WithPurgeSubject(h.store.prefix+sheetPrefix+">")); err != nil {
+		t.Fatal(err)
+	}
+	// What is last is always there, to be waited for.
+	h.send(t, func() (uint64, error) { return h.store.publish(context.Background(), h.store.sheet(nil)) })
 }
 
 func (h *history) send(t *rapid.T, tell func() (uint64, error)) {
@@ -61,14 +93,28 @@ func (h *history) write(t *rapid.T, s sessionstore.Session) {
 }
 
 func (h *history) step(t *rapid.T) {
-	call := rapid.SampledFrom([]string{"touch", "touch", "warn", "claim", "end", "fold"}).Draw(t, "call")
+	call := rapid.SampledFrom([]string{"touch", "touch", "touch", "warn", "claim", "end", "fold", "forget", "expire"}).Draw(t, "call")
+	switch {
+	case call == "expire":
+		h.expire(t)
+		return
+	case h.gone && call != "touch":
+		h.register(t)
+		return
+	case call == "forget":
+		h.forget(t)
+		return
+	}
 	if call == "touch" {
 		at := h.begun.Add(time.Duration(rapid.IntRange(0, 9).Draw(t, "at")) * time.Second)
 		h.send(t, func() (uint64, error) {
-			told := h.holds
-			told.SeenAt = at
-			return h.store.publish(context.Background(), h.store.sheet(map[sessionstore.Key]sessionstore.Session{told.Key(): told}))
+			told := sessionstore.Session{SeenAt: at}
+			other := sessionstore.Key{Tenant: h.first.Tenant, ID: "another"}
+			return h.store.publish(context.Background(), h.store.sheet(map[sessionstore.Key]sessionstore.Session{h.first.Key(): told, other: told}))
 		})
+		if h.gone {
+			return
+		}
 		if after, _, changed := h.holds.Touch(at); changed {
 			h.holds = after
 			h.known = append(h.known, after)
@@ -90,7 +136,7 @@ func (h *history) step(t *rapid.T) {
 	case "fold":
 		after, ok = view, view.Ended == nil
 	}
-	if !ok {
+	if !ok { // or whoever folds has heard of a claim
 		return
 	}
 	if !missed {
@@ -99,11 +145,13 @@ func (h *history) step(t *rapid.T) {
 	h.write(t, after)
 }
 
-// TestEveryProcessHasTheSame: writers don't know of the latest touches. Who has followed from the beginning and who reads only what is left take the same for what holds, and no warning and no
-// claim holds over a touch that came before it.
+// TestEveryProcessHasTheSame: writers don't know of the latest touches. Who has followed from the beginning, who was away for a while and who reads only what is left take the same for what holds,
+// and no warning and no claim holds over a touch that came before it.
 func TestEveryProcessHasTheSame(t *testing.T) {
-	b := natstest.Bus(t)
+	srv := natstest.Start(t)
+	b := natstest.Open(t, bus.Config{URL: srv.URL()})
 	follower := openOver(t, b)
+	l := linked(t, srv.Addr())
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
@@ -114,13 +162,18 @@ func TestEveryProcessHasTheSame(t *testing.T) {
 		if _, _, err := follower.Create(context.Background(), begun, begun.ExpiresAt); err != nil {
 			rt.Fatal(err)
 		}
-		h := &history{store: follower, holds: begun, known: []sessionstore.Session{begun}, begun: at}
-		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
+		h := &history{store: follower, holds: begun, known: []sessionstore.Session{begun}, begun: at, first: begun}
+		away := rapid.IntRange(0, 30).Draw(rt, "away after")
+		for i := range rapid.IntRange(1, 12).Draw(rt, "steps") {
+			if i == away {
+				l.away(t)
+			}
 			h.step(rt)
 		}
+		l.back(t)
 		late := openOver(t, b)
 		defer late.Close()
-		for name, s := range map[string]*Store{"followed": follower, "read later": late} {
+		for name, s := range map[string]*Store{"followed": follower, "was away": l.Store, "read later": late} {
 			if err := s.reached(context.Background(), h.last); err != nil {
 				rt.Fatal(err)
 			}

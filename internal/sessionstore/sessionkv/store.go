@@ -36,13 +36,10 @@ type Store struct {
 	following atomic.Pointer[bus.Following]
 
 	mu sync.RWMutex
-	// What follows is guarded by mu, and changed by what the bucket tells, in its order: so every process has the same. Only what the bucket doesn't hold any more is forgotten
-	// beside that. names: name in the bucket → key. early: name → latest touch of a session that wasn't told yet, while the bucket is read anew.
-	table *sessionstore.Table
-	names map[string]sessionstore.Key
-	early map[string]time.Time
-	// applied is the revision up to which the bucket was told, and waiting are those who wait for one.
-	applied uint64
+	// What follows is guarded by mu. heard is what is answered from; anew takes its place once the bucket has been told from its beginning again, and is nil otherwise.
+	heard
+	anew *heard
+	// waiting are those who wait until heard has a revision.
 	waiting []waiter
 }
 
@@ -61,7 +58,7 @@ func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config)
 	}
 	s := &Store{cfg: cfg, conn: nc, kv: kv, stream: stream, js: js, prefix: "$KV." + kv.Bucket() + "."}
 	s.reset()
-	following, err := bus.Follow(ctx, nc, kv, s.take)
+	following, err := bus.Follow(ctx, nc, rereading{kv, s}, s.take)
 	if err != nil {
 		return nil, fmt.Errorf("open the session store: %w", err)
 	}
@@ -77,8 +74,7 @@ func Open(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, cfg Config)
 func (s *Store) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.table, s.names, s.early = sessionstore.NewTable(), map[string]sessionstore.Key{}, map[string]time.Time{}
-	s.applied = 0
+	s.heard = nothingHeard()
 }
 
 // Close stops following and waits for it, some seconds at most. Nothing can be asked afterwards.

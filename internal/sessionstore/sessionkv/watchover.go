@@ -23,7 +23,7 @@ func (s *Store) watchOver(ctx context.Context) {
 		case <-tick.C:
 		}
 		// Before the question: the bucket holds at least what was heard by then.
-		heard := s.highest()
+		heard, complete := s.highest(), s.complete()
 		asking, cancel := context.WithTimeout(ctx, writeTimeout)
 		info, err := s.stream.Info(asking)
 		cancel()
@@ -36,6 +36,7 @@ func (s *Store) watchOver(ctx context.Context) {
 			}
 			continue
 		}
+		s.settle(complete, info.State.LastSeq)
 		if info.State.FirstSeq > first {
 			first = info.State.FirstSeq
 			s.mu.Lock()
@@ -52,13 +53,12 @@ func (s *Store) highest() uint64 {
 	return s.applied
 }
 
-// beginAnew follows the bucket from its beginning, with nothing in memory. It reports whether that works; meanwhile nothing is answered.
+// beginAnew follows the bucket from its beginning. It reports whether that works; meanwhile nothing is answered.
 func (s *Store) beginAnew(ctx context.Context) bool {
 	s.following.Load().Close()
-	s.reset()
 	opening, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	following, err := bus.Follow(opening, s.conn, s.kv, s.take)
+	following, err := bus.Follow(opening, s.conn, rereading{s.kv, s}, s.take)
 	if err != nil {
 		return false
 	}

@@ -98,10 +98,15 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		}
 		err := s.write(ctx, name, after, last)
 		if err == nil {
-			if now, _, ok := s.get(key); ok && (after.Warned && !now.Warned || after.Ended != nil && now.Ended == nil) {
-				continue // it was touched before that was stored: see sessionstore.Session.After
+			now, revision, ok := s.get(key)
+			if !ok || stands(after, now) {
+				return nil
 			}
-			return nil
+			// It was touched before that was stored: see sessionstore.Session.After. What doesn't hold mustn't come to hold once the sheet that tells so has expired.
+			if now.Ended == nil {
+				_ = s.write(ctx, name, now, revision) // if that fails, the session's touches are written some minutes later
+			}
+			continue
 		}
 		if !errors.Is(err, errConflict) {
 			return err
@@ -111,6 +116,17 @@ func (s *Store) change(ctx context.Context, key sessionstore.Key, by func(sessio
 		}
 	}
 	return contended()
+}
+
+// stands reports whether a session is as it was written, now that the bucket has told of that: another's claim, or end, is another end.
+func stands(written, now sessionstore.Session) bool {
+	switch {
+	case written.Ended != nil:
+		return now.Ended != nil && now.Ended.Event == written.Ended.Event
+	case written.Warned:
+		return now.Warned
+	}
+	return true
 }
 
 func contended() error {
@@ -127,13 +143,12 @@ func (s *Store) reread(ctx context.Context, name string, turn int) (uint64, erro
 		}
 	}
 	before := s.heldAs(name)
-	msg, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, writeError(err)
+	revision, err := s.last(ctx, name)
+	if err == nil && revision < before {
+		revision, err = s.lastForSure(ctx, name)
 	}
-	var revision uint64
-	if err == nil {
-		revision = msg.Sequence
+	if err != nil {
+		return 0, err
 	}
 	if err := s.reached(ctx, revision); err != nil {
 		return 0, err
@@ -148,6 +163,33 @@ func (s *Store) reread(ctx context.Context, name string, turn int) (uint64, erro
 		}
 	}
 	return revision, nil
+}
+
+// last returns the revision of what the bucket holds by a name; 0 for nothing.
+func (s *Store) last(ctx context.Context, name string) (uint64, error) {
+	msg, err := s.stream.GetLastMsgForSubject(ctx, s.prefix+name)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, writeError(err)
+	}
+	return msg.Sequence, nil
+}
+
+// lastForSure does what last does where less was found than we have. A server that has just become the stream's leader answers before it knows all that we have heard from the others.
+func (s *Store) lastForSure(ctx context.Context, name string) (uint64, error) {
+	heard := s.highest()
+	asking, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	info, err := s.stream.Info(asking)
+	if err != nil {
+		return 0, writeError(err)
+	}
+	if info.State.LastSeq < heard {
+		return 0, fmt.Errorf("%w: the bucket holds less than it did: it is read anew unless its server finds the rest", sessionstore.ErrUnavailable)
+	}
+	return s.last(ctx, name)
 }
 
 // heldAs returns the revision of what is in memory by a name; 0 for nothing.

@@ -39,7 +39,10 @@ func testWarn(t *testing.T, open Opener) {
 	if diff := cmp.Diff([]sessionstore.Touched{{Outcome: sessionstore.Taken, SeenAt: later, Renewed: true, User: "u-1"}}, got); diff != "" {
 		t.Errorf("touch (-want +got):\n%s", diff)
 	}
-	warn(s, session.SeenAt, false)
+	warn(s, session.SeenAt, false) // whether it has heard of the touch or not
+	touchedNow := session
+	touchedNow.SeenAt, touchedNow.Warned = later, false
+	sees(t, s, touchedNow)
 	warn(s, later, true)
 	if ok, err := s.Warn(t.Context(), sessionstore.Key{Tenant: "acme", ID: "nobody"}, time.Time{}); ok || err != nil {
 		t.Errorf("unknown: %v, %v", ok, err)
