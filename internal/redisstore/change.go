@@ -34,7 +34,7 @@ func (s *Store) Touch(ctx context.Context, tenant string, touches []sessionstore
 	return out, nil
 }
 
-// touchedOf reads what the script says of one touch: nothing for a session that isn't there, else a letter, the last touch, and behind r the user.
+// touchedOf reads what the script says of one touch: nothing for a session that isn't there, else a letter and the last touch.
 func touchedOf(reply string) (sessionstore.Touched, error) {
 	if reply == "" {
 		return sessionstore.Touched{}, nil
@@ -51,7 +51,7 @@ func touchedOf(reply string) (sessionstore.Touched, error) {
 	case 'o':
 		touched.Outcome = sessionstore.Over
 	case 'r':
-		touched.Renewed, touched.User = true, reply[headerBytes:]
+		touched.Renewed = true
 	}
 	return touched, nil
 }

@@ -36,10 +36,7 @@ for i, key in ipairs(KEYS) do
     out[i] = 't' .. seen
   else
     redis.call('SETRANGE', key, 0, 'a' .. ARGV[i])
-    out[i] = 't' .. ARGV[i]
-    if state == 'w' then
-      out[i] = 'r' .. ARGV[i] .. cjson.decode(redis.call('GETRANGE', key, 14, -1)).u
-    end
+    out[i] = (state == 'w' and 'r' or 't') .. ARGV[i]
   end
 end
 return out

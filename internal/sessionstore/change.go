@@ -17,9 +17,6 @@ func (s Session) Touch(at time.Time) (after Session, t Touched, changed bool) {
 		return s, t, false
 	}
 	t.SeenAt, t.Renewed = at, s.Warned
-	if s.Warned {
-		t.User = s.User
-	}
 	s.SeenAt, s.Warned = at, false
 	return s, t, true
 }

@@ -79,9 +79,8 @@ type Touched struct {
 	Outcome Outcome
 	// SeenAt is the session's last touch after it; zero for a session that isn't known.
 	SeenAt time.Time
-	// Renewed is whether it took back a warning; User is then the session's.
+	// Renewed is whether it took back a warning.
 	Renewed bool
-	User    string
 }
 
 // Outcome is what became of a touch.

@@ -88,13 +88,6 @@ func (s *Store) Close() error {
 // Ping returns an error if what is in memory may be out of date.
 func (s *Store) Ping(context.Context) error { return s.available() }
 
-// Len returns how many sessions there are.
-func (s *Store) Len() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.table.Len()
-}
-
 // get returns a session that is still kept, and its revision.
 func (s *Store) get(key sessionstore.Key) (session sessionstore.Session, revision uint64, ok bool) {
 	s.mu.RLock()

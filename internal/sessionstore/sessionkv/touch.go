@@ -65,10 +65,8 @@ func (s *Store) outcomes(tenant string, touches []sessionstore.Touch, firsts map
 			out[i] = sessionstore.Touched{}
 		case session.Ended != nil:
 			out[i] = sessionstore.Touched{Outcome: sessionstore.Over, SeenAt: session.SeenAt}
-		case first && s.table.Renewed(key) == revision:
-			out[i].Renewed, out[i].User = true, session.User
 		default:
-			out[i].Renewed, out[i].User = false, ""
+			out[i].Renewed = first && s.table.Renewed(key) == revision
 		}
 	}
 }

@@ -20,12 +20,6 @@ const writeTimeout = 2 * time.Second
 // attempts is how often a write is tried that others were faster with. Each of those has changed the session, which few do at once.
 const attempts = 20
 
-// The server's words for a write that somebody else was faster with: of a stream of one replica, and of several (nats-server, server/errors.json).
-const (
-	codeWrongLastSequence   jetstream.ErrorCode = 10071
-	codeWrongLastReplicated jetstream.ErrorCode = 10164
-)
-
 // errConflict is returned for a write that somebody else was faster with.
 var errConflict = errors.New("somebody else was faster")
 
@@ -232,7 +226,7 @@ func writeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastReplicated):
+	case errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant):
 		return errConflict
 	}
 	return fmt.Errorf("%w: %w", sessionstore.ErrUnavailable, err)
