@@ -108,7 +108,9 @@ func TestGoneWhileAway(t *testing.T) {
 	kept.SeenAt = kept.SeenAt.Add(time.Second)
 	touchAt(t, l.Store, kept, kept.SeenAt)
 	holds(t, kept, l.Store, openOver(t, natstest.Open(t, bus.Config{URL: srv.URL()})))
-	if n := l.Len(); n != 1 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if n := l.table.Len(); n != 1 {
 		t.Errorf("%d sessions", n)
 	}
 }
