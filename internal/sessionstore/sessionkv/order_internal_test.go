@@ -50,6 +50,12 @@ func (h *history) forget(t *rapid.T) {
 		t.Fatal(err)
 	}
 	h.gone, h.holds = true, sessionstore.Session{}
+	h.mark(t)
+}
+
+// mark stores what changes nothing, so that what is last is always there, to be waited for.
+func (h *history) mark(t *rapid.T) {
+	h.send(t, func() (uint64, error) { return h.store.publish(context.Background(), h.store.sheet(nil)) })
 }
 
 func (h *history) register(t *rapid.T) {
@@ -71,8 +77,7 @@ func (h *history) expire(t *rapid.T) {
 	if err := h.store.stream.Purge(context.Background(), jetstream.WithPurgeSubject(h.store.prefix+sheetPrefix+">")); err != nil {
 		t.Fatal(err)
 	}
-	// What is last is always there, to be waited for.
-	h.send(t, func() (uint64, error) { return h.store.publish(context.Background(), h.store.sheet(nil)) })
+	h.mark(t)
 }
 
 func (h *history) send(t *rapid.T, tell func() (uint64, error)) {
