@@ -159,7 +159,7 @@ func printWelcome(out io.Writer, page string, s *server.Server, dataDir string) 
 
 API      %s
 health   %s/readyz
-command  curfew tail --url %s --data-dir %s
+command  curfew events tail --url %s --data-dir %s
 
 Milliseconds after the logout was called: stored (acknowledged to the application), applied (refused by the service), shown (acknowledged by the tabs).
 `, page, s.URL(), s.AdminURL(), s.URL(), dataDir)

@@ -12,7 +12,7 @@ import (
 
 func TestDemoServesItsPage(t *testing.T) {
 	out, stop := background(t, "demo", "--listen", "127.0.0.1:0")
-	await(t, out, "command  curfew tail")
+	await(t, out, "command  curfew events tail")
 	page := regexp.MustCompile(`Open (\S+) in`).FindStringSubmatch(out.String())[1]
 	resp, err := http.Get(page)
 	if err != nil {

@@ -158,6 +158,7 @@ const (
 	RoleGate      = "gate"
 	RoleFanout    = "fanout"
 	RoleSessions  = "sessions"
+	RoleReplay    = "replay"
 )
 
 // Leeway is how much longer than max age revocations are remembered.
@@ -226,9 +227,9 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.listenFaults()...)
 	for _, role := range c.Roles {
-		fault(!slices.Contains(roles(), role), "roles: %q isn't one of publisher, gate, fanout, sessions", role)
+		fault(!slices.Contains(roles(), role), "roles: %q isn't one of publisher, gate, fanout, sessions, replay", role)
 	}
-	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout, sessions")
+	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout, sessions, replay")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
 	fault(c.NATS.URL == "" && c.NATS.Listen == "" && !c.Has(RolePublisher),
 		"roles: without publisher nobody writes to the embedded ledger: set nats.url to that of the other processes, or add publisher")
@@ -268,7 +269,7 @@ func (c Config) Validate() error {
 }
 
 // roles are all roles.
-func roles() []string { return []string{RolePublisher, RoleGate, RoleFanout, RoleSessions} }
+func roles() []string { return []string{RolePublisher, RoleGate, RoleFanout, RoleSessions, RoleReplay} }
 
 func (c Config) sessionsFaults() []error {
 	var errs []error

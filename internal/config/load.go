@@ -40,7 +40,7 @@ func Flags(set *pflag.FlagSet) {
 	set.String("data-dir", d.DataDir, "folder of the embedded ledger, the first admin key and the snapshot")
 	set.String("snapshot-file", d.SnapshotFile, "where this process keeps what it knows, to start from; auto for replica.snapshot in data-dir, empty for none")
 	set.Duration("snapshot-interval", d.SnapshotInterval, "how often snapshots are saved, to snapshot-file and to NATS; 0 for never")
-	set.StringSlice("roles", d.Roles, "services to run: publisher (revocations), gate (checks and forward-auth), fanout (tabs and their tickets), sessions (who is signed in where)")
+	set.StringSlice("roles", d.Roles, "services to run: publisher (revocations), gate (checks and forward-auth), fanout (tabs and their tickets), sessions (who is signed in where), replay (the history, for operators)")
 	set.String("tls-cert-file", "", "PEM certificate of listen")
 	set.String("tls-key-file", "", "PEM key of listen")
 	set.Bool("behind-proxy", d.BehindProxy, "other machines reach listen and admin-listen only through a proxy, which speaks TLS")

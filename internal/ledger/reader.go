@@ -31,6 +31,9 @@ type Range struct {
 	// After starts behind a position, Since at a time; with both, whichever is later. Both zero start at the beginning.
 	After uint64
 	Since time.Time
+	// Before ends in front of a position, Until in front of a time; with both, whichever is earlier. Zero ends at the head.
+	Before uint64
+	Until  time.Time
 	// New starts behind the head: only what comes from now on. It excludes After and Since.
 	New bool
 	// Follow goes on behind the head until ctx ends.
@@ -76,6 +79,9 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	if len(q.Topics) == 0 {
 		return errors.New("read a range: it has no topics")
 	}
+	if q.Before > 0 && q.Before <= q.After+1 {
+		return nil // nothing lies between the two
+	}
 	if idle == nil {
 		idle = func() error { return nil }
 	}
@@ -100,7 +106,7 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	if cons.CachedInfo().NumPending == 0 && !q.Follow {
 		return nil
 	}
-	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAhead, int(max(readAheadBytes, 2*r.js.Conn().MaxPayload()))))
+	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(q.readAhead(), int(max(readAheadBytes, 2*r.js.Conn().MaxPayload()))))
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
@@ -144,6 +150,9 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 		if count++; meta.Sequence.Consumer != count {
 			return fmt.Errorf("read stream %s: a message was lost on the way: read again", r.stream)
 		}
+		if q.over(meta) {
+			return nil
+		}
 		// A consumer starts at a position or at a time, not at both.
 		if !meta.Timestamp.Before(q.Since) {
 			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data(), Pending: meta.NumPending}
@@ -160,6 +169,19 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 			return nil
 		}
 	}
+}
+
+// over reports whether a message, and so each one behind it, lies behind the range.
+func (q Range) over(m *jetstream.MsgMetadata) bool {
+	return q.Before > 0 && m.Sequence.Stream >= q.Before || !q.Until.IsZero() && !m.Timestamp.Before(q.Until)
+}
+
+// readAhead is how many messages are sent to us before they are asked for.
+func (q Range) readAhead() int {
+	if q.Before > 0 {
+		return int(min(readAhead, q.Before-q.After))
+	}
+	return readAhead
 }
 
 func (r *Reader) forget(ctx context.Context, name string) {

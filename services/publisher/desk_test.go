@@ -68,7 +68,7 @@ func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.TraceLevel)
 	cfg := publisher.Config{
-		Stream: b.Publisher(), EventAt: b.EventAt, Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Keys: d.keys,
+		Stream: b.Publisher(), EventAt: b.EventAt, Keys: d.keys,
 		MessageKey: bytes.Repeat([]byte{7}, 32), MaxAge: maxAge, Leeway: leeway,
 		Metrics: d.metrics, Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
 	}
@@ -112,7 +112,6 @@ type reply struct {
 
 	publisher.Receipt
 	Revocations []json.RawMessage `json:"revocations"`
-	NextAfter   uint64            `json:"next_after"`
 	Code        string            `json:"code"`
 	Detail      string            `json:"detail"`
 	Retry       bool              `json:"retry"`

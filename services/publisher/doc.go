@@ -9,5 +9,4 @@
 //
 //	POST /v1/revocations            one revocation, or an array of at most 1,000
 //	POST /v1/users/{user}/logout    log a user out everywhere, or everywhere but here
-//	GET  /v1/revocations            what was revoked, by whom, why; ?follow=true goes on
 package publisher

@@ -170,7 +170,7 @@ func TestConfigNamesWhatIsMissing(t *testing.T) {
 	if svc != nil || err == nil {
 		t.Fatalf("got %v, %v", svc, err)
 	}
-	for _, name := range []string{"Stream", "EventAt", "Ledger", "Keys", "MessageKey", "MaxAge", "Leeway", "Metrics", "Log"} {
+	for _, name := range []string{"Stream", "EventAt", "Keys", "MessageKey", "MaxAge", "Leeway", "Metrics", "Log"} {
 		if !strings.Contains(err.Error(), name+" is required") {
 			t.Errorf("%s isn't named", name)
 		}

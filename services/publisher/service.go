@@ -12,7 +12,6 @@ import (
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/bus"
-	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
@@ -28,7 +27,6 @@ type Config struct {
 	Stream Stream
 	// EventAt returns the stored message at a position.
 	EventAt func(ctx context.Context, position uint64) (*jetstream.RawStreamMsg, error)
-	Ledger  *ledger.Reader
 	Keys    *access.Store
 	// Registry is asked which sessions a user has, and who a session's is. nil where there is none.
 	Registry Registry
@@ -73,7 +71,6 @@ func New(cfg Config) (*Service, error) {
 	}
 	missing(cfg.Stream == nil, "Stream")
 	missing(cfg.EventAt == nil, "EventAt")
-	missing(cfg.Ledger == nil, "Ledger")
 	missing(cfg.Keys == nil, "Keys")
 	missing(len(cfg.MessageKey) == 0, "MessageKey")
 	missing(cfg.MaxAge <= 0, "MaxAge")
@@ -96,5 +93,4 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/revocations", guard(access.ScopePublish, s.handleRevoke))
 	mux.Handle("POST /v1/users/{user}/logout", guard(access.ScopePublish, s.handleLogout))
 	mux.Handle("DELETE /v1/sessions/{session}", guard(access.ScopePublish, s.handleEnd))
-	mux.Handle("GET /v1/revocations", guard(access.ScopeRead, s.handleHistory))
 }

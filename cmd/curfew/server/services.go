@@ -17,6 +17,7 @@ import (
 	"github.com/curfewhq/curfew/services/fanout"
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/publisher"
+	"github.com/curfewhq/curfew/services/replay"
 )
 
 // startServices makes the services of this process's roles and gives them their routes.
@@ -30,6 +31,7 @@ func (s *Server) startServices(ctx context.Context) error {
 		start func(context.Context, access.Secret) error
 	}{
 		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
+		{config.RoleReplay, s.startReplay},
 	}
 	if err := s.startAnswers(); err != nil {
 		return err
@@ -94,9 +96,20 @@ func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
-		Stream: stream, EventAt: s.bus.EventAt, Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys, Registry: s.registry(),
+		Stream: stream, EventAt: s.bus.EventAt, Keys: s.keys, Registry: s.registry(),
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
+	})
+	if err != nil {
+		return err
+	}
+	svc.Routes(s.mux)
+	return nil
+}
+
+func (s *Server) startReplay(context.Context, access.Secret) error {
+	svc, err := replay.New(replay.Config{
+		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "replay"),
 	})
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package publisher_test
+package replay_test
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,27 +20,16 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
-	"github.com/curfewhq/curfew/services/publisher"
+	"github.com/curfewhq/curfew/services/replay"
 )
 
-func records(t *testing.T, r reply) []publisher.Record {
+func positions(t *testing.T, r reply) []uint64 {
 	t.Helper()
 	if r.status != 200 || r.Revocations == nil {
 		t.Fatalf("got %d %s", r.status, r.body)
 	}
-	out := make([]publisher.Record, len(r.Revocations))
-	for i, b := range r.Revocations {
-		if err := json.Unmarshal(b, &out[i]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
-}
-
-func positions(t *testing.T, r reply) []uint64 {
-	t.Helper()
 	out := []uint64{}
-	for _, rec := range records(t, r) {
+	for _, rec := range r.Revocations {
 		out = append(out, rec.Position)
 	}
 	return out
@@ -48,24 +38,28 @@ func positions(t *testing.T, r reply) []uint64 {
 // archive is a desk with seven events of acme and one of globex.
 func archive(t *testing.T) *desk {
 	t.Helper()
-	d := newDesk(t, natstest.Bus(t), nil)
-	for i, body := range []string{
-		`{"scope":"session","session":"PLANTED s1","user":"PLANTED ann","device":"PLANTED d1","client":"PLANTED c1"}`, // 1
-		`{"scope":"user","user":"PLANTED ann","known_sessions":["PLANTED s1","PLANTED s2"]}`,                          // 2
-		`{"scope":"session","session":"PLANTED s1","user":"PLANTED ann"}`,                                             // 3, globex
-		`{"scope":"device","device":"PLANTED d1","user":"PLANTED bob"}`,                                               // 4
-		`{"scope":"client","client":"PLANTED c1"}`,                                                                    // 5
-		`{"scope":"session","session":"PLANTED s2"}`,                                                                  // 6
-		`{"scope":"tenant"}`, // 7
-		`{"scope":"session","session":"PLANTED s3","user":"PLANTED bob","reason":"compromised","reason_admin":"PLANTED why","initiator":{"type":"admin","id":"PLANTED op"}}`, // 8
+	d := newDesk(t, natstest.Bus(t))
+	c := func(change func(*events.Common)) events.Common {
+		c := common(t)
+		if change != nil {
+			change(&c)
+		}
+		return c
+	}
+	now := events.Floor(time.Now())
+	for _, e := range []events.Event{
+		&events.SessionRevoked{Common: c(nil), Session: "PLANTED s1", User: "PLANTED ann", Device: "PLANTED d1", Client: "PLANTED c1"},                   // 1
+		&events.UserLoggedOutEverywhere{Common: c(nil), User: "PLANTED ann", Cutoff: now, KnownSessions: []string{"PLANTED s1", "PLANTED s2"}},           // 2
+		&events.SessionRevoked{Common: c(func(c *events.Common) { c.Tenant = "globex" }), Session: "PLANTED s1", User: "PLANTED ann"},                    // 3
+		&events.DeviceLoggedOut{Common: c(nil), Device: "PLANTED d1", User: "PLANTED bob", Cutoff: now},                                                  // 4
+		&events.ClientLoggedOut{Common: c(nil), Client: "PLANTED c1", Cutoff: now},                                                                       // 5
+		&events.SessionRevoked{Common: c(func(c *events.Common) { c.Initiator.Type = events.InitiatorPolicy; c.Replay = "r-1" }), Session: "PLANTED s2"}, // 6
+		&events.TenantLoggedOut{Common: c(nil), Cutoff: now},                                                                                             // 7
+		&events.SessionRevoked{Session: "PLANTED s3", User: "PLANTED bob", Common: c(func(c *events.Common) { // 8
+			c.Reason, c.ReasonAdmin, c.Initiator.ID = events.ReasonCompromised, "PLANTED why", "PLANTED op"
+		})},
 	} {
-		key := d.admin
-		if i == 2 {
-			key = d.other
-		}
-		if got := d.call(t, key, http.MethodPost, "/v1/revocations", body); got.status != 200 {
-			t.Fatalf("%s: %s", body, got.body)
-		}
+		d.store(t, e)
 	}
 	return d
 }
@@ -101,19 +95,58 @@ func TestHistoryFilters(t *testing.T) {
 		// The later of the two counts.
 		{"since=2999-01-01T00:00:00Z&after=1", []uint64{}},
 		{"follow=false&scope=user", []uint64{2}},
+		{"before=5", []uint64{1, 2, 4}},
+		{"before=5&after=1", []uint64{2, 4}},
+		{"before=5&after=4", []uint64{}},
+		{"before=5&after=6", []uint64{}},
+		{"before=1", []uint64{}},
+		{"until=0s", []uint64{1, 2, 4, 5, 6, 7, 8}},
+		{"until=1h", []uint64{}},
+		{"until=2999-01-01T00:00:00Z&before=3&since=1h", []uint64{1, 2}},
+		{"reason=compromised", []uint64{8}},
+		{"reason=admin&scope=session", []uint64{1, 6}},
+		{"initiator=policy", []uint64{6}},
+		{"initiator=user", []uint64{}},
+		{"initiator_id=PLANTED op", []uint64{8}},
+		{"tenant=acme&scope=tenant", []uint64{7}},
+		{"order=oldest&limit=2", []uint64{1, 2}},
+		{"order=newest&limit=2", []uint64{8, 7}},
+		{"order=newest&limit=2&before=7", []uint64{6, 5}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.query, func(t *testing.T) {
-			got := d.call(t, d.key, http.MethodGet, "/v1/revocations?"+strings.ReplaceAll(tt.query, " ", "%20"), "")
+			query := strings.ReplaceAll(tt.query, " ", "%20")
+			got := d.get(t, d.key, "/v1/revocations?"+query)
 			if diff := cmp.Diff(tt.want, positions(t, got)); diff != "" {
 				t.Error(diff)
+			}
+			if !strings.Contains(query, "limit") {
+				whole := []uint64{}
+				for _, r := range d.lines(t, d.key, query) {
+					whole = append(whole, r.Position)
+				}
+				if diff := cmp.Diff(tt.want, whole); diff != "" {
+					t.Error("as lines:", diff)
+				}
+				back := positions(t, d.get(t, d.key, "/v1/revocations?order=newest&"+query))
+				slices.Reverse(back)
+				if diff := cmp.Diff(tt.want, back); diff != "" {
+					t.Error("from the newest:", diff)
+				}
 			}
 			if strings.Contains(string(got.body), "globex") {
 				t.Error("another tenant's event appears")
 			}
 		})
 	}
-	got := d.call(t, d.other, http.MethodGet, "/v1/revocations?user=PLANTED%20ann", "")
+	for query, want := range map[string][]uint64{
+		"user=PLANTED%20ann": {1, 2}, "tenant=globex": {3}, "tenant=*": {1, 2, 3, 4, 5, 6, 7, 8}, "tenant=*&user=PLANTED%20ann": {1, 2, 3}, "tenant=globex&user=PLANTED%20ann": {3}, "tenant=nobody": {},
+	} {
+		if diff := cmp.Diff(want, positions(t, d.get(t, d.operator, "/v1/revocations?"+query))); diff != "" {
+			t.Errorf("an operator asks %s: %s", query, diff)
+		}
+	}
+	got := d.get(t, d.other, "/v1/revocations?user=PLANTED%20ann")
 	if diff := cmp.Diff([]uint64{3}, positions(t, got)); diff != "" {
 		t.Error("the other tenant:", diff)
 	}
@@ -125,7 +158,7 @@ func TestHistoryRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := records(t, d.call(t, d.key, http.MethodGet, "/v1/revocations?after=7", ""))[0]
+	got := d.get(t, d.key, "/v1/revocations?after=7").Revocations[0]
 	if got.Position != 8 || !got.Stored.Equal(msg.Time) || got.Stored.Location() != time.UTC {
 		t.Errorf("position %d, stored %v, want %v", got.Position, got.Stored, msg.Time)
 	}
@@ -139,61 +172,74 @@ func TestHistoryRecords(t *testing.T) {
 }
 
 func TestHistoryPages(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t), nil)
-	items := make([]string, 25)
-	for i := range items {
-		items[i] = fmt.Sprintf(`{"scope":"session","session":"PLANTED","user":"PLANTED %d"}`, i)
+	d := newDesk(t, natstest.Bus(t))
+	const n = 25
+	for i := range n {
+		d.session(t, "PLANTED", fmt.Sprintf("PLANTED %d", i))
 	}
-	if got := d.revoke(t, "["+strings.Join(items, ",")+"]"); got.status != 200 {
-		t.Fatal(got.Detail)
-	}
-	for _, limit := range []int{1, 7, 24, 25, 26} {
-		var all []uint64
-		query, pages := url.Values{"limit": {fmt.Sprint(limit)}, "session": {"PLANTED"}, "since": {"1h"}}, 0
-		for {
-			got := d.call(t, d.key, http.MethodGet, "/v1/revocations?"+query.Encode(), "")
-			all = append(all, positions(t, got)...)
-			if pages++; got.NextAfter == 0 {
-				break
+	for _, order := range []string{"oldest", "newest"} {
+		for _, limit := range []int{1, 7, 24, 25, 26} {
+			var all []uint64
+			query, pages := url.Values{"order": {order}, "limit": {fmt.Sprint(limit)}, "session": {"PLANTED"}, "since": {"1h"}}, 0
+			for more := true; more; pages++ {
+				got := d.get(t, d.key, "/v1/revocations?"+query.Encode())
+				all = append(all, positions(t, got)...)
+				switch {
+				case got.NextAfter > 0:
+					query.Set("after", fmt.Sprint(got.NextAfter))
+				case got.NextBefore > 0:
+					query.Set("before", fmt.Sprint(got.NextBefore))
+				default:
+					more = false
+				}
 			}
-			query.Set("after", fmt.Sprint(got.NextAfter))
-		}
-		for i, p := range all {
-			if p != uint64(i+1) {
-				t.Fatalf("limit %d: a gap or a repeat in %v", limit, all)
+			if order == "newest" {
+				slices.Reverse(all)
 			}
-		}
-		if len(all) != len(items) || pages != (len(items)+limit-1)/limit {
-			t.Errorf("limit %d: %d events on %d pages", limit, len(all), pages)
+			for i, p := range all {
+				if p != uint64(i+1) {
+					t.Fatalf("%s, limit %d: a gap or a repeat in %v", order, limit, all)
+				}
+			}
+			if len(all) != n || pages != (n+limit-1)/limit {
+				t.Errorf("%s, limit %d: %d events on %d pages", order, limit, len(all), pages)
+			}
 		}
 	}
 }
 
 // A page is bounded in bytes too: 1,000 events may be half a gigabyte.
 func TestHistoryPagesAreBounded(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t), nil)
-	known := strings.TrimSuffix(strings.Repeat(`"PLANTED `+strings.Repeat("x", 240)+`",`, 1000), ",")
+	d := newDesk(t, natstest.Bus(t))
+	var known []string
+	for i := range 1000 {
+		known = append(known, fmt.Sprintf("PLANTED %s %d", strings.Repeat("x", 240), i))
+	}
 	const n = 40
 	for range n {
-		if got := d.revoke(t, `{"scope":"user","user":"PLANTED","known_sessions":[`+known+`]}`); got.status != 200 {
-			t.Fatal(got.Detail)
-		}
+		d.store(t, &events.UserLoggedOutEverywhere{Common: common(t), User: "PLANTED", Cutoff: events.Floor(time.Now()), KnownSessions: known})
 	}
-	got := d.call(t, d.key, http.MethodGet, "/v1/revocations?limit=1000", "")
+	got := d.get(t, d.key, "/v1/revocations?limit=1000")
 	first := len(positions(t, got))
 	if first == 0 || first == n || len(got.body) > 10<<20 || got.NextAfter == 0 {
 		t.Errorf("%d events in %d bytes, next_after %d", first, len(got.body), got.NextAfter)
 	}
-	rest := d.call(t, d.key, http.MethodGet, fmt.Sprint("/v1/revocations?limit=1000&after=", got.NextAfter), "")
+	rest := d.get(t, d.key, fmt.Sprint("/v1/revocations?limit=1000&after=", got.NextAfter))
 	if first+len(positions(t, rest)) != n {
 		t.Error("the next page doesn't go on")
+	}
+	if whole := d.lines(t, d.key, ""); len(whole) != n {
+		t.Errorf("%d lines", len(whole))
 	}
 }
 
 // Each of these would widen the answer if it were ignored.
 func TestHistoryParametersAreNeverIgnored(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t), nil)
+	d := newDesk(t, natstest.Bus(t))
 	for query, field := range map[string]string{
+		"tenant=": "tenant", "tenant=ACME": "tenant", "tenant=*": "tenant", "reason=because": "reason", "initiator=me": "initiator", "initiator_id=": "initiator_id",
+		"before=0": "before", "before=x": "before", "until=later": "until", "until=": "until", "order=up": "order",
+		"follow=true&order=newest": "order", "follow=true&before=5": "before", "follow=true&until=1h": "until",
 		"usr=PLANTED": "usr", "tenant=globex": "tenant", "PLANTED=1": "query", "user=": "user", "session=": "session", "device=": "device", "client=": "client",
 		"user=%00": "user", "session=%ff": "session", "user=a&user=b": "user", "scope=everything": "scope", "scope=": "scope", "scope=user&scope=session": "scope",
 		"since=yesterday": "since", "since=": "since", "since=-2h": "since", "after=-1": "after", "after=x": "after", "after=": "after",
@@ -201,7 +247,7 @@ func TestHistoryParametersAreNeverIgnored(t *testing.T) {
 		"session=%zz": "query", "session=a;user=b": "query",
 	} {
 		t.Run(query, func(t *testing.T) {
-			got := d.call(t, d.key, http.MethodGet, "/v1/revocations?"+query, "")
+			got := d.get(t, d.key, "/v1/revocations?"+query)
 			if got.status != 400 || got.Code != "invalid_parameter" || len(got.Faults) != 1 || got.Faults[0].Field != field {
 				t.Errorf("got %d %s, want a fault of %s", got.status, got.body, field)
 			}
@@ -214,10 +260,10 @@ func TestHistoryParametersAreNeverIgnored(t *testing.T) {
 
 func TestHistoryWithoutServer(t *testing.T) {
 	srv := natstest.Start(t)
-	d := newDesk(t, natstest.Open(t, bus.Config{URL: srv.URL()}), nil)
+	d := newDesk(t, natstest.Open(t, bus.Config{URL: srv.URL()}))
 	srv.Stop()
-	for _, query := range []string{"", "?follow=true"} {
-		got := d.call(t, d.key, http.MethodGet, "/v1/revocations"+query, "")
+	for _, query := range []string{"", "?follow=true", "?order=newest", "/stats", "/7"} {
+		got := d.get(t, d.key, "/v1/revocations"+query)
 		if got.status != 503 || got.Code != "history_unavailable" || !got.Retry {
 			t.Errorf("%q: got %d %s", query, got.status, got.body)
 		}
@@ -261,7 +307,7 @@ func (f *follower) next() (uint64, error) {
 		if len(line) == 1 {
 			continue
 		}
-		var r publisher.Record
+		var r replay.Record
 		if err := json.Unmarshal(line, &r); err != nil {
 			return 0, err
 		}
@@ -290,9 +336,11 @@ func TestHistoryFollow(t *testing.T) {
 		t.Run(query, func(t *testing.T) {
 			d := archive(t)
 			f := d.follow(t, d.key, query)
-			d.revoke(t, `{"scope":"session","session":"PLANTED new"}`)
-			d.call(t, d.other, http.MethodPost, "/v1/revocations", bodyC)
-			d.revoke(t, `{"scope":"user","user":"PLANTED ann"}`)
+			d.session(t, "PLANTED new", "")
+			others := common(t)
+			others.Tenant = "globex"
+			d.store(t, &events.SessionRevoked{Common: others, Session: "PLANTED new"})
+			d.store(t, &events.UserLoggedOutEverywhere{Common: common(t), User: "PLANTED ann", Cutoff: events.Floor(time.Now())})
 			got := []uint64{}
 			for range want {
 				p, err := f.next()
@@ -312,10 +360,10 @@ func TestHistoryFollow(t *testing.T) {
 
 // Nothing that is published once the answer has begun may be missed: the consumer was made behind the answer's beginning.
 func TestHistoryFollowMissesNothing(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t), nil)
+	d := newDesk(t, natstest.Bus(t))
 	for range 20 {
 		f := d.follow(t, d.key, "")
-		want := d.revoke(t, bodyA).Position
+		want := d.session(t, "PLANTED a", "")
 		if got, err := f.next(); err != nil || got != want {
 			t.Fatalf("got %d, %v, want %d", got, err, want)
 		}
@@ -325,10 +373,10 @@ func TestHistoryFollowMissesNothing(t *testing.T) {
 
 // A key that is revoked stops a following answer too (trap 23).
 func TestHistoryFollowEndsWithItsKey(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t), nil)
+	d := newDesk(t, natstest.Bus(t))
 	text := d.newKey(t, "acme", access.ScopeRead)
 	f := d.follow(t, text, "")
-	first := d.revoke(t, bodyA).Position
+	first := d.session(t, "PLANTED a", "")
 	if got, err := f.next(); err != nil || got != first {
 		t.Fatalf("got %d, %v", got, err)
 	}
@@ -337,7 +385,7 @@ func TestHistoryFollowEndsWithItsKey(t *testing.T) {
 	if _, err := d.keys.Revoke(t.Context(), key.ID); err != nil {
 		t.Fatal(err)
 	}
-	d.revoke(t, bodyB)
+	d.session(t, "PLANTED b", "")
 	if got, err := f.next(); err == nil {
 		t.Errorf("position %d was sent to a revoked key", got)
 	}
@@ -346,7 +394,7 @@ func TestHistoryFollowEndsWithItsKey(t *testing.T) {
 // An answer that breaks on the server's side must not look as if it had come to its end.
 func TestHistoryFollowIsCutOffWithoutServer(t *testing.T) {
 	b := natstest.Bus(t)
-	d := newDesk(t, b, nil)
+	d := newDesk(t, b)
 	f := d.follow(t, d.key, "")
 	if err := b.Close(); err != nil {
 		t.Fatal(err)

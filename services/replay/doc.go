@@ -1,0 +1,11 @@
+// Package replay reads ranges of the ledger for operators.
+//
+//	GET /v1/revocations          what was revoked, by whom and why: a page, the whole range as NDJSON, or what comes from now on
+//	GET /v1/revocations/stats    how many, by scope, reason, initiator and tenant
+//	GET /v1/revocations/{event}  one event, by its id or its position
+//
+// A key with the scope read sees its own tenant. One that has the scope operator too may name another, or * for all.
+//
+// Everything is read from the stream itself when it is asked for: there is no index that could be behind, and a narrow question (a user's) reads 1/256 of
+// the tenant's events. A range ends at the head that the stream had when the reading reached it. Memory is flat: a page is bounded in bytes, and a whole range is passed on as it is read.
+package replay

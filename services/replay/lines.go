@@ -1,0 +1,86 @@
+package replay
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/curfewhq/curfew/internal/ledger"
+)
+
+// errKeyRevoked ends a reading whose API key has been revoked meanwhile.
+var errKeyRevoked = errors.New("the reader's API key was revoked")
+
+const (
+	// lineTimeout bounds each write, since the whole answer has no end, or a late one.
+	lineTimeout = 10 * time.Second
+	// gathered is how much of a whole range is written at once.
+	gathered = 64 << 10
+)
+
+// lines streams records as NDJSON: to the end of the range, or until the caller goes away. One that follows begins once nothing can be missed any more; an empty line each 15 s without news
+// finds out whether the caller is still there. A stream that breaks on this side is cut off, so that it doesn't look complete.
+func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f *filter) {
+	out := &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(keyID) }}
+	_ = out.ctl.SetReadDeadline(time.Time{})
+	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
+		if entry.Event == nil || !f.match(entry.Event) {
+			return nil
+		}
+		line, err := json.Marshal(recordOf(entry))
+		if err != nil {
+			return err
+		}
+		return out.line(line, f.span.Follow)
+	}, func() error { return out.line(nil, true) })
+	if err == nil {
+		err = out.flush()
+	}
+	switch {
+	case err == nil, r.Context().Err() != nil:
+	case !out.began:
+		s.unreadable(w, r, err)
+	default:
+		s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// lineWriter writes lines to a caller that may be slow, or gone.
+type lineWriter struct {
+	w     http.ResponseWriter
+	ctl   *http.ResponseController
+	live  func() bool
+	buf   []byte
+	began bool
+}
+
+// line takes a line, and sends what was gathered if there is much of it, or at once.
+func (o *lineWriter) line(line []byte, atOnce bool) error {
+	o.buf = append(append(o.buf, line...), '\n')
+	if !atOnce && len(o.buf) < gathered {
+		return nil
+	}
+	return o.flush()
+}
+
+func (o *lineWriter) flush() error {
+	if !o.live() {
+		return errKeyRevoked
+	}
+	if !o.began {
+		o.began = true
+		o.w.Header().Set("Content-Type", lineType)
+		o.w.Header().Set("Cache-Control", "no-store")
+		o.w.WriteHeader(http.StatusOK)
+	}
+	if err := o.ctl.SetWriteDeadline(time.Now().Add(lineTimeout)); err != nil {
+		return err
+	}
+	if _, err := o.w.Write(o.buf); err != nil {
+		return err
+	}
+	o.buf = o.buf[:0]
+	return o.ctl.Flush()
+}

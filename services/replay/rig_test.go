@@ -1,0 +1,218 @@
+package replay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/services/replay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// planted is part of every id that tests send. It must never be logged.
+const planted = "PLANTED"
+
+// desk is the service over a real ledger, behind a real HTTP server. Its keys lie in another NATS, so that the ledger's can fail alone.
+type desk struct {
+	bus    *bus.Bus
+	stream *bus.Publisher
+	keys   *access.Store
+	url    string
+	client *http.Client
+	log    *syncBuffer
+	// key reads acme's, other globex's; operator, of acme, everybody's.
+	key, other, operator string
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func newDesk(t testing.TB, b *bus.Bus) *desk {
+	t.Helper()
+	d := &desk{bus: b, stream: b.Publisher(), log: &syncBuffer{}}
+	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.keys, err = access.Open(t.Context(), kv); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.keys.Close() })
+	d.key, d.other = d.newKey(t, "acme", access.ScopeRead), d.newKey(t, "globex", access.ScopeRead)
+	d.operator = d.newKey(t, "acme", access.ScopeRead, access.ScopeOperator)
+	log := logrus.New()
+	log.SetOutput(d.log)
+	log.SetLevel(logrus.TraceLevel)
+	svc, err := replay.New(replay.Config{
+		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	svc.Routes(mux)
+	srv := httptest.NewServer(app.API(mux))
+	d.url, d.client = srv.URL, srv.Client()
+	t.Cleanup(func() {
+		srv.Close()
+		said := d.log.String()
+		for _, secret := range []string{planted, d.key[len(d.key)-64:], d.operator[len(d.operator)-64:], d.other[len(d.other)-64:]} {
+			if strings.Contains(said, secret) {
+				t.Errorf("the log holds an id or a secret: %s", said)
+			}
+		}
+	})
+	return d
+}
+
+func (d *desk) newKey(t testing.TB, tenant string, scopes ...access.Scope) string {
+	t.Helper()
+	_, text, err := d.keys.Create(t.Context(), access.Request{Tenant: tenant, Scopes: scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text.Reveal()
+}
+
+// common is that of an event of acme, by an admin.
+func common(t testing.TB) events.Common {
+	t.Helper()
+	id, err := events.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events.Common{
+		ID: id, Time: events.Floor(time.Now()), Source: "test", Tenant: "acme", Reason: events.ReasonAdmin, Initiator: events.Initiator{Type: events.InitiatorAdmin},
+	}
+}
+
+// store stores an event, and returns its position.
+func (d *desk) store(t testing.TB, e events.Event) uint64 {
+	t.Helper()
+	data, err := events.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := d.stream.PublishAck(t.Context(), events.TopicOf(e).String(), message.NewMessage(e.Meta().ID, data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ack.Position
+}
+
+// session stores the revocation of a session of acme.
+func (d *desk) session(t testing.TB, session, user string) uint64 {
+	t.Helper()
+	return d.store(t, &events.SessionRevoked{Common: common(t), Session: session, User: user})
+}
+
+// reply is an answer of any call.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+
+	replay.History
+	Code   string          `json:"code"`
+	Retry  bool            `json:"retry"`
+	Faults []problem.Fault `json:"errors"`
+}
+
+func (d *desk) get(t testing.TB, key, path string) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := d.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	out := reply{status: resp.StatusCode, header: resp.Header}
+	if out.body, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out.body, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// lines reads a whole range.
+func (d *desk) lines(t testing.TB, key, query string) []replay.Record {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+"/v1/revocations?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Accept", "application/x-ndjson")
+	resp, err := d.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var all []replay.Record
+	for dec := json.NewDecoder(resp.Body); ; {
+		var r replay.Record
+		if err := dec.Decode(&r); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+}
+
+// eventually waits for something that gives no signal of its own.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within 30 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package replay
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/telemetry"
+)
+
+// Config of the service. All members are required.
+type Config struct {
+	Ledger  *ledger.Reader
+	Keys    *access.Store
+	Metrics *telemetry.Metrics
+	Log     logrus.FieldLogger
+}
+
+// Service reads the ledger for operators. It holds no state of its own; make one with New.
+type Service struct{ cfg Config }
+
+// New returns a service. It reports every missing part at once.
+func New(cfg Config) (*Service, error) {
+	var errs []error
+	missing := func(absent bool, name string) {
+		if absent {
+			errs = append(errs, errors.New("replay config: "+name+" is required"))
+		}
+	}
+	missing(cfg.Ledger == nil, "Ledger")
+	missing(cfg.Keys == nil, "Keys")
+	missing(cfg.Metrics == nil, "Metrics")
+	missing(cfg.Log == nil, "Log")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Service{cfg: cfg}, nil
+}
+
+// Routes adds the service's calls to mux.
+func (s *Service) Routes(mux *http.ServeMux) {
+	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
+	guard := func(h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(access.ScopeRead, refused, h) }
+	mux.Handle("GET /v1/revocations", guard(s.handleHistory))
+	mux.Handle("GET /v1/revocations/stats", guard(s.handleStats))
+	mux.Handle("GET /v1/revocations/{event}", guard(s.handleEvent))
+}
