@@ -48,7 +48,7 @@ func (s *Service) handleEvent(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.unreadable(w, r, err)
 	case found == nil:
-		s.answer(w, problem.New(http.StatusNotFound, "unknown_event",
+		s.answer(w, problem.New(http.StatusNotFound, "event_unknown",
 			"The ledger holds no such event of this tenant: it may have expired, or be another tenant's. 'curfew events ls' lists those that there are."))
 	default:
 		problem.JSON(w, http.StatusOK, found)

@@ -33,7 +33,7 @@ func TestContract(t *testing.T) {
 	seen := map[string]int{}
 	t.Run("alive", func(t *testing.T) {
 		r := newRig(t, start(t, nil), seen)
-		for _, x := range slices.Concat(r.revocations(), r.sessions(), r.checks(t), r.others()) {
+		for _, x := range slices.Concat(r.revocations(t), r.sessions(), r.checks(t), r.others()) {
 			t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
 		}
 		t.Run("event of a check", r.testEvent)
@@ -78,7 +78,9 @@ func (r *rig) refusals(path, good string) []exchange {
 	}
 }
 
-func (r *rig) revocations() []exchange {
+func (r *rig) revocations(t *testing.T) []exchange {
+	t.Helper()
+	event := fmt.Sprint("/v1/revocations/", r.revoke(t, "read").Position)
 	const path, logout = "/v1/revocations", "/v1/users/ann/logout"
 	future := `{"scope":"user","user":"a","cutoff":"2999-01-01T00:00:00Z"}`
 	key := []string{"Idempotency-Key", "k1"}
@@ -120,6 +122,18 @@ func (r *rig) revocations() []exchange {
 		{name: "history of nobody", method: "GET", path: path + "?user=nobody", auth: r.full, status: 200},
 		{name: "history with a bad limit", method: "GET", path: path + "?limit=1001", auth: r.full, status: 400, code: "invalid_parameter"},
 		{name: "history with an empty filter", method: "GET", path: path + "?scope=all", auth: r.full, status: 400, code: "invalid_parameter"},
+		{name: "history from the newest", method: "GET", path: path + "?order=newest&limit=1&tenant=*&reason=admin&initiator=system&initiator_id=x&until=0s&before=99999&device=d&client=c&session=s", auth: r.full, status: 200},
+		{name: "the newest", method: "GET", path: path + "?order=newest&limit=1", auth: r.full, status: 200},
+		{name: "history of another tenant without the scope", method: "GET", path: path + "?tenant=globex", auth: r.read, status: 400, code: "invalid_parameter", beyond: true},
+		{name: "history stats", method: "GET", path: path + "/stats?tenant=*", auth: r.full, status: 200},
+		{name: "history stats of pages", method: "GET", path: path + "/stats?limit=1", auth: r.full, status: 400, code: "invalid_parameter", beyond: true},
+		{name: "history stats without the scope", method: "GET", path: path + "/stats", auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "an event that isn't there", method: "GET", path: path + "/999999999", auth: r.full, status: 404, code: "event_unknown"},
+		{name: "an event by no id", method: "GET", path: path + "/x", auth: r.full, status: 400, code: "invalid_parameter", beyond: true},
+		{name: "an event", method: "GET", path: event, auth: r.full, status: 200},
+		{name: "an event without a key", method: "GET", path: event, status: 401, code: "api_key_missing"},
+		{name: "an event without the scope", method: "GET", path: event, auth: r.publish, status: 403, code: "api_key_scope"},
+		{name: "history stats without a key", method: "GET", path: path + "/stats", status: 401, code: "api_key_missing"},
 		{name: "history without a key", method: "GET", path: path, status: 401, code: "api_key_missing"},
 		{name: "history without the scope", method: "GET", path: path, auth: r.publish, status: 403, code: "api_key_scope"},
 		{name: "stream since nowhere", method: "GET", path: path + "/stream?since=x", auth: r.check, status: 400, code: "invalid_parameter"},
@@ -512,6 +526,8 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "touch", method: "POST", path: "/v1/sessions/here/touch", auth: r.full, status: 503, code: "registry_unavailable"},
 		{name: "touch several", method: "POST", path: "/v1/sessions/touch", body: `{"touches":[{"session":"here"}]}`, auth: r.full, status: 503, code: "registry_unavailable"},
 		{name: "history", method: "GET", path: "/v1/revocations", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "history stats", method: "GET", path: "/v1/revocations/stats", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "an event", method: "GET", path: "/v1/revocations/1", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},

@@ -42,7 +42,7 @@ type rig struct {
 	router routers.Router
 	client *http.Client
 	// Texts of keys of acme: full has every scope, the others have the one that they are named for.
-	full, publish, check, admin string
+	full, publish, check, admin, read string
 	// seen: operation and status → how often it was answered so.
 	seen map[string]int
 }
@@ -119,7 +119,7 @@ func newRig(t *testing.T, srv *server.Server, seen map[string]int) *rig {
 		}
 		return text.Reveal()
 	}
-	r.full, r.publish, r.check, r.admin = key(access.Scopes()...), key(access.ScopePublish), key(access.ScopeCheck), key(access.ScopeAdmin)
+	r.full, r.publish, r.check, r.admin, r.read = key(access.Scopes()...), key(access.ScopePublish), key(access.ScopeCheck), key(access.ScopeAdmin), key(access.ScopeRead)
 	return r
 }
 
