@@ -29,7 +29,7 @@ type Config struct {
 	// SnapshotInterval is how often snapshots are saved, by each process to SnapshotFile and by one of those that publish to NATS, if anything was applied
 	// meanwhile. Zero means never; those that are there are still used.
 	SnapshotInterval time.Duration `koanf:"snapshot_interval"`
-	// Roles are the services that this process runs: publisher, gate, fanout, sessions.
+	// Roles are the services that this process runs: publisher, gate, fanout, sessions, replay.
 	Roles []string `koanf:"roles"`
 	// TLSCertFile and TLSKeyFile make Listen speak TLS.
 	TLSCertFile string `koanf:"tls_cert_file"`

@@ -70,7 +70,7 @@ func TestOneLogoutEndToEnd(t *testing.T) {
 	}
 
 	tailed := newLines()
-	tail := exec.Command(binary, "tail", "--json", "--url", i.api, "--after", "1")
+	tail := exec.Command(binary, "events", "tail", "--json", "--url", i.api, "--after", "1")
 	tail.Dir, tail.Env = dir, cleanEnv()
 	tail.Stdout = tailed
 	if err := tail.Start(); err != nil {
