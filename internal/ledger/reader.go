@@ -65,13 +65,6 @@ var ErrStop = errors.New("stop reading")
 // ErrSilent is returned by a reading with a bound for silence.
 var ErrSilent = errors.New("no message from the stream, not even a beat")
 
-// readAhead and readAheadBytes bound what is sent to us before it is asked for: the first suits messages of some hundred bytes, and the second keeps a
-// reading's memory flat where they are large.
-const (
-	readAhead      = 1000
-	readAheadBytes = 2 << 20
-)
-
 // Read calls fn for each message of the range, in order. It returns fn's error, or nil for ErrStop and at the end of the range, and the cause
 // of ctx's end. idle, if not nil, is called by a following reading: once at its start, from when on nothing of the range is missed, and then
 // each 15 s without a message, so that a writer can tell whether its reader is still there.
@@ -106,12 +99,11 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	if cons.CachedInfo().NumPending == 0 && !q.Follow {
 		return nil
 	}
-	messages, err := cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(q.readAhead(), int(max(readAheadBytes, 2*r.js.Conn().MaxPayload()))))
+	messages, err := newPuller(r.js.Conn(), jetstream.DefaultAPIPrefix+"CONSUMER.MSG.NEXT."+r.stream+"."+cons.CachedInfo().Name, q.readAhead())
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
-	defer messages.Stop()
-	defer context.AfterFunc(ctx, messages.Stop)()
+	defer messages.stop()
 	if q.Follow {
 		if err := idle(); err != nil {
 			return err
@@ -120,22 +112,22 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	return r.deliver(ctx, messages, q, fn, idle)
 }
 
-func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext, q Range, fn func(Entry) error, idle func() error) error {
+func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func(Entry) error, idle func() error) error {
 	count, patience := uint64(0), 15*time.Second
 	if q.Silence > 0 {
 		patience = q.Silence
 	}
 	for {
-		msg, err := messages.Next(jetstream.NextMaxWait(patience))
+		msg, err := messages.next(ctx, patience)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, nats.ErrTimeout) && !q.Follow:
-			// The server's heartbeats came, for else this were another error: what was pending has expired meanwhile.
+		case errors.Is(err, errQuiet) && !q.Follow:
+			// The server is there: what was pending has expired meanwhile.
 			return nil
-		case errors.Is(err, nats.ErrTimeout) && q.Silence > 0:
+		case errors.Is(err, errQuiet) && q.Silence > 0:
 			return fmt.Errorf("read stream %s: %w for %v", r.stream, ErrSilent, patience)
-		case errors.Is(err, nats.ErrTimeout):
+		case errors.Is(err, errQuiet):
 			if err := idle(); err != nil {
 				return err
 			}
@@ -155,9 +147,9 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 		}
 		// A consumer starts at a position or at a time, not at both.
 		if !meta.Timestamp.Before(q.Since) {
-			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data(), Pending: meta.NumPending}
-			if entry.Beat = msg.Subject() == events.TopicBeat; !entry.Beat {
-				entry.Event, entry.Err = events.DecodeMessage(msg.Subject(), msg.Data())
+			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data, Pending: meta.NumPending}
+			if entry.Beat = msg.Subject == events.TopicBeat; !entry.Beat {
+				entry.Event, entry.Err = events.DecodeMessage(msg.Subject, msg.Data)
 			}
 			if err := fn(entry); errors.Is(err, ErrStop) {
 				return nil
@@ -172,7 +164,7 @@ func (r *Reader) deliver(ctx context.Context, messages jetstream.MessagesContext
 }
 
 // over reports whether a message, and so each one behind it, lies behind the range.
-func (q Range) over(m *jetstream.MsgMetadata) bool {
+func (q Range) over(m *nats.MsgMetadata) bool {
 	return q.Before > 0 && m.Sequence.Stream >= q.Before || !q.Until.IsZero() && !m.Timestamp.Before(q.Until)
 }
 
