@@ -1,9 +1,11 @@
 package replay
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -28,12 +30,8 @@ func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f 
 		if entry.Event == nil || !f.match(entry.Event) {
 			return nil
 		}
-		line, err := json.Marshal(recordOf(entry))
-		if err != nil {
-			return err
-		}
-		return out.line(line, f.span.Follow)
-	}, func() error { return out.line(nil, true) })
+		return out.line(f.span.Follow, func(b []byte) []byte { return appendRecord(b, entry) })
+	}, func() error { return out.line(true, func(b []byte) []byte { return b }) })
 	if err == nil {
 		err = out.flush()
 	}
@@ -57,8 +55,8 @@ type lineWriter struct {
 }
 
 // line takes a line, and sends what was gathered if there is much of it, or at once.
-func (o *lineWriter) line(line []byte, atOnce bool) error {
-	o.buf = append(append(o.buf, line...), '\n')
+func (o *lineWriter) line(atOnce bool, add func([]byte) []byte) error {
+	o.buf = append(add(o.buf), '\n')
 	if !atOnce && len(o.buf) < gathered {
 		return nil
 	}
@@ -83,4 +81,18 @@ func (o *lineWriter) flush() error {
 	}
 	o.buf = o.buf[:0]
 	return o.ctl.Flush()
+}
+
+// appendRecord adds a record as JSON, in one line. What the ledger holds is JSON, for it was decoded, but it may have been written in several.
+func appendRecord(b []byte, entry ledger.Entry) []byte {
+	b = strconv.AppendUint(append(b, `{"position":`...), entry.Position, 10)
+	b = entry.Stored.UTC().AppendFormat(append(b, `,"stored":"`...), time.RFC3339Nano)
+	b = append(b, `","event":`...)
+	if bytes.ContainsAny(entry.Data, "\r\n") {
+		var flat bytes.Buffer
+		if err := json.Compact(&flat, entry.Data); err == nil {
+			return append(append(b, flat.Bytes()...), '}')
+		}
+	}
+	return append(append(b, entry.Data...), '}')
 }
