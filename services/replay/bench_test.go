@@ -34,7 +34,7 @@ func (d *desk) fill(b *testing.B, n int) {
 
 // BenchmarkHistory reads a ledger of a million events: a user's newest hundred, all thousand of a user, and everything.
 func BenchmarkHistory(b *testing.B) {
-	const n = 400_000
+	const n = 1_000_000
 	d := newDesk(b, natstest.Bus(b))
 	d.fill(b, n)
 	for _, bench := range []struct {
