@@ -1,14 +1,12 @@
 package replay_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -40,31 +39,14 @@ type desk struct {
 	keys   *access.Store
 	url    string
 	client *http.Client
-	log    *syncBuffer
+	log    *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
 }
 
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 func newDesk(t testing.TB, b *bus.Bus) *desk {
 	t.Helper()
-	d := &desk{bus: b, stream: b.Publisher(), log: &syncBuffer{}}
+	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}}
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)
