@@ -120,13 +120,7 @@ func (f *filter) set(key access.Key, name, v string, page bool) string {
 	switch name {
 	case "tenant":
 		f.tenant = v
-		switch {
-		case v != everyTenant && events.TenantFault(v) != "":
-			return events.TenantFault(v) + ", or * for all"
-		case v != key.Tenant && !key.Has(access.ScopeOperator):
-			return "isn't the key's tenant: ask with a key of that tenant, or one with the scopes read and operator"
-		}
-		return ""
+		return tenantFault(key, v)
 	case "user":
 		f.user = v
 		return events.IDFault(v)
@@ -191,6 +185,17 @@ func (f *filter) setSpan(name, v string, page bool) string {
 			known += ", limit, order, follow"
 		}
 		return "isn't a parameter of this call: it knows " + known
+	}
+	return ""
+}
+
+// tenantFault returns "", or why a key can't ask about a tenant, or about all of them.
+func tenantFault(key access.Key, tenant string) string {
+	switch {
+	case tenant != everyTenant && events.TenantFault(tenant) != "":
+		return events.TenantFault(tenant) + ", or * for all"
+	case tenant != key.Tenant && !key.Has(access.ScopeOperator):
+		return "isn't the key's tenant: ask with a key of that tenant, or one with the scopes read and operator"
 	}
 	return ""
 }

@@ -24,6 +24,8 @@ import (
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -60,8 +62,15 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	log := logrus.New()
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.TraceLevel)
+	feed := revocationtest.New()
+	feed.Beat()
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = replica.Close() })
 	svc, err := replay.New(replay.Config{
-		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
+		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

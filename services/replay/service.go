@@ -14,6 +14,7 @@ import (
 // Config of the service. All members are required.
 type Config struct {
 	Ledger  *ledger.Reader
+	Limits  Limits
 	Keys    *access.Store
 	Metrics *telemetry.Metrics
 	Log     logrus.FieldLogger
@@ -31,6 +32,7 @@ func New(cfg Config) (*Service, error) {
 		}
 	}
 	missing(cfg.Ledger == nil, "Ledger")
+	missing(cfg.Limits == nil, "Limits")
 	missing(cfg.Keys == nil, "Keys")
 	missing(cfg.Metrics == nil, "Metrics")
 	missing(cfg.Log == nil, "Log")
@@ -47,4 +49,5 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("GET /v1/revocations", guard(s.handleHistory))
 	mux.Handle("GET /v1/revocations/stats", guard(s.handleStats))
 	mux.Handle("GET /v1/revocations/{event}", guard(s.handleEvent))
+	mux.Handle("GET /v1/explain", guard(s.handleExplain))
 }
