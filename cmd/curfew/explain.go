@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -74,7 +75,9 @@ func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	if err := f.ask(cmd.Context(), c, p, &out.Explanation); err != nil {
 		return err
 	}
-	if around && f.at == "" {
+	if f.at != "" {
+		out.Around = nil // which is about now
+	} else if around {
 		p.revoked = out.State == "revoked" && f.session != ""
 		out.Around = append(append(out.Around, p.examineReplicas(cmd.Context(), c)...), p.examineTabs(cmd.Context(), c))
 	}
@@ -100,7 +103,7 @@ func (f explainFlags) ask(ctx context.Context, c *apiclient.Client, p *patient, 
 func printExplanation(w io.Writer, e explained) error {
 	fmt.Fprintf(w, "%s, as of %s (position %d)\n", headline(e.Explanation), instant(e.AsOf), e.Position)
 	if f := e.Event; f != nil {
-		fmt.Fprintf(w, "  because    %s\n  event      %s at position %d\n  caused by  %s %s at %s\n", f.Why, f.ID, f.Position, f.Initiator.Type, f.Initiator.ID, instant(f.Time))
+		fmt.Fprintf(w, "  because    %s\n  event      %s at position %d\n  caused by  %s at %s\n", f.Why, f.ID, f.Position, strings.TrimSpace(string(f.Initiator.Type)+" "+f.Initiator.ID), instant(f.Time))
 		if f.ReasonAdmin != "" {
 			fmt.Fprintf(w, "  note       %s\n", f.ReasonAdmin)
 		}

@@ -1,13 +1,16 @@
 package replay
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
@@ -21,7 +24,18 @@ type Config struct {
 }
 
 // Service reads the ledger for operators. It holds no state of its own; make one with New.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg Config
+	// readers has a place for each reading that may be under way.
+	readers chan struct{}
+}
+
+// A reading may be of everything, and takes a processor for as long as that takes; maxReaders leave the process's other services room, and who waits longer than readerPatience is told to come
+// again. Following costs little, and is bounded by its connections alone.
+const (
+	maxReaders     = 4
+	readerPatience = 10 * time.Second
+)
 
 // New returns a service. It reports every missing part at once.
 func New(cfg Config) (*Service, error) {
@@ -39,15 +53,38 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg}, nil
+	return &Service{cfg: cfg, readers: make(chan struct{}, maxReaders)}, nil
 }
 
 // Routes adds the service's calls to mux.
 func (s *Service) Routes(mux *http.ServeMux) {
 	refused := func(code string) { s.cfg.Metrics.Refused.WithLabelValues(code).Inc() }
-	guard := func(h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(access.ScopeRead, refused, h) }
+	guard := func(h http.HandlerFunc) http.Handler {
+		return s.cfg.Keys.Guard(access.ScopeRead, refused, s.oneOfFew(h))
+	}
 	mux.Handle("GET /v1/revocations", guard(s.handleHistory))
 	mux.Handle("GET /v1/revocations/stats", guard(s.handleStats))
 	mux.Handle("GET /v1/revocations/{event}", guard(s.handleEvent))
 	mux.Handle("GET /v1/explain", guard(s.handleExplain))
+}
+
+// oneOfFew lets a reading wait for its turn.
+func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("follow") == "true" {
+			next(w, r)
+			return
+		}
+		waiting, cancel := context.WithTimeout(r.Context(), readerPatience)
+		defer cancel()
+		select {
+		case s.readers <- struct{}{}:
+			defer func() { <-s.readers }()
+			next(w, r)
+		case <-waiting.Done():
+			if r.Context().Err() == nil {
+				s.answer(w, problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience))
+			}
+		}
+	}
 }
