@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,9 +23,14 @@ type printer struct {
 	output, times string
 	// following has each line written at once.
 	following bool
-	w         io.Writer
-	csv       *csv.Writer
-	now       func() time.Time
+	// tenants has each line tell whose event it is.
+	tenants bool
+	// records have been written, the last of them at the position last.
+	records int
+	last    uint64
+	w       io.Writer
+	csv     *csv.Writer
+	now     func() time.Time
 }
 
 func (p *printer) addFlags(cmd *cobra.Command) {
@@ -36,6 +42,9 @@ func (p *printer) addFlags(cmd *cobra.Command) {
 func (p *printer) begin(w io.Writer, asJSON bool) error {
 	p.w, p.now = w, time.Now
 	if asJSON {
+		if p.output == "csv" {
+			return usageError{errors.New("--json is ndjson, and --output csv isn't: leave one of them out")}
+		}
 		p.output = "ndjson"
 	}
 	if !slices.Contains([]string{"text", "csv", "ndjson"}, p.output) {
@@ -53,6 +62,14 @@ func (p *printer) begin(w io.Writer, asJSON bool) error {
 
 // record writes one record.
 func (p *printer) record(r replay.Record) error {
+	if err := p.write(r); err != nil {
+		return err
+	}
+	p.records, p.last = p.records+1, r.Position
+	return nil
+}
+
+func (p *printer) write(r replay.Record) error {
 	if p.output == "ndjson" {
 		return printJSON(p.w, r)
 	}
@@ -73,8 +90,12 @@ func (p *printer) record(r replay.Record) error {
 	if m.Replay != "" {
 		replayed = "  replay=" + m.Replay
 	}
-	_, err = fmt.Fprintf(p.w, "%s  %8d  %-24s %s=%s%s  reason=%s  by=%s  %s%s\n", p.time(r.Stored), r.Position, events.Name(e),
-		e.Kind(), e.Target(), userOf(e), m.Reason, by, m.ID, replayed)
+	tenant := ""
+	if p.tenants && e.Kind() != events.KindTenant {
+		tenant = " tenant=" + m.Tenant
+	}
+	_, err = fmt.Fprintf(p.w, "%s  %8d  %-24s %s=%s%s%s  reason=%s  by=%s  %s%s\n", p.time(r.Stored), r.Position, events.Name(e),
+		e.Kind(), e.Target(), userOf(e), tenant, m.Reason, by, m.ID, replayed)
 	return err
 }
 

@@ -27,7 +27,8 @@ func newExplain(r *remote) *cobra.Command {
 		Use:   "explain --session SID",
 		Short: "Tell what ends a session, or doesn't, and why: now, or as of a moment",
 		Long: `Tells what ends a session, by the ledger: which event, who caused it and why, when it is forgotten, and which events are about the session and don't
-end it. Asked about now, it also tells which replicas know and which tabs are open. What is left out of user, device, client and auth time is asked of the registry.`,
+end it. Asked about now, it also tells which replicas know and which tabs are open. What is left out of user, device, client and auth time is asked of the registry.
+Exit code 0 whatever the answer; 'curfew check' has one for each.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, r) },
 	}
@@ -130,18 +131,30 @@ func headline(e replay.Explanation) string {
 	case e.State == "revoked":
 		return fmt.Sprintf("revoked by %s since %s", e.Scope, instant(e.MaxAgeAt))
 	case len(e.Missing) > 0:
-		return fmt.Sprintf("undetermined: without %v it can't be told whether anything ends it", e.Missing)
+		return fmt.Sprintf("undetermined: without %s it can't be told whether anything ends it", flagsOf(e.Missing))
 	case e.State == "undetermined":
-		return "undetermined: its auth time lies ahead"
+		return "undetermined: by its auth time it hadn't begun yet"
 	}
 	return "active: nothing ends it"
+}
+
+// flagsOf names the flags for some claims.
+func flagsOf(claims []string) string {
+	flags := make([]string, len(claims))
+	for i, claim := range claims {
+		flags[i] = "--" + strings.ReplaceAll(claim, "_", "-")
+	}
+	return strings.Join(flags, " and ")
 }
 
 func printEvents(w io.Writer, title string, list []replay.Finding, all int) {
 	if all == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%s %d", title, all)
+	fmt.Fprintf(w, "%s %d event", title, all)
+	if all > 1 {
+		fmt.Fprint(w, "s")
+	}
 	if all > len(list) {
 		fmt.Fprintf(w, ", of which the newest are")
 	}

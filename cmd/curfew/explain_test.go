@@ -11,14 +11,14 @@ func TestExplain(t *testing.T) {
 	auth := begun()
 	must(t, "revoke", "user", "u-1", "--except", "s-1")
 	active := must(t, "explain", "--session", "s-1", "--user", "u-1", "--auth-time", auth)
-	for _, want := range []string{"active: nothing ends it", "not ended by 1:", "it excepts the session", "ends ", "replicas: answers: 1", "tabs: "} {
+	for _, want := range []string{"active: nothing ends it", "not ended by 1 event:", "it excepts the session", "ends ", "replicas: answers: 1", "tabs: "} {
 		if !strings.Contains(active, want) {
 			t.Errorf("%q is missing in\n%s", want, active)
 		}
 	}
 	must(t, "revoke", "session", "s-1", "--user", "u-1", "--reason", "compromised")
 	out := must(t, "explain", "--session", "s-1", "--user", "u-1", "--auth-time", auth)
-	for _, want := range []string{"revoked by session (compromised)", "because    it names the session", "forgotten ", "ended by 1:", "know that it is over: 1"} {
+	for _, want := range []string{"revoked by session (compromised)", "because    it names the session", "forgotten ", "ended by 1 event:", "know that it is over: 1"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -34,7 +34,7 @@ func TestExplain(t *testing.T) {
 	if out := must(t, "explain", "--session", "s-1"); !strings.Contains(out, "revoked by session") || !strings.Contains(out, "isn't registered") {
 		t.Errorf("by the session alone:\n%s", out)
 	}
-	if out := must(t, "explain", "--session", "s-2"); !strings.Contains(out, "undetermined: without [user auth_time]") {
+	if out := must(t, "explain", "--session", "s-2"); !strings.Contains(out, "undetermined: without --user and --auth-time") {
 		t.Errorf("without claims:\n%s", out)
 	}
 	if out := must(t, "explain", "--user", "u-1", "--tenant", "globex"); strings.Contains(out, "registry") || !strings.Contains(out, "undetermined") {

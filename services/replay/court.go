@@ -69,14 +69,15 @@ func (c *court) decide() Explanation {
 			v.Missing = append(v.Missing, claim.name)
 		}
 	}
-	if s.AuthTime.IsZero() || s.AuthTime.UnixMilli() > v.LostBefore.UnixMilli() {
+	aged := !s.AuthTime.IsZero() && !v.AsOf.Before(v.MaxAgeAt)
+	if s.AuthTime.IsZero() || aged || s.AuthTime.UnixMilli() > v.LostBefore.UnixMilli() {
 		v.LostBefore = time.Time{} // nothing that matters
 	}
 	state := revocation.Active
 	switch {
 	case v.Event != nil:
 		state, v.Scope, v.Reason = revocation.Revoked, revocation.Scope(v.Event.Scope), v.Event.Reason
-	case !s.AuthTime.IsZero() && !v.AsOf.Before(v.MaxAgeAt), !v.LostBefore.IsZero():
+	case aged, !v.LostBefore.IsZero():
 		state, v.Scope, v.Reason = revocation.Revoked, revocation.ScopeMaxAge, events.ReasonMaxAge
 	case len(v.Missing) > 0 || s.AuthTime.After(v.AsOf.Add(c.limits.Leeway())):
 		state = revocation.Undetermined

@@ -34,7 +34,7 @@ type Explanation struct {
 	Event *Finding `json:"event,omitempty"`
 	// MaxAgeAt is when the session ends for its age; left out without an auth time.
 	MaxAgeAt time.Time `json:"max_age_at,omitzero"`
-	// LostBefore is left out, or tells that the ledger may have lost what ended sessions that began up to then: they are over.
+	// LostBefore is left out, or tells of a session that isn't past max age that the ledger may have lost what ended those that began up to then: they are over.
 	LostBefore time.Time `json:"lost_before,omitzero"`
 	// Ending are the newest events that end it, Event among them if it is one of those; Sparing the newest that are about it and don't, with why.
 	// Both are at most 20; Endings and Sparings count all.

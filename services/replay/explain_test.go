@@ -164,7 +164,7 @@ func TestExplainTellsWhy(t *testing.T) {
 	if old.State != "revoked" || old.Scope != "user" {
 		t.Errorf("%+v", old)
 	}
-	if got := d.explain(t, d.key, with(query, "at", "", "session", "PLANTED other", "user", "PLANTED other", "device", "", "auth_time", begun.Add(-40*24*time.Hour).Format(time.RFC3339Nano))); got.Scope != revocation.ScopeMaxAge || got.Event != nil || got.State != "revoked" {
+	if got := d.explain(t, d.key, with(query, "at", "", "session", "PLANTED other", "user", "PLANTED other", "device", "", "auth_time", begun.Add(-40*24*time.Hour).Format(time.RFC3339Nano))); got.Scope != revocation.ScopeMaxAge || got.Event != nil || got.State != "revoked" || !got.LostBefore.IsZero() {
 		t.Errorf("%+v", got)
 	}
 	if got := d.explain(t, d.operator, with(query, "tenant", "globex")); got.State != "active" || got.Tenant != "globex" {

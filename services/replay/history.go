@@ -114,7 +114,7 @@ func (s *Service) answer(w http.ResponseWriter, p problem.Problem) {
 // unreadable answers that the ledger can't be read, unless the caller has gone away.
 func (s *Service) unreadable(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return
+		panic(http.ErrAbortHandler) // the caller has gone, or the process stops; an empty answer would say that there is nothing
 	}
 	s.cfg.Log.WithError(err).Warn("history couldn't be read")
 	s.answer(w, problem.Unavailable("history_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second))

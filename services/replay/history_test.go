@@ -391,6 +391,26 @@ func TestHistoryFollowEndsWithItsKey(t *testing.T) {
 	}
 }
 
+// Nor when the process stops.
+func TestHistoryIsCutOffByAProcessThatStops(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	f := d.follow(t, d.key, "")
+	d.stop()
+	if _, err := f.next(); err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the answer ended with %v", err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+"/v1/revocations", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+d.key)
+	req.Header.Set("Accept", "application/x-ndjson")
+	if resp, err := d.client.Do(req); err == nil {
+		_ = resp.Body.Close()
+		t.Errorf("whoever asks then gets %s", resp.Status)
+	}
+}
+
 // An answer that breaks on the server's side must not look as if it had come to its end.
 func TestHistoryFollowIsCutOffWithoutServer(t *testing.T) {
 	b := natstest.Bus(t)

@@ -100,7 +100,7 @@ func (s *Service) moment(ctx context.Context, q question) (ledger.Range, Explana
 	out.Position = head.Last
 	switch {
 	case q.position > head.Last:
-		return span, out, &problem.Fault{Field: "at", Detail: "lies behind the ledger's head, which is at " + strconv.FormatUint(head.Last, 10)}, nil
+		return span, out, &problem.Fault{Field: "at", Detail: "is beyond the ledger's head, which is at " + strconv.FormatUint(head.Last, 10)}, nil
 	case q.position > 0:
 		span.Before, out.Position = q.position+1, q.position
 		stored, ok, err := s.storedAt(ctx, q.position)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -44,6 +45,8 @@ type desk struct {
 	log    *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
+	// stop ends every request, as a process that stops does.
+	stop context.CancelFunc
 }
 
 func newDesk(t testing.TB, b *bus.Bus) *desk {
@@ -77,8 +80,11 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	}
 	mux := http.NewServeMux()
 	svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
-	d.url, d.client = srv.URL, srv.Client()
+	srv := httptest.NewUnstartedServer(app.API(mux))
+	serving, stop := context.WithCancel(t.Context())
+	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
+	srv.Start()
+	d.url, d.client, d.stop = srv.URL, srv.Client(), stop
 	t.Cleanup(func() {
 		srv.Close()
 		said := d.log.String()

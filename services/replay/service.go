@@ -82,9 +82,10 @@ func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 			defer func() { <-s.readers }()
 			next(w, r)
 		case <-waiting.Done():
-			if r.Context().Err() == nil {
-				s.answer(w, problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience))
+			if r.Context().Err() != nil {
+				panic(http.ErrAbortHandler) // as where nothing could be read
 			}
+			s.answer(w, problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience))
 		}
 	}
 }
