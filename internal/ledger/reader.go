@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,7 +89,8 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	case q.After > 0:
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
 	case !q.Since.IsZero():
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
+		since := startTime(q.Since)
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	default:
 		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
@@ -162,6 +164,18 @@ func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func
 			return nil
 		}
 	}
+}
+
+// startTime returns the time that a server is asked for: since, or the nearest that it can count. It counts nanoseconds in 64 bits, by which the year 1600 lies behind 2100.
+func startTime(since time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
+	switch {
+	case since.Before(first):
+		return first
+	case since.After(last):
+		return last
+	}
+	return since
 }
 
 // over reports whether a message, and so each one behind it, lies behind the range.
