@@ -96,7 +96,9 @@ func (s *Service) moment(ctx context.Context, q question) (ledger.Range, Explana
 	if err != nil {
 		return span, out, nil, err
 	}
-	out.LostBefore = head.WholeSince
+	if !head.WholeSince.IsZero() {
+		out.LostBefore = head.WholeSince.Add(s.cfg.Limits.Leeway()).UTC() // as replicas add it
+	}
 	out.Position = head.Last
 	switch {
 	case q.position > head.Last:
