@@ -86,6 +86,9 @@ func (c *court) decide() Explanation {
 		state = revocation.Undetermined
 	}
 	v.State = state.String()
+	if v.MaxAgeAt.Year() > 9999 {
+		v.MaxAgeAt = time.Time{} // which RFC 3339 can't write
+	}
 	return *v
 }
 

@@ -85,7 +85,7 @@ func (q *question) setMoment(v string) string {
 	}
 	isNumber := err == nil
 	if q.at, err = parseTime(v); isNumber || err != nil || q.at.After(time.Now()) {
-		return "must be a position, an RFC 3339 time that isn't ahead, or a duration before now such as 2h"
+		return "must be a position, an RFC 3339 time since 1970 that isn't ahead, or a duration before now such as 2h"
 	}
 	return ""
 }
