@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,8 +46,8 @@ func TestReadersWaitForTheirTurn(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if w := ask(gone, ""); w.Body.Len() > 0 {
-			t.Errorf("who has gone is told %s", w.Body)
+		if w := ask(gone, ""); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("whose call ends before its turn, since the process stops, is told %d %s", w.Code, w.Body)
 		}
 		waits := make(chan struct{})
 		go func() {
@@ -62,4 +63,30 @@ func TestReadersWaitForTheirTurn(t *testing.T) {
 		close(leave)
 		<-waits
 	})
+}
+
+// TestReadingOutlastsTheServersDeadlines: a server's deadline for an answer is for those that take milliseconds. An answer behind it never arrives.
+func TestReadingOutlastsTheServersDeadlines(t *testing.T) {
+	s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, readers: make(chan struct{}, maxReaders)}
+	srv := httptest.NewUnstartedServer(s.oneOfFew(func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for began := time.Now(); time.Since(began) < 300*time.Millisecond; <-tick.C {
+			if r.Context().Err() != nil {
+				t.Error("the reading was ended by the server")
+			}
+		}
+		s.tell(w, "told")
+	}))
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 50*time.Millisecond, 100*time.Millisecond
+	srv.Start()
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "\"told\"\n" {
+		t.Errorf("%q, %v", body, err)
+	}
 }

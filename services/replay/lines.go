@@ -36,11 +36,14 @@ func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f 
 		err = out.flush()
 	}
 	switch {
-	case err == nil, r.Context().Err() != nil:
+	case err == nil:
 	case !out.began:
 		s.unreadable(w, r, err)
 	default:
-		s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+		if r.Context().Err() == nil {
+			s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+		}
+		// Also when the context has ended: that may be because this process stops, and its caller is there.
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -41,7 +41,9 @@ type desk struct {
 	keys   *access.Store
 	url    string
 	client *http.Client
-	log    *logtext.Buffer
+	// handler is what url serves.
+	handler http.Handler
+	log     *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
 }
@@ -77,7 +79,8 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	}
 	mux := http.NewServeMux()
 	svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
+	d.handler = app.API(mux)
+	srv := httptest.NewServer(d.handler)
 	d.url, d.client = srv.URL, srv.Client()
 	t.Cleanup(func() {
 		srv.Close()

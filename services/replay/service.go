@@ -71,6 +71,8 @@ func (s *Service) Routes(mux *http.ServeMux) {
 // oneOfFew lets a reading wait for its turn.
 func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		// The server's own deadline is for calls that take milliseconds. Each answer sets one when it begins.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		if r.URL.Query().Get("follow") == "true" {
 			next(w, r)
 			return
@@ -82,9 +84,12 @@ func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 			defer func() { <-s.readers }()
 			next(w, r)
 		case <-waiting.Done():
-			if r.Context().Err() == nil {
-				s.answer(w, problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience))
+			p := problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience)
+			if r.Context().Err() != nil {
+				p.Write(w) // to nobody, or to the caller of a process that stops
+				return
 			}
+			s.answer(w, p)
 		}
 	}
 }
