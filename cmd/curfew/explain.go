@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,7 @@ func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	around := f.tenant == "" && (f.session != "" || f.user != "")
 	if around {
 		// It asks of its own tenant's registry alone.
+		p.device, p.client = cmp.Or(f.device, p.device), cmp.Or(f.client, p.client)
 		out.Around = append(out.Around, p.examineRegistry(cmd.Context(), c))
 	}
 	if err := f.ask(cmd.Context(), c, p, &out.Explanation); err != nil {
