@@ -12,13 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
 // TestReadersWaitForTheirTurn: of those that read everything only a few do so at once; one that is over makes room, who waits for long is told to come again, and who follows doesn't wait.
 func TestReadersWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, readers: make(chan struct{}, maxReaders)}
+		s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, turns: newTurns()}
 		leave := make(chan struct{})
 		reading := 0
 		h := s.oneOfFew(func(w http.ResponseWriter, r *http.Request) {
@@ -33,10 +34,27 @@ func TestReadersWaitForTheirTurn(t *testing.T) {
 			h(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/revocations?"+query, nil))
 			return w
 		}
-		for range maxReaders {
-			go ask(t.Context(), "")
+		// One tenant's keys leave a place, however many of them ask.
+		crowd := access.WithKey(t.Context(), access.Key{Tenant: "crowd"})
+		hasty, cancel := context.WithCancel(crowd)
+		for range maxOwnReaders {
+			go ask(crowd, "")
 			synctest.Wait()
 		}
+		for range 2 * maxReaders {
+			go ask(hasty, "")
+		}
+		synctest.Wait()
+		if reading != maxOwnReaders {
+			t.Errorf("%d of one tenant read", reading)
+		}
+		go ask(t.Context(), "")
+		synctest.Wait()
+		if reading != maxReaders {
+			t.Errorf("%d read: another tenant's has no place", reading)
+		}
+		cancel()
+		synctest.Wait()
 		began := time.Now()
 		if w := ask(t.Context(), ""); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "history_busy") || w.Header().Get("Retry-After") == "" || time.Since(began) != readerPatience {
 			t.Errorf("%d %s after %v", w.Code, w.Body, time.Since(began))
@@ -44,8 +62,8 @@ func TestReadersWaitForTheirTurn(t *testing.T) {
 		if w := ask(t.Context(), "follow=true"); w.Code != http.StatusOK {
 			t.Errorf("who follows waits: %d", w.Code)
 		}
-		gone, cancel := context.WithCancel(t.Context())
-		cancel()
+		gone, leaves := context.WithCancel(t.Context())
+		leaves()
 		if w := ask(gone, ""); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("whose call ends before its turn, since the process stops, is told %d %s", w.Code, w.Body)
 		}
@@ -67,7 +85,7 @@ func TestReadersWaitForTheirTurn(t *testing.T) {
 
 // TestReadingOutlastsTheServersDeadlines: a server's deadline for an answer is for those that take milliseconds. An answer behind it never arrives.
 func TestReadingOutlastsTheServersDeadlines(t *testing.T) {
-	s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, readers: make(chan struct{}, maxReaders)}
+	s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, turns: newTurns()}
 	srv := httptest.NewUnstartedServer(s.oneOfFew(func(w http.ResponseWriter, r *http.Request) {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()

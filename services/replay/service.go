@@ -25,17 +25,9 @@ type Config struct {
 
 // Service reads the ledger for operators. It holds no state of its own; make one with New.
 type Service struct {
-	cfg Config
-	// readers has a place for each reading that may be under way.
-	readers chan struct{}
+	cfg   Config
+	turns *turns
 }
-
-// A reading may be of everything, and takes a processor for as long as that takes; maxReaders leave the process's other services room, and who waits longer than readerPatience is told to come
-// again. Following costs little, and is bounded by its connections alone.
-const (
-	maxReaders     = 4
-	readerPatience = 10 * time.Second
-)
 
 // New returns a service. It reports every missing part at once.
 func New(cfg Config) (*Service, error) {
@@ -53,7 +45,7 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, readers: make(chan struct{}, maxReaders)}, nil
+	return &Service{cfg: cfg, turns: newTurns()}, nil
 }
 
 // Routes adds the service's calls to mux.
@@ -79,17 +71,18 @@ func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 		}
 		waiting, cancel := context.WithTimeout(r.Context(), readerPatience)
 		defer cancel()
-		select {
-		case s.readers <- struct{}{}:
-			defer func() { <-s.readers }()
+		key, _ := access.KeyFrom(r.Context())
+		if leave := s.turns.take(waiting, key.Tenant); leave != nil {
+			defer leave()
 			next(w, r)
-		case <-waiting.Done():
-			p := problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience)
-			if r.Context().Err() != nil {
-				p.Write(w) // to nobody, or to the caller of a process that stops
-				return
-			}
-			s.answer(w, p)
+			return
 		}
+		p := problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience)
+		if r.Context().Err() != nil {
+			beforeLong(w)
+			p.Write(w) // to nobody, or to the caller of a process that stops
+			return
+		}
+		s.answer(w, p)
 	}
 }
