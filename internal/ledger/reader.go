@@ -40,6 +40,8 @@ type Range struct {
 	New bool
 	// Follow goes on behind the head until ctx ends.
 	Follow bool
+	// CaughtUp, if it isn't nil, is called by a following reading each time that nothing of the range is pending: at its start, or behind a message.
+	CaughtUp func()
 	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message; idle is called at its start only. It is for Topics with the beat: silence
 	// there is a reading that is stuck, or a ledger that nobody writes to.
 	Silence time.Duration
@@ -107,7 +109,13 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
 	defer messages.stop()
+	if !q.Follow || q.CaughtUp == nil {
+		q.CaughtUp = func() {}
+	}
 	if q.Follow {
+		if cons.CachedInfo().NumPending == 0 {
+			q.CaughtUp()
+		}
 		if err := idle(); err != nil {
 			return err
 		}
@@ -160,7 +168,10 @@ func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func
 				return err
 			}
 		}
-		if meta.NumPending == 0 && !q.Follow {
+		if meta.NumPending > 0 {
+			continue
+		}
+		if q.CaughtUp(); !q.Follow {
 			return nil
 		}
 	}

@@ -11,8 +11,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
@@ -106,5 +110,53 @@ func TestReadingOutlastsTheServersDeadlines(t *testing.T) {
 	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "\"told\"\n" {
 		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// TestFollowingFromThePastWaitsForItsTurn: until it has caught up it is a reading like others, or follow=true&after=0 would be the way around them.
+func TestFollowingFromThePastWaitsForItsTurn(t *testing.T) {
+	b := natstest.Bus(t)
+	s := &Service{
+		cfg: Config{
+			Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Keys: new(access.Store), Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Log: logrus.New(),
+		}, turns: newTurns(),
+	}
+	if _, err := b.JetStream().Publish(t.Context(), "curfew.v1.acme.00.session", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"follow=true&after=0", "follow=true&since=1h", "follow=true&after=1"} {
+		ctx, leave := context.WithCancel(access.WithKey(t.Context(), access.Key{Tenant: "acme"}))
+		read, goOn := make(chan struct{}), make(chan struct{})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.oneOfFew(func(w http.ResponseWriter, r *http.Request) {
+				if len(s.turns.all) != 1 {
+					t.Errorf("%s reads without a place", query)
+				}
+				f, fault := parseFilter(access.Key{Tenant: "acme"}, r.URL.RawQuery, true)
+				if fault != nil {
+					t.Errorf("%+v", fault)
+					return
+				}
+				close(read)
+				<-goOn
+				f.span.CaughtUp = caughtUp(r.Context())
+				_ = s.cfg.Ledger.Read(r.Context(), f.span, func(ledger.Entry) error { return nil }, nil)
+			})(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/revocations?"+query, nil))
+		}()
+		<-read
+		close(goOn)
+		tick, deadline := time.NewTicker(5*time.Millisecond), time.After(10*time.Second)
+		for len(s.turns.all) > 0 {
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatalf("%s: who has caught up holds its place", query)
+			}
+		}
+		tick.Stop()
+		leave()
+		<-ended
 	}
 }

@@ -26,6 +26,7 @@ const (
 func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f *filter) {
 	out := &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(keyID) }}
 	_ = out.ctl.SetReadDeadline(time.Time{})
+	f.span.CaughtUp = caughtUp(r.Context())
 	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
 		if entry.Event == nil || !f.match(entry.Event) {
 			return nil

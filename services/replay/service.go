@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -65,7 +66,7 @@ func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		// The server's own deadline is for calls that take milliseconds. Each answer sets one when it begins.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-		if r.URL.Query().Get("follow") == "true" {
+		if q := r.URL.Query(); q.Get("follow") == "true" && !q.Has("after") && !q.Has("since") {
 			next(w, r)
 			return
 		}
@@ -73,8 +74,9 @@ func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 		defer cancel()
 		key, _ := access.KeyFrom(r.Context())
 		if leave := s.turns.take(waiting, key.Tenant); leave != nil {
+			leave = sync.OnceFunc(leave)
 			defer leave()
-			next(w, r)
+			next(w, r.WithContext(context.WithValue(r.Context(), turnKey{}, leave)))
 			return
 		}
 		p := problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience)

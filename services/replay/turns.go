@@ -7,7 +7,8 @@ import (
 )
 
 // A reading may be of everything, and takes a processor for as long as that takes; maxReaders leave the process's other services room, and maxOwnReaders of one tenant leave a place for another's.
-// Who waits longer than readerPatience is told to come again. Following costs little, and is bounded by its connections alone.
+// Who waits longer than readerPatience is told to come again. Following costs little, and is bounded by its connections alone; but until it
+// has caught up with the past it is a reading like others.
 const (
 	maxReaders     = 4
 	maxOwnReaders  = maxReaders - 1
@@ -54,4 +55,13 @@ func (t *turns) of(tenant string) chan struct{} {
 		t.own[tenant] = own
 	}
 	return own
+}
+
+// turnKey is the context key of what gives a request's place back.
+type turnKey struct{}
+
+// caughtUp returns what gives the place of a request back before it ends; nil if it has none.
+func caughtUp(ctx context.Context) func() {
+	leave, _ := ctx.Value(turnKey{}).(func())
+	return leave
 }
