@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,7 @@ func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	if around {
 		// It asks of its own tenant's registry alone.
 		out.Around = append(out.Around, p.examineRegistry(cmd.Context(), c))
+		p.device, p.client = cmp.Or(f.device, p.device), cmp.Or(f.client, p.client)
 	}
 	if err := f.ask(cmd.Context(), c, p, &out.Explanation); err != nil {
 		return err
@@ -104,9 +106,9 @@ func (f explainFlags) ask(ctx context.Context, c *apiclient.Client, p *patient, 
 func printExplanation(w io.Writer, e explained) error {
 	fmt.Fprintf(w, "%s, as of %s (position %d)\n", headline(e.Explanation), instant(e.AsOf), e.Position)
 	if f := e.Event; f != nil {
-		fmt.Fprintf(w, "  because    %s\n  event      %s at position %d\n  caused by  %s at %s\n", f.Why, f.ID, f.Position, strings.TrimSpace(string(f.Initiator.Type)+" "+f.Initiator.ID), instant(f.Time))
+		fmt.Fprintf(w, "  because    %s\n  event      %s at position %d\n  caused by  %s at %s\n", f.Why, f.ID, f.Position, causer(f.Initiator), instant(f.Time))
 		if f.ReasonAdmin != "" {
-			fmt.Fprintf(w, "  note       %s\n", f.ReasonAdmin)
+			fmt.Fprintf(w, "  note       %s\n", note(f.ReasonAdmin))
 		}
 		fmt.Fprintf(w, "  forgotten  %s, when every session that it ends is past max age\n", instant(f.ForgottenAt))
 	}

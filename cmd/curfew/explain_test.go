@@ -2,8 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/services/sessions"
 )
 
 func TestExplain(t *testing.T) {
@@ -47,5 +52,33 @@ func TestExplain(t *testing.T) {
 	}
 	if _, stderr, code := command(t, "explain", "--session", "s-1", "--at", "later"); code != exitRefused || !strings.Contains(stderr, "at") {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// What is given counts, also where the registry has something else: its answer is for what is left out.
+func TestExplainTakesWhatItIsGiven(t *testing.T) {
+	s := startServer(t)
+	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := apiclient.New(s.URL(), text.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: "s-1", User: "u-1", Device: "d-1", Client: "c-1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "revoke", "device", "d-2")
+	if out := must(t, "explain", "--session", "s-1", "--device", "d-2"); !strings.Contains(out, "revoked by device") {
+		t.Errorf("by a device that the registry doesn't have it by:\n%s", out)
+	}
+	if out := must(t, "explain", "--session", "s-1"); !strings.Contains(out, "active: nothing ends it") {
+		t.Errorf("by the registry:\n%s", out)
+	}
+	must(t, "revoke", "client", "c-2", "--yes")
+	if out := must(t, "explain", "--session", "s-1", "--client", "c-2"); !strings.Contains(out, "revoked by client") {
+		t.Errorf("by a client that the registry doesn't have it by:\n%s", out)
 	}
 }

@@ -27,8 +27,10 @@ func (c *court) hear(entry ledger.Entry) {
 	c.verdict.Position = max(c.verdict.Position, entry.Position)
 	forgotten := c.limits.KeepsUntil(e, entry.Stored)
 	kept := forgotten.After(c.verdict.AsOf)
+	cutoff, _ := events.Cutoff(e)
+	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
 	switch {
-	case revocation.Ends(e, c.session) && kept:
+	case revocation.Ends(e, c.session) && kept && !skipped:
 		f := findingOf(entry, forgotten, whyEnds(e, c.session))
 		c.verdict.Endings++
 		c.verdict.Ending = newest(c.verdict.Ending, f)
@@ -37,7 +39,9 @@ func (c *court) hear(entry ledger.Entry) {
 		}
 	case about(e, c.session):
 		why := whySpares(e, c.session)
-		if !kept {
+		if skipped {
+			why = "replicas skip it: its cutoff lay too far ahead when it was stored"
+		} else if !kept {
 			why = "it is forgotten: every session that it ended is past max age by then"
 		}
 		c.verdict.Sparings++
@@ -83,6 +87,9 @@ func (c *court) decide() Explanation {
 		state = revocation.Undetermined
 	}
 	v.State = state.String()
+	if v.MaxAgeAt.Year() > 9999 {
+		v.MaxAgeAt = time.Time{} // which RFC 3339 can't write
+	}
 	return *v
 }
 

@@ -7,7 +7,6 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/ledger"
-	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
 )
 
@@ -32,7 +31,7 @@ type Explanation struct {
 	Missing []string `json:"missing,omitempty"`
 	// Event is the one that Check names; left out for max age, and for what nothing ends.
 	Event *Finding `json:"event,omitempty"`
-	// MaxAgeAt is when the session ends for its age; left out without an auth time.
+	// MaxAgeAt is when the session ends for its age; left out without an auth time, and for one whose end no date can tell.
 	MaxAgeAt time.Time `json:"max_age_at,omitzero"`
 	// LostBefore is left out, or tells of a session that isn't past max age that the ledger may have lost what ended those that began up to then: they are over.
 	LostBefore time.Time `json:"lost_before,omitzero"`
@@ -86,5 +85,5 @@ func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, err)
 		return
 	}
-	problem.JSON(w, http.StatusOK, c.decide())
+	s.tell(w, c.decide())
 }

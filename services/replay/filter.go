@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"slices"
@@ -159,7 +160,7 @@ func (f *filter) setSpan(name, v string, page bool) string {
 			at = &f.span.Until
 		}
 		if *at, err = parseTime(v); err != nil {
-			return "must be an RFC 3339 time, or a duration before now such as 2h"
+			return "must be an RFC 3339 time since 1970, or a duration before now such as 2h"
 		}
 	case name == "after":
 		if f.span.After, err = strconv.ParseUint(v, 10, 63); err != nil {
@@ -211,9 +212,18 @@ func oneOf[T ~string](v T, known []T) string {
 	return "must be one of " + strings.Join(names, ", ")
 }
 
+// parseTime takes a time since 1970, or a duration before now; one that reaches further back is 1970. A zero time would be none.
 func parseTime(v string) (time.Time, error) {
+	first := time.Unix(0, 0)
 	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		return time.Now().Add(-d), nil
+		if at := time.Now().Add(-d); at.After(first) {
+			return at, nil
+		}
+		return first, nil
 	}
-	return time.Parse(time.RFC3339, v)
+	at, err := time.Parse(time.RFC3339, v)
+	if err == nil && at.Before(first) {
+		return time.Time{}, errors.New("lies before 1970")
+	}
+	return at, err
 }

@@ -18,11 +18,13 @@ type question struct {
 	session  revocation.Session
 	position uint64
 	at       time.Time
+	// everybodys says that the key may hear of every tenant.
+	everybodys bool
 }
 
 // parseCase reads the parameters of an explanation.
 func parseCase(key access.Key, rawQuery string) (question, *problem.Fault) {
-	q := question{session: revocation.Session{Tenant: key.Tenant}}
+	q := question{session: revocation.Session{Tenant: key.Tenant}, everybodys: key.Has(access.ScopeOperator)}
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return q, &problem.Fault{Field: "query", Detail: "can't be read: percent-encode its values"}
@@ -83,7 +85,7 @@ func (q *question) setMoment(v string) string {
 	}
 	isNumber := err == nil
 	if q.at, err = parseTime(v); isNumber || err != nil || q.at.After(time.Now()) {
-		return "must be a position, an RFC 3339 time that isn't ahead, or a duration before now such as 2h"
+		return "must be a position, an RFC 3339 time since 1970 that isn't ahead, or a duration before now such as 2h"
 	}
 	return ""
 }
@@ -96,19 +98,21 @@ func (s *Service) moment(ctx context.Context, q question) (ledger.Range, Explana
 	if err != nil {
 		return span, out, nil, err
 	}
-	out.LostBefore = head.WholeSince
+	if !head.WholeSince.IsZero() {
+		out.LostBefore = head.WholeSince.Add(s.cfg.Limits.Leeway()).UTC() // as replicas add it
+	}
 	out.Position = head.Last
 	switch {
 	case q.position > head.Last:
 		return span, out, &problem.Fault{Field: "at", Detail: "is beyond the ledger's head, which is at " + strconv.FormatUint(head.Last, 10)}, nil
 	case q.position > 0:
 		span.Before, out.Position = q.position+1, q.position
-		stored, ok, err := s.storedAt(ctx, q.position)
+		stored, ok, err := s.storedAt(ctx, q)
 		if err != nil {
 			return span, out, nil, err
 		}
 		if !ok {
-			return span, out, &problem.Fault{Field: "at", Detail: "the ledger has no message there any more: give a time, or the position of an event ('curfew events ls')"}, nil
+			return span, out, &problem.Fault{Field: "at", Detail: "the ledger holds no event of this tenant there, or none any more: give a time, or the position of an event ('curfew events ls')"}, nil
 		}
 		out.AsOf = stored
 	case !q.at.IsZero():
@@ -122,9 +126,12 @@ func (s *Service) moment(ctx context.Context, q question) (ledger.Range, Explana
 	return span, out, nil, nil
 }
 
-// storedAt returns when the message at a position was stored, whosever it is.
-func (s *Service) storedAt(ctx context.Context, position uint64) (stored time.Time, ok bool, err error) {
-	span := ledger.Range{Topics: []string{events.TopicAll, events.TopicBeat}, After: position - 1, Before: position + 1}
+// storedAt returns when the message at a question's position was stored. When others' were is told to nobody who may not hear of them; nor when a beat was, or the positions that are left would be others'.
+func (s *Service) storedAt(ctx context.Context, q question) (stored time.Time, ok bool, err error) {
+	span := ledger.Range{Topics: []string{events.TenantTopics(q.session.Tenant)}, After: q.position - 1, Before: q.position + 1}
+	if q.everybodys {
+		span.Topics = []string{events.TopicAll, events.TopicBeat}
+	}
 	err = s.cfg.Ledger.Read(ctx, span, func(entry ledger.Entry) error {
 		stored, ok = entry.Stored, true
 		return ledger.ErrStop

@@ -42,7 +42,9 @@ type desk struct {
 	keys   *access.Store
 	url    string
 	client *http.Client
-	log    *logtext.Buffer
+	// handler is what url serves.
+	handler http.Handler
+	log     *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
 	// stop ends every request, as a process that stops does.
@@ -80,7 +82,8 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	}
 	mux := http.NewServeMux()
 	svc.Routes(mux)
-	srv := httptest.NewUnstartedServer(app.API(mux))
+	d.handler = app.API(mux)
+	srv := httptest.NewUnstartedServer(d.handler)
 	serving, stop := context.WithCancel(t.Context())
 	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
 	srv.Start()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -25,17 +26,9 @@ type Config struct {
 
 // Service reads the ledger for operators. It holds no state of its own; make one with New.
 type Service struct {
-	cfg Config
-	// readers has a place for each reading that may be under way.
-	readers chan struct{}
+	cfg   Config
+	turns *turns
 }
-
-// A reading may be of everything, and takes a processor for as long as that takes; maxReaders leave the process's other services room, and who waits longer than readerPatience is told to come
-// again. Following costs little, and is bounded by its connections alone.
-const (
-	maxReaders     = 4
-	readerPatience = 10 * time.Second
-)
 
 // New returns a service. It reports every missing part at once.
 func New(cfg Config) (*Service, error) {
@@ -53,7 +46,7 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, readers: make(chan struct{}, maxReaders)}, nil
+	return &Service{cfg: cfg, turns: newTurns()}, nil
 }
 
 // Routes adds the service's calls to mux.
@@ -71,21 +64,27 @@ func (s *Service) Routes(mux *http.ServeMux) {
 // oneOfFew lets a reading wait for its turn.
 func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("follow") == "true" {
+		// The server's own deadline is for calls that take milliseconds. Each answer sets one when it begins.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		if q := r.URL.Query(); q.Get("follow") == "true" && !q.Has("after") && !q.Has("since") {
 			next(w, r)
 			return
 		}
 		waiting, cancel := context.WithTimeout(r.Context(), readerPatience)
 		defer cancel()
-		select {
-		case s.readers <- struct{}{}:
-			defer func() { <-s.readers }()
-			next(w, r)
-		case <-waiting.Done():
-			if r.Context().Err() != nil {
-				panic(http.ErrAbortHandler) // as where nothing could be read
-			}
-			s.answer(w, problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience))
+		key, _ := access.KeyFrom(r.Context())
+		if leave := s.turns.take(waiting, key.Tenant); leave != nil {
+			leave = sync.OnceFunc(leave)
+			defer leave()
+			next(w, r.WithContext(context.WithValue(r.Context(), turnKey{}, leave)))
+			return
 		}
+		p := problem.Unavailable("history_busy", "Others read the history just now: ask again, or narrow the range.", readerPatience)
+		if r.Context().Err() != nil {
+			beforeLong(w)
+			p.Write(w) // to nobody, or to the caller of a process that stops
+			return
+		}
+		s.answer(w, p)
 	}
 }
