@@ -38,7 +38,7 @@ func newCheck(r *remote) *cobra.Command {
 	f.StringVar(&q.Client, "client", "", "application")
 	f.StringVar(&authTime, "auth-time", "", "when the user signed in, RFC 3339, best with milliseconds")
 	f.Uint64Var(&q.Position, "position", 0, "answer only when the replica has got there")
-	f.StringSliceVar(&q.AllowMissing, "dangerously-allow-missing", nil, "what may be missing: session, user, auth_time")
+	f.StringSliceVar(&q.AllowMissing, "dangerously-allow-missing", nil, "what may be left out, though what it would tell may end the session: session, user, auth_time")
 	return cmd
 }
 

@@ -157,7 +157,7 @@ func (p *patient) examineDecision(ctx context.Context, c *apiclient.Client) serv
 	case "active":
 		f.Hint = "nothing ends it. If it should be over: was the logout published ('curfew events tail --since 1h'), for this sid, user and tenant, and with a cutoff after its auth time?"
 		if len(q.AllowMissing) > 0 {
-			f.Status, f.Hint = "warn", "asked without "+strings.Join(q.AllowMissing, " and ")+", so a logout of its user may end it all the same: give --user and --auth-time"
+			f.Status, f.Hint = "warn", "asked without "+strings.Join(q.AllowMissing, " and ")+", so a logout of its user may end it all the same: give "+flagsOf(q.AllowMissing)
 		}
 	default:
 		f.Status, f.Hint = "fail", "nobody can tell just now, and services that fail closed refuse it: see freshness"

@@ -41,13 +41,13 @@ func filterHelp() [][2]string {
 		{"reason", "only events with this reason, such as compromised"},
 		{"initiator", "only events that a user, admin, policy or system has caused"},
 		{"initiator-id", "only events that this one has caused"},
-		{"since", "start at a time (RFC 3339) or a while ago (2h)"},
-		{"after", "start behind a position"},
+		{"since", "only events from this time on (RFC 3339), or from a while ago on (2h)"},
+		{"after", "only events after this position"},
 	}
 }
 
 func rangeHelp() [][2]string {
-	return append(filterHelp(), [2]string{"until", "end in front of a time (RFC 3339) or a while ago (2h)"}, [2]string{"before", "end in front of a position"})
+	return append(filterHelp(), [2]string{"until", "only events before this time (RFC 3339), or before a while ago (2h)"}, [2]string{"before", "only events before this position"})
 }
 
 func addFilters(cmd *cobra.Command, help [][2]string) filters {
@@ -67,6 +67,12 @@ func (f filters) query(more url.Values) string {
 		}
 	})
 	return more.Encode()
+}
+
+// everybodys says whether the events of all tenants are wanted.
+func (f filters) everybodys() bool {
+	tenant, err := f.flags.GetString("tenant")
+	return err == nil && tenant == "*"
 }
 
 // parameterOf is the API's name of a flag.
@@ -96,6 +102,7 @@ func newEventsList(r *remote) *cobra.Command {
 		if all && cmd.Flags().Changed("limit") {
 			return usageError{errors.New("--all has no --limit: leave one of them out")}
 		}
+		p.tenants = f.everybodys()
 		if err := p.begin(cmd.OutOrStdout(), r.json); err != nil {
 			return err
 		}
@@ -111,6 +118,9 @@ func newEventsList(r *remote) *cobra.Command {
 		}
 		if err != nil {
 			return err
+		}
+		if p.output == "text" && p.records == 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "no such events")
 		}
 		return p.end()
 	}
@@ -138,7 +148,7 @@ func listNewest(ctx context.Context, c *apiclient.Client, query string, p *print
 		}
 	}
 	if page.NextBefore > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "there are earlier ones: curfew events ls --before %d, or --all\n", page.NextBefore)
+		fmt.Fprintf(cmd.ErrOrStderr(), "there are earlier ones: ask with --before %d, or --all\n", page.NextBefore)
 	}
 	return nil
 }
@@ -193,15 +203,26 @@ func newEventsTail(r *remote) *cobra.Command {
 		if err := p.begin(cmd.OutOrStdout(), r.json); err != nil {
 			return err
 		}
-		p.following = true
+		p.following, p.tenants = true, f.everybodys()
 		c, err := r.client()
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		return untilInterrupted(listAll(cmd.Context(), c, f.query(url.Values{"follow": {"true"}}), p.record))
+		return untilInterrupted(broken(listAll(cmd.Context(), c, f.query(url.Values{"follow": {"true"}}), p.record), p.last))
 	}
 	return cmd
+}
+
+// broken tells who follows how to go on behind the last event that was printed; 0 is none.
+func broken(err error, last uint64) error {
+	if err == nil {
+		err = fmt.Errorf("%w: the stream ended", apiclient.ErrUnreachable)
+	}
+	if errors.Is(err, apiclient.ErrUnreachable) && last > 0 {
+		return hinted{err, fmt.Sprintf("go on where it broke with --after %d; 'curfew doctor' tells whether the server is back", last)}
+	}
+	return err
 }
 
 func newEventsStats(r *remote) *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,9 +23,14 @@ type printer struct {
 	output, times string
 	// following has each line written at once.
 	following bool
-	w         io.Writer
-	csv       *csv.Writer
-	now       func() time.Time
+	// tenants has each line tell whose event it is.
+	tenants bool
+	// records have been written, the last of them at the position last.
+	records int
+	last    uint64
+	w       io.Writer
+	csv     *csv.Writer
+	now     func() time.Time
 }
 
 func (p *printer) addFlags(cmd *cobra.Command) {
@@ -36,6 +42,9 @@ func (p *printer) addFlags(cmd *cobra.Command) {
 func (p *printer) begin(w io.Writer, asJSON bool) error {
 	p.w, p.now = w, time.Now
 	if asJSON {
+		if p.output == "csv" {
+			return usageError{errors.New("--json is ndjson, and --output csv isn't: leave one of them out")}
+		}
 		p.output = "ndjson"
 	}
 	if !slices.Contains([]string{"text", "csv", "ndjson"}, p.output) {
@@ -53,6 +62,14 @@ func (p *printer) begin(w io.Writer, asJSON bool) error {
 
 // record writes one record.
 func (p *printer) record(r replay.Record) error {
+	if err := p.write(r); err != nil {
+		return err
+	}
+	p.records, p.last = p.records+1, r.Position
+	return nil
+}
+
+func (p *printer) write(r replay.Record) error {
 	if p.output == "ndjson" {
 		return printJSON(p.w, r)
 	}
@@ -65,16 +82,17 @@ func (p *printer) record(r replay.Record) error {
 		return err
 	}
 	m := e.Meta()
-	by := string(m.Initiator.Type)
-	if m.Initiator.ID != "" {
-		by += " " + m.Initiator.ID
-	}
+	by := causer(m.Initiator)
 	replayed := ""
 	if m.Replay != "" {
-		replayed = "  replay=" + m.Replay
+		replayed = "  replay=" + shown(m.Replay)
 	}
-	_, err = fmt.Fprintf(p.w, "%s  %8d  %-24s %s=%s%s  reason=%s  by=%s  %s%s\n", p.time(r.Stored), r.Position, events.Name(e),
-		e.Kind(), e.Target(), userOf(e), m.Reason, by, m.ID, replayed)
+	tenant := ""
+	if p.tenants && e.Kind() != events.KindTenant {
+		tenant = " tenant=" + m.Tenant
+	}
+	_, err = fmt.Fprintf(p.w, "%s  %8d  %-24s %s=%s%s%s  reason=%s  by=%s  %s%s\n", p.time(r.Stored), r.Position, events.Name(e),
+		e.Kind(), shown(e.Target()), userOf(e), tenant, m.Reason, by, m.ID, replayed)
 	return err
 }
 
@@ -97,7 +115,7 @@ func (p *printer) row(r replay.Record, e events.Event, unknown error) error {
 
 // inert keeps a spreadsheet from taking what others have chosen for a formula.
 func inert(cell string) string {
-	if strings.HasPrefix(cell, "'") || cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	if strings.HasPrefix(cell, "'") || cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
 		return "'" + cell
 	}
 	return cell
@@ -137,11 +155,32 @@ func ago(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh ago", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
+// shown is an id in a line of text. One that could pass for more than an id, by a space or by characters that aren't printed or turn the text around, stands in quotes.
+func shown(id string) string {
+	if strings.ContainsAny(id, " \"") {
+		return strconv.Quote(id)
+	}
+	return note(id)
+}
+
+// note is free text in a line: in quotes if it holds what isn't printed, such as another line.
+func note(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// causer is who has caused an event.
+func causer(i events.Initiator) string {
+	return strings.TrimSpace(string(i.Type) + " " + shown(i.ID))
+}
+
 func userOf(e events.Event) string {
 	if e.Kind() == events.KindUser || e.UserID() == "" {
 		return ""
 	}
-	return " user=" + e.UserID()
+	return " user=" + shown(e.UserID())
 }
 
 // printStats writes counts, the greatest first.

@@ -36,6 +36,26 @@ func TestTailFollowsAndFilters(t *testing.T) {
 	}
 }
 
+// A tail whose server goes away is no tail that is done, and says how to go on.
+func TestTailTellsThatItBroke(t *testing.T) {
+	s := startServer(t)
+	must(t, "revoke", "session", "s-1")
+	var record replay.Record
+	if err := json.Unmarshal([]byte(must(t, "events", "ls", "--json")), &record); err != nil {
+		t.Fatal(err)
+	}
+	out := &output{}
+	ended := make(chan int, 1)
+	go func() { ended <- run(t.Context(), []string{"events", "tail", "--since", "1h"}, out, out) }()
+	await(t, out, "session=s-1")
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != exitUnavailable || !strings.Contains(out.String(), "--after "+strconv.FormatUint(record.Position, 10)) {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
 func TestTailRefusesBadFilters(t *testing.T) {
 	startServer(t)
 	for _, args := range [][]string{{"events", "tail", "--since", "yesterday"}, {"events", "tail", "--after", "x"}, {"events", "ls", "--until", "later"}, {"events", "stats", "--reason", "because"}, {"events", "get", "x"}} {
@@ -73,7 +93,13 @@ func TestEventsList(t *testing.T) {
 	if out := must(t, "events", "ls", "--time", "relative", "--limit", "1"); !strings.Contains(out, "just now") && !strings.Contains(out, "s ago") {
 		t.Errorf("relative:\n%s", out)
 	}
-	for _, args := range [][]string{{"events", "ls", "--output", "xml"}, {"events", "ls", "--time", "mine"}, {"events", "ls", "--all", "--limit", "3"}, {"events", "get"}, {"events", "ls", "x"}} {
+	if out := must(t, "events", "ls", "--tenant", "*", "--limit", "1"); !strings.Contains(out, "user=u-2 tenant=default  reason=") {
+		t.Errorf("of all tenants:\n%s", out)
+	}
+	if out, stderr, code := command(t, "events", "ls", "--user", "nobody"); code != exitDone || out != "" || !strings.Contains(stderr, "no such events") {
+		t.Errorf("of nobody: exit code %d\n%s%s", code, out, stderr)
+	}
+	for _, args := range [][]string{{"events", "ls", "--output", "xml"}, {"events", "ls", "--output", "csv", "--json"}, {"events", "ls", "--time", "mine"}, {"events", "ls", "--all", "--limit", "3"}, {"events", "get"}, {"events", "ls", "x"}} {
 		if _, stderr, code := command(t, args...); code != exitUsage {
 			t.Errorf("%v: exit code %d: %s", args, code, stderr)
 		}

@@ -26,7 +26,7 @@ func newKeysCreate(r *remote) *cobra.Command {
 	var q access.Request
 	var scopes []string
 	cmd := &cobra.Command{
-		Use: "create --scopes publish,check --tenant acme", Short: "Make a key and show it, once", Args: noArgs,
+		Use: "create --scopes publish,check", Short: "Make a key and show it, once", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, s := range scopes {
 				q.Scopes = append(q.Scopes, access.Scope(s))

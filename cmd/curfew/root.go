@@ -49,12 +49,12 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 server unreachab
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return helped(cmd, err) })
 	f := root.PersistentFlags()
 	f.StringVar(&r.url, "url", envOr("CURFEW_URL", "http://127.0.0.1:7080"), "server to speak to (CURFEW_URL)")
 	f.StringVar(&r.keyFile, "api-key-file", os.Getenv("CURFEW_API_KEY_FILE"), "file with the API key (CURFEW_API_KEY_FILE, or the key itself in CURFEW_API_KEY); default <data-dir>/admin.key")
 	f.BoolVar(&r.json, "json", false, "print JSON")
-	root.AddCommand(newServe(r), newRevoke(r), newCheck(r), newEvents(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
+	root.AddCommand(newServe(r), newRevoke(r), newCheck(r), newEvents(r), newExplain(r), newExport(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
 	return root
 }
 
@@ -107,8 +107,21 @@ func printJSON(w io.Writer, v any) error {
 
 // noArgs refuses arguments as wrong usage.
 func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{err}
+	switch {
+	case len(args) == 0:
+		return nil
+	case !cmd.HasAvailableSubCommands():
+		return helped(cmd, fmt.Errorf("%q: '%s' takes flags and no arguments", args[0], cmd.CommandPath()))
 	}
-	return nil
+	err := usageError{fmt.Errorf("unknown command %q for '%s'", args[0], cmd.CommandPath())}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return hinted{err, fmt.Sprintf("did you mean '%s %s'?", cmd.CommandPath(), near[0])}
+	}
+	return helped(cmd, err.err)
+}
+
+// helped is wrong usage, with where the right one stands.
+func helped(cmd *cobra.Command, err error) error {
+	return hinted{usageError{err}, fmt.Sprintf("see '%s --help'", cmd.CommandPath())}
 }

@@ -39,7 +39,7 @@ func (s *Store) guard(scopes []Scope, onRefuse func(code string), next http.Hand
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, ok := bearer(r)
 		if !ok {
-			p := problem.New(http.StatusUnauthorized, "api_key_missing", "Send 'Authorization: Bearer <API key>'; make a key with 'curfew keys create'.")
+			p := problem.New(http.StatusUnauthorized, "api_key_missing", "There is no API key, or what is there isn't one: send 'Authorization: Bearer <API key>'; make a key with 'curfew keys create'.")
 			p.Authenticate = `Bearer realm="curfew"`
 			refuse(w, p)
 			return

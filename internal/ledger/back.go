@@ -11,10 +11,13 @@ const (
 	firstWindow = 2_000
 	// enough of a window that held so many entries, the next isn't larger.
 	enough = 500
+	// heldBytes bounds what is held of a window.
+	heldBytes = 8 << 20
 )
 
 // ReadBack calls fn for the entries of a range from its end to its beginning. It reads windows of the range, one in front of the other, and holds what keep wants of one of them; nil wants
-// all. keep is called in the order of the ledger. ReadBack returns what Read does. A range that follows can't be read back.
+// all. Of a window with more than some megabytes it holds what lies nearest to the end, and reads the rest again; so keep is called in the order of the ledger within a window, and may be asked about an entry
+// more than once. ReadBack returns what Read does. A range that follows can't be read back.
 func (r *Reader) ReadBack(ctx context.Context, q Range, keep func(Entry) bool, fn func(Entry) error) error {
 	if q.Follow || q.New {
 		return errors.New("read a range back: it has no end")
@@ -27,9 +30,16 @@ func (r *Reader) ReadBack(ctx context.Context, q Range, keep func(Entry) bool, f
 		part := q
 		part.Before, part.After = end, max(begin, end-min(end, window))-1
 		var held []Entry
+		size, left := 0, false
 		err := r.Read(ctx, part, func(e Entry) error {
-			if keep == nil || keep(e) {
-				held = append(held, e)
+			if keep != nil && !keep(e) {
+				return nil
+			}
+			held = append(held, e)
+			for size += len(e.Data); size > heldBytes && len(held) > 1; left = true {
+				size -= len(held[0].Data)
+				held[0] = Entry{} // lets its memory go
+				held = held[1:]
 			}
 			return nil
 		}, nil)
@@ -42,6 +52,10 @@ func (r *Reader) ReadBack(ctx context.Context, q Range, keep func(Entry) bool, f
 			} else if err != nil {
 				return err
 			}
+		}
+		if left {
+			window, end = end-held[0].Position, held[0].Position
+			continue
 		}
 		end = part.After + 1
 		if len(held) < enough {

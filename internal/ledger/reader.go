@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,8 @@ type Range struct {
 	New bool
 	// Follow goes on behind the head until ctx ends.
 	Follow bool
+	// CaughtUp, if it isn't nil, is called by a following reading each time that nothing of the range is pending: at its start, or behind a message.
+	CaughtUp func()
 	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message; idle is called at its start only. It is for Topics with the beat: silence
 	// there is a reading that is stuck, or a ledger that nobody writes to.
 	Silence time.Duration
@@ -88,7 +91,8 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 	case q.After > 0:
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
 	case !q.Since.IsZero():
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
+		since := startTime(q.Since)
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	default:
 		cfg.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
@@ -105,7 +109,13 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
 	defer messages.stop()
+	if !q.Follow || q.CaughtUp == nil {
+		q.CaughtUp = func() {}
+	}
 	if q.Follow {
+		if cons.CachedInfo().NumPending == 0 {
+			q.CaughtUp()
+		}
 		if err := idle(); err != nil {
 			return err
 		}
@@ -158,10 +168,25 @@ func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func
 				return err
 			}
 		}
-		if meta.NumPending == 0 && !q.Follow {
+		if meta.NumPending > 0 {
+			continue
+		}
+		if q.CaughtUp(); !q.Follow {
 			return nil
 		}
 	}
+}
+
+// startTime returns the time that a server is asked for: since, or the nearest that it can count. It counts nanoseconds in 64 bits, by which the year 1600 lies behind 2100.
+func startTime(since time.Time) time.Time {
+	first, last := time.Unix(0, 0), time.Unix(0, math.MaxInt64)
+	switch {
+	case since.Before(first):
+		return first
+	case since.After(last):
+		return last
+	}
+	return since
 }
 
 // over reports whether a message, and so each one behind it, lies behind the range.

@@ -51,7 +51,7 @@ func (s *Service) handleEvent(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, problem.New(http.StatusNotFound, "event_unknown",
 			"The ledger holds no such event of this tenant: it may have expired, or be another tenant's. 'curfew events ls' lists those that there are."))
 	default:
-		problem.JSON(w, http.StatusOK, found)
+		s.tell(w, found)
 	}
 }
 
@@ -111,5 +111,5 @@ func (s *Service) handleStats(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, err)
 		return
 	}
-	problem.JSON(w, http.StatusOK, stats)
+	s.tell(w, stats)
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"slices"
@@ -120,13 +121,7 @@ func (f *filter) set(key access.Key, name, v string, page bool) string {
 	switch name {
 	case "tenant":
 		f.tenant = v
-		switch {
-		case v != everyTenant && events.TenantFault(v) != "":
-			return events.TenantFault(v) + ", or * for all"
-		case v != key.Tenant && !key.Has(access.ScopeOperator):
-			return "isn't the key's tenant: ask with a key of that tenant, or one with the scopes read and operator"
-		}
-		return ""
+		return tenantFault(key, v)
 	case "user":
 		f.user = v
 		return events.IDFault(v)
@@ -165,7 +160,7 @@ func (f *filter) setSpan(name, v string, page bool) string {
 			at = &f.span.Until
 		}
 		if *at, err = parseTime(v); err != nil {
-			return "must be an RFC 3339 time, or a duration before now such as 2h"
+			return "must be an RFC 3339 time since 1970, or a duration before now such as 2h"
 		}
 	case name == "after":
 		if f.span.After, err = strconv.ParseUint(v, 10, 63); err != nil {
@@ -195,6 +190,17 @@ func (f *filter) setSpan(name, v string, page bool) string {
 	return ""
 }
 
+// tenantFault returns "", or why a key can't ask about a tenant, or about all of them.
+func tenantFault(key access.Key, tenant string) string {
+	switch {
+	case tenant != everyTenant && events.TenantFault(tenant) != "":
+		return events.TenantFault(tenant) + ", or * for all"
+	case tenant != key.Tenant && !key.Has(access.ScopeOperator):
+		return "isn't the key's tenant: ask with a key of that tenant, or one with the scopes read and operator"
+	}
+	return ""
+}
+
 func oneOf[T ~string](v T, known []T) string {
 	if slices.Contains(known, v) {
 		return ""
@@ -206,9 +212,18 @@ func oneOf[T ~string](v T, known []T) string {
 	return "must be one of " + strings.Join(names, ", ")
 }
 
+// parseTime takes a time since 1970, or a duration before now; one that reaches further back is 1970. A zero time would be none.
 func parseTime(v string) (time.Time, error) {
+	first := time.Unix(0, 0)
 	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
-		return time.Now().Add(-d), nil
+		if at := time.Now().Add(-d); at.After(first) {
+			return at, nil
+		}
+		return first, nil
 	}
-	return time.Parse(time.RFC3339, v)
+	at, err := time.Parse(time.RFC3339, v)
+	if err == nil && at.Before(first) {
+		return time.Time{}, errors.New("lies before 1970")
+	}
+	return at, err
 }

@@ -85,7 +85,7 @@ func (s *Service) page(w http.ResponseWriter, r *http.Request, f *filter) {
 	} else if full {
 		answer.NextAfter = records[last].Position
 	}
-	problem.JSON(w, http.StatusOK, answer)
+	s.tell(w, answer)
 }
 
 // History is a page of records. NextAfter or NextBefore is where the next one begins, by the order that was asked for; zero on the last.
@@ -108,14 +108,31 @@ func (s *Service) refuse(w http.ResponseWriter, fault problem.Fault) {
 
 func (s *Service) answer(w http.ResponseWriter, p problem.Problem) {
 	s.cfg.Metrics.Refused.WithLabelValues(p.Code).Inc()
+	beforeLong(w)
 	p.Write(w)
 }
 
-// unreadable answers that the ledger can't be read, unless the caller has gone away.
+// tell answers with what was read.
+func (s *Service) tell(w http.ResponseWriter, v any) {
+	beforeLong(w)
+	problem.JSON(w, http.StatusOK, v)
+}
+
+// answerTimeout bounds the writing of an answer, since when it begins depends on how long the reading took.
+const answerTimeout = 30 * time.Second
+
+func beforeLong(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+}
+
+// unreadable answers that the ledger can't be read. A caller that has gone away doesn't hear it, and isn't counted; but one whose server stops does: without an answer it would get an empty 200.
 func (s *Service) unreadable(w http.ResponseWriter, r *http.Request, err error) {
+	p := problem.Unavailable("history_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second)
 	if r.Context().Err() != nil {
+		beforeLong(w)
+		p.Write(w)
 		return
 	}
 	s.cfg.Log.WithError(err).Warn("history couldn't be read")
-	s.answer(w, problem.Unavailable("history_unavailable", "The ledger couldn't be read: is NATS up? 'curfew doctor' tells.", time.Second))
+	s.answer(w, p)
 }

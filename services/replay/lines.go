@@ -26,6 +26,7 @@ const (
 func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f *filter) {
 	out := &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(keyID) }}
 	_ = out.ctl.SetReadDeadline(time.Time{})
+	f.span.CaughtUp = caughtUp(r.Context())
 	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
 		if entry.Event == nil || !f.match(entry.Event) {
 			return nil
@@ -36,11 +37,14 @@ func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f 
 		err = out.flush()
 	}
 	switch {
-	case err == nil, r.Context().Err() != nil:
+	case err == nil:
 	case !out.began:
 		s.unreadable(w, r, err)
 	default:
-		s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+		if r.Context().Err() == nil {
+			s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+		}
+		// Also when the context has ended: that may be because this process stops, and its caller is there.
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,6 +25,8 @@ import (
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationtest"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -39,9 +42,13 @@ type desk struct {
 	keys   *access.Store
 	url    string
 	client *http.Client
-	log    *logtext.Buffer
+	// handler is what url serves.
+	handler http.Handler
+	log     *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
+	// stop ends every request, as a process that stops does.
+	stop context.CancelFunc
 }
 
 func newDesk(t testing.TB, b *bus.Bus) *desk {
@@ -60,16 +67,27 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	log := logrus.New()
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.TraceLevel)
+	feed := revocationtest.New()
+	feed.Beat()
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = replica.Close() })
 	svc, err := replay.New(replay.Config{
-		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
+		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
-	d.url, d.client = srv.URL, srv.Client()
+	d.handler = app.API(mux)
+	srv := httptest.NewUnstartedServer(d.handler)
+	serving, stop := context.WithCancel(t.Context())
+	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
+	srv.Start()
+	d.url, d.client, d.stop = srv.URL, srv.Client(), stop
 	t.Cleanup(func() {
 		srv.Close()
 		said := d.log.String()

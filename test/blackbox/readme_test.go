@@ -20,14 +20,18 @@ func readme(t *testing.T) string {
 	return string(b)
 }
 
-// block returns the shell commands of the README that stand behind the given mark.
+// block returns the shell commands of the README that stand behind the given mark, of all its blocks.
 func block(t *testing.T, name string) string {
 	t.Helper()
-	found := regexp.MustCompile("(?s)<!-- run: " + name + " -->\n```sh\n(.*?)```").FindStringSubmatch(readme(t))
+	found := regexp.MustCompile("(?s)<!-- run: "+name+" -->\n```sh\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
 	if found == nil {
 		t.Fatalf("the README has no block marked %q", name)
 	}
-	return found[1]
+	var script strings.Builder
+	for _, f := range found {
+		script.WriteString(f[1])
+	}
+	return script.String()
 }
 
 // TestReadmeCommandsRun runs the README's commands as they stand there, but for the ports.
@@ -58,7 +62,8 @@ func TestReadmeCommandsRun(t *testing.T) {
 		}
 	}
 	http := sh("http")
-	for _, want := range []string{`"duplicate":false`, `"scope":"user"`, `"state":"revoked"`, `"ticket":`, `io.github.curfewhq.SessionRevoked.v1`} {
+	for _, want := range []string{`"duplicate":false`, `"scope":"user"`, `"state":"revoked"`, `"ticket":`, `io.github.curfewhq.SessionRevoked.v1`,
+		`"current":true`, `"result":"touched"`, "registry: ended, Firefox on Linux"} {
 		if !strings.Contains(http, want) {
 			t.Errorf("the README's calls didn't answer %q:\n%s", want, http)
 		}

@@ -69,7 +69,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 
 // freshness tells how old the replica's proof is, of how much.
 func freshness(st revocation.Status, budget time.Duration) Finding {
-	f := Finding{Name: "freshness", Status: "ok", Detail: fmt.Sprintf("position %d, proof %.1f s old of %v at most; remembers of sessions %d, of cutoffs %d",
+	f := Finding{Name: "freshness", Status: "ok", Detail: fmt.Sprintf("position %d, proof %.1f s old of %v at most; remembers revoked sessions: %d, cutoffs: %d",
 		st.Position, st.Staleness.Seconds(), budget, st.Sessions, st.Cutoffs)}
 	if !st.Fresh {
 		f.Status, f.Hint = "fail", "until it is fresh again, checks are undetermined and callers are refused: see replica above"

@@ -109,7 +109,7 @@ func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
 
 func (s *Server) startReplay(context.Context, access.Secret) error {
 	svc, err := replay.New(replay.Config{
-		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "replay"),
+		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Limits: s.replica, Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "replay"),
 	})
 	if err != nil {
 		return err

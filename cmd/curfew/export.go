@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/curfewhq/curfew/services/replay"
+)
+
+// exportFormat names the form of an export: gzip of NDJSON, a replay.Record on each line and the manifest on the last.
+const exportFormat = "curfew-export/1"
+
+// manifest is the last line of an export. It tells what the lines before it are.
+type manifest struct {
+	Format string `json:"format"`
+	Events uint64 `json:"events"`
+	// First and Last are positions; left out of an export without events, like the times.
+	First       uint64    `json:"first,omitempty"`
+	Last        uint64    `json:"last,omitempty"`
+	FirstStored time.Time `json:"first_stored,omitzero"`
+	LastStored  time.Time `json:"last_stored,omitzero"`
+	// SHA256 is that of the lines before, each with its newline.
+	SHA256 string    `json:"sha256"`
+	Made   time.Time `json:"made"`
+}
+
+// manifestLine tells a manifest from a record.
+type manifestLine struct {
+	Manifest *manifest `json:"manifest"`
+}
+
+func newExport(r *remote) *cobra.Command {
+	var out string
+	var force bool
+	cmd := &cobra.Command{
+		Use: "export --out FILE", Short: "Write the events of a range to a file, with a digest", Args: noArgs,
+		Long: `Writes the events of a range to a file: gzip of one JSON record per line, and a manifest with their number and SHA-256 on the last. It holds ids: keep it as you keep a database dump. 'curfew export
+verify FILE' tells whether it is whole and as it was written; whoever can write the file can write another digest too.`,
+	}
+	r.addDataDir(cmd)
+	f := addFilters(cmd, rangeHelp())
+	cmd.Flags().StringVar(&out, "out", "", "file to write, such as events.ndjson.gz; - for standard output")
+	cmd.Flags().BoolVar(&force, "force", false, "replace a file that is there")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if out == "" {
+			return usageError{errors.New("--out: give the file to write, or - for standard output")}
+		}
+		var m manifest
+		write := func(w io.Writer) (err error) { m, err = export(cmd, r, f, w); return err }
+		if out == "-" {
+			return write(cmd.OutOrStdout())
+		}
+		if err := replaceFile(out, force, write); err != nil {
+			return err
+		}
+		return printManifest(cmd.OutOrStdout(), r.json, out, m)
+	}
+	cmd.AddCommand(newExportVerify(r))
+	return cmd
+}
+
+// export writes an export to w.
+func export(cmd *cobra.Command, r *remote, f filters, w io.Writer) (manifest, error) {
+	c, err := r.client()
+	if err != nil {
+		return manifest{}, err
+	}
+	defer c.Close()
+	zip := gzip.NewWriter(w)
+	tally := newTally()
+	lines := io.MultiWriter(zip, tally.sum)
+	err = c.Lines(cmd.Context(), revocations+"?"+f.query(url.Values{}), http.Header{"Accept": {"application/x-ndjson"}}, func(line []byte) error {
+		if err := tally.take(line); err != nil {
+			return err
+		}
+		_, err := lines.Write(append(line, '\n'))
+		return err
+	})
+	if err != nil {
+		return manifest{}, err
+	}
+	m := tally.manifest(time.Now())
+	if err := json.NewEncoder(zip).Encode(manifestLine{&m}); err != nil {
+		return manifest{}, err
+	}
+	return m, zip.Close()
+}
+
+// tally counts and sums up the lines of an export.
+type tally struct {
+	so  manifest
+	sum hash.Hash
+}
+
+func newTally() *tally { return &tally{sum: sha256.New()} }
+
+// take counts a record. The caller adds its line to the sum.
+func (t *tally) take(line []byte) error {
+	var r replay.Record
+	if err := json.Unmarshal(line, &r); err != nil || r.Position == 0 {
+		return fmt.Errorf("event %d: not a record", t.so.Events+1)
+	}
+	if r.Position <= t.so.Last {
+		return fmt.Errorf("event %d: position %d isn't behind that of the one before", t.so.Events+1, r.Position)
+	}
+	if t.so.Events == 0 {
+		t.so.First, t.so.FirstStored = r.Position, r.Stored
+	}
+	t.so.Events++
+	t.so.Last, t.so.LastStored = r.Position, r.Stored
+	return nil
+}
+
+func (t *tally) manifest(made time.Time) manifest {
+	m := t.so
+	m.Format, m.SHA256, m.Made = exportFormat, hex.EncodeToString(t.sum.Sum(nil)), made.UTC().Truncate(time.Second)
+	return m
+}
+
+// replaceFile puts what write writes at path, whole and on the disk, or leaves what is there.
+func replaceFile(path string, force bool, write func(io.Writer) error) error {
+	if _, err := os.Lstat(path); err == nil && !force {
+		return hinted{fmt.Errorf("%s: %w", path, fs.ErrExist), "give another --out, or --force to replace it"}
+	}
+	f, err := os.OpenFile(path+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	err = write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+func printManifest(w io.Writer, asJSON bool, path string, m manifest) error {
+	if asJSON {
+		return printJSON(w, m)
+	}
+	_, err := fmt.Fprintf(w, "%s: %d events", path, m.Events)
+	if m.Events > 0 {
+		_, err = fmt.Fprintf(w, ", positions %d to %d, stored %s to %s", m.First, m.Last, instant(m.FirstStored), instant(m.LastStored))
+	}
+	_, err2 := fmt.Fprintf(w, "\nsha256 of the records: %s\n", m.SHA256)
+	return errors.Join(err, err2)
+}

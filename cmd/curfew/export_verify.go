@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// maxExportLine bounds a line of an export: an event of a thousand sessions is half a megabyte.
+const maxExportLine = 4 << 20
+
+func newExportVerify(r *remote) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify FILE", Short: "Tell whether an export is whole and as it was written",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cobra.ExactArgs(1)(cmd, args) != nil {
+				return usageError{errors.New("give one file: curfew export verify events.ndjson.gz")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			m, err := verifyExport(f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return printManifest(cmd.OutOrStdout(), r.json, args[0], m)
+		},
+	}
+}
+
+// verifyExport reads an export, and returns its manifest if that tells what is there.
+func verifyExport(from io.Reader) (manifest, error) {
+	zip, err := gzip.NewReader(bufio.NewReader(from))
+	if err != nil {
+		return manifest{}, fmt.Errorf("not an export, or one that was cut off: %w", err)
+	}
+	lines := bufio.NewScanner(zip)
+	lines.Buffer(nil, maxExportLine)
+	tally := newTally()
+	var told *manifest
+	for lines.Scan() {
+		line := lines.Bytes()
+		if told != nil {
+			return manifest{}, errors.New("something stands behind the manifest")
+		}
+		if bytes.HasPrefix(line, []byte(`{"manifest":`)) {
+			var last manifestLine
+			if err := json.Unmarshal(line, &last); err != nil || last.Manifest == nil {
+				return manifest{}, errors.New("the manifest can't be read")
+			}
+			told = last.Manifest
+			continue
+		}
+		if err := tally.take(line); err != nil {
+			return manifest{}, err
+		}
+		tally.sum.Write(line)
+		tally.sum.Write([]byte{'\n'})
+	}
+	if err := lines.Err(); err != nil {
+		return manifest{}, fmt.Errorf("behind event %d: %w", tally.so.Events, err)
+	}
+	return tally.agree(told)
+}
+
+// agree returns the manifest if it tells what was counted.
+func (t *tally) agree(told *manifest) (manifest, error) {
+	switch {
+	case told == nil:
+		return manifest{}, fmt.Errorf("it ends behind event %d, without a manifest: it was cut off", t.so.Events)
+	case told.Format != exportFormat:
+		return manifest{}, fmt.Errorf("its form is %q, and this version knows %s", told.Format, exportFormat)
+	}
+	is := t.manifest(told.Made)
+	switch {
+	case is.Events != told.Events:
+		return manifest{}, fmt.Errorf("it holds %d events, and its manifest tells of %d", is.Events, told.Events)
+	case is.SHA256 != told.SHA256:
+		return manifest{}, errors.New("the records aren't those that were written: their SHA-256 is another")
+	}
+	return *told, nil
+}

@@ -1,0 +1,143 @@
+package replay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+// court hears the events of a tenant in the ledger's order, and decides about one session.
+type court struct {
+	session revocation.Session
+	limits  Limits
+	verdict Explanation
+	// named is the event that Check names of those that were heard.
+	named events.Event
+}
+
+// hear takes an event. It must be the session's tenant's, and stored up to verdict.AsOf.
+func (c *court) hear(entry ledger.Entry) {
+	e := entry.Event
+	if e == nil {
+		return
+	}
+	c.verdict.Position = max(c.verdict.Position, entry.Position)
+	forgotten := c.limits.KeepsUntil(e, entry.Stored)
+	kept := forgotten.After(c.verdict.AsOf)
+	cutoff, _ := events.Cutoff(e)
+	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
+	switch {
+	case revocation.Ends(e, c.session) && kept && !skipped:
+		f := findingOf(entry, forgotten, whyEnds(e, c.session))
+		c.verdict.Endings++
+		c.verdict.Ending = newest(c.verdict.Ending, f)
+		if c.named == nil || revocation.Outranks(e, c.named, c.session) {
+			c.named, c.verdict.Event = e, &f
+		}
+	case about(e, c.session):
+		why := whySpares(e, c.session)
+		if skipped {
+			why = "replicas skip it: its cutoff lay too far ahead when it was stored"
+		} else if !kept {
+			why = "it is forgotten: every session that it ended is past max age by then"
+		}
+		c.verdict.Sparings++
+		c.verdict.Sparing = newest(c.verdict.Sparing, findingOf(entry, forgotten, why))
+	}
+}
+
+// newest adds a finding, and drops the oldest of too many.
+func newest(list []Finding, f Finding) []Finding {
+	if len(list) == listed {
+		list = list[1:]
+	}
+	return append(list, f)
+}
+
+// decide says what a replica says that has heard the same.
+func (c *court) decide() Explanation {
+	v, s := &c.verdict, c.session
+	slices.Reverse(v.Ending)
+	slices.Reverse(v.Sparing)
+	if !s.AuthTime.IsZero() {
+		v.MaxAgeAt = s.AuthTime.Add(c.limits.MaxAge()).UTC()
+	}
+	for _, claim := range []struct {
+		name    string
+		missing bool
+	}{{"session", s.ID == ""}, {"user", s.User == ""}, {"auth_time", s.AuthTime.IsZero()}} {
+		if claim.missing {
+			v.Missing = append(v.Missing, claim.name)
+		}
+	}
+	aged := !s.AuthTime.IsZero() && !v.AsOf.Before(v.MaxAgeAt)
+	if s.AuthTime.IsZero() || aged || s.AuthTime.UnixMilli() > v.LostBefore.UnixMilli() {
+		v.LostBefore = time.Time{} // nothing that matters
+	}
+	state := revocation.Active
+	switch {
+	case v.Event != nil:
+		state, v.Scope, v.Reason = revocation.Revoked, revocation.Scope(v.Event.Scope), v.Event.Reason
+	case aged, !v.LostBefore.IsZero():
+		state, v.Scope, v.Reason = revocation.Revoked, revocation.ScopeMaxAge, events.ReasonMaxAge
+	case len(v.Missing) > 0 || s.AuthTime.After(v.AsOf.Add(c.limits.Leeway())):
+		state = revocation.Undetermined
+	}
+	v.State = state.String()
+	if v.MaxAgeAt.Year() > 9999 {
+		v.MaxAgeAt = time.Time{} // which RFC 3339 can't write
+	}
+	return *v
+}
+
+func findingOf(entry ledger.Entry, forgotten time.Time, why string) Finding {
+	m := entry.Event.Meta()
+	f := Finding{
+		Position: entry.Position, Stored: entry.Stored.UTC(), ID: m.ID, Time: m.Time.UTC(), Scope: entry.Event.Kind(), Reason: m.Reason, ReasonAdmin: m.ReasonAdmin,
+		Initiator: m.Initiator, ForgottenAt: forgotten, Replay: m.Replay, Why: why,
+	}
+	if cutoff, ok := events.Cutoff(entry.Event); ok {
+		f.Cutoff = cutoff.UTC()
+	}
+	return f
+}
+
+// about reports whether an event is about the session, or something that it is part of. A tenant-wide one is about each.
+func about(e events.Event, s revocation.Session) bool {
+	switch e := e.(type) {
+	case *events.SessionRevoked:
+		return s.ID != "" && e.Session == s.ID
+	case *events.UserLoggedOutEverywhere:
+		return s.User != "" && e.User == s.User
+	case *events.DeviceLoggedOut:
+		return s.Device != "" && e.Device == s.Device
+	case *events.ClientLoggedOut:
+		return s.Client != "" && e.Client == s.Client
+	}
+	return e.Kind() == events.KindTenant
+}
+
+func whyEnds(e events.Event, s revocation.Session) string {
+	switch e := e.(type) {
+	case *events.SessionRevoked:
+		return "it names the session"
+	case *events.UserLoggedOutEverywhere:
+		if s.ID != "" && slices.Contains(e.KnownSessions, s.ID) {
+			return "it names the session among those that the user was known to have"
+		}
+	}
+	return "the session began up to its cutoff"
+}
+
+func whySpares(e events.Event, s revocation.Session) string {
+	if u, ok := e.(*events.UserLoggedOutEverywhere); ok && s.ID != "" && slices.Contains(u.Except, s.ID) {
+		return "it excepts the session"
+	}
+	if s.AuthTime.IsZero() {
+		return "when the session began isn't known, so whether its cutoff reaches it isn't either"
+	}
+	return "the session began after its cutoff"
+}
