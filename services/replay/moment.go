@@ -13,7 +13,7 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// question is a session and the moment as of which it is asked about: a position, a time, or neither for now.
+// question is a session and the moment as of which it is asked about: a position, a time, or neither: the present.
 type question struct {
 	session  revocation.Session
 	position uint64

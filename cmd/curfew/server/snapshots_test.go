@@ -96,8 +96,12 @@ func isRevoked(s *server.Server, session string) bool {
 // until polls until ok.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(40 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("never: %s", what)
 		}
 	}
@@ -191,11 +195,13 @@ func TestSnapshotsAreSavedOnlyIfNeeded(t *testing.T) {
 	// The file is written by a process of its own account: one that began from it knows that it lacks nothing.
 	s, hook = logged(t, cfg)
 	until(t, "it is elected", func() bool { return len(said(hook, "saves the snapshots to NATS from now on")) == 1 })
-	for end := time.Now().Add(3 * cfg.SnapshotInterval); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	turns := time.Now().Add(3 * cfg.SnapshotInterval)
+	until(t, "its turns are over", func() bool {
 		if slices.Contains(said(hook, "saved a snapshot"), inNATS) {
 			t.Fatal("saved to NATS once more, though nothing was applied")
 		}
-	}
+		return time.Now().After(turns)
+	})
 	revoke(t, s, "s2")
 	until(t, "what was applied is saved", func() bool { return slices.Contains(said(hook, "saved a snapshot"), inNATS) })
 	stop(t, s)
