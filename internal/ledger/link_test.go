@@ -79,3 +79,33 @@ func TestReadWhatGoesMeanwhile(t *testing.T) {
 		t.Errorf("%+v, %v", info, err)
 	}
 }
+
+// TestReadWhatIsPurgedMeanwhile: what the server told to be pending goes, and the reading ends with what was sent before; not before it has asked whether that is so.
+func TestReadWhatIsPurgedMeanwhile(t *testing.T) {
+	js := natstest.Bus(t).JetStream()
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other.*"}, Storage: jetstream.MemoryStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 9_000
+	for range n {
+		if _, err := js.PublishAsync("other.a", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	var last, pending uint64
+	err = ledger.NewReader(js, "OTHER").Read(t.Context(), ledger.Range{Topics: []string{"other.*"}}, func(e ledger.Entry) error {
+		if e.Position != last+1 {
+			t.Errorf("%d after %d", e.Position, last)
+		}
+		last, pending = e.Position, e.Pending
+		if last > 1 {
+			return nil
+		}
+		return stream.Purge(t.Context())
+	}, nil)
+	if err != nil || last == 0 || last == n || pending == 0 {
+		t.Errorf("%d of %d were read, and %d were pending: %v", last, n, pending, err)
+	}
+}

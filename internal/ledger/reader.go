@@ -120,13 +120,16 @@ func (r *Reader) Read(ctx context.Context, q Range, fn func(Entry) error, idle f
 			return err
 		}
 	}
-	return r.deliver(ctx, messages, q, fn, idle)
+	return r.deliver(ctx, cons, messages, q, fn, idle)
 }
 
-func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func(Entry) error, idle func() error) error {
-	count, patience := uint64(0), 15*time.Second
-	if q.Silence > 0 {
+func (r *Reader) deliver(ctx context.Context, cons jetstream.Consumer, messages *puller, q Range, fn func(Entry) error, idle func() error) error {
+	count, patience, quiet := uint64(0), 15*time.Second, 0
+	switch {
+	case q.Silence > 0:
 		patience = q.Silence
+	case !q.Follow:
+		patience = 5 * time.Second
 	}
 	for {
 		msg, err := messages.next(ctx, patience)
@@ -134,8 +137,13 @@ func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, errQuiet) && !q.Follow:
-			// The server is there: what was pending has expired meanwhile.
-			return nil
+			if quiet++; quiet == maxQuiet {
+				return fmt.Errorf("read stream %s: nothing has come for %v, though the server has more: read again", r.stream, maxQuiet*patience)
+			}
+			if over, err := r.drained(ctx, cons); over || err != nil {
+				return err
+			}
+			continue
 		case errors.Is(err, errQuiet) && q.Silence > 0:
 			return fmt.Errorf("read stream %s: %w for %v", r.stream, ErrSilent, patience)
 		case errors.Is(err, errQuiet):
@@ -146,6 +154,7 @@ func (r *Reader) deliver(ctx context.Context, messages *puller, q Range, fn func
 		case err != nil:
 			return fmt.Errorf("read stream %s: %w", r.stream, err)
 		}
+		quiet = 0
 		meta, err := msg.Metadata()
 		if err != nil {
 			return fmt.Errorf("metadata of a message: %w", err)
@@ -187,6 +196,18 @@ func startTime(since time.Time) time.Time {
 		return last
 	}
 	return since
+}
+
+// maxQuiet is how often nothing may come of a range that isn't over.
+const maxQuiet = 4
+
+// drained reports whether the server has nothing left to send of a range: what was pending has expired meanwhile.
+func (r *Reader) drained(ctx context.Context, cons jetstream.Consumer) (bool, error) {
+	info, err := cons.Info(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", r.stream, err)
+	}
+	return info.NumPending == 0, nil
 }
 
 // over reports whether a message, and so each one behind it, lies behind the range.
