@@ -25,11 +25,11 @@ func recovered(next http.Handler, log logrus.FieldLogger) http.Handler {
 				return
 			}
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(http.ErrAbortHandler)
+				CutOff()
 			}
 			log.WithField(telemetry.FieldPanic, fmt.Sprint(p)).WithField(telemetry.FieldStack, string(debug.Stack())).Error("a handler panicked")
 			if answer.begun {
-				panic(http.ErrAbortHandler)
+				CutOff()
 			}
 			clear(w.Header()) // what the handler said of its own answer doesn't hold for this one
 			w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -39,6 +39,10 @@ func recovered(next http.Handler, log logrus.FieldLogger) http.Handler {
 		next.ServeHTTP(answer, r)
 	})
 }
+
+// CutOff ends a handler whose answer has begun and mustn't be taken for a whole one, and the caller's connection or stream with it. It doesn't return: a panic with this value is the only word that net/http
+// has for that, over HTTP/1.1 and HTTP/2 alike (http.ErrAbortHandler).
+func CutOff() { panic(http.ErrAbortHandler) }
 
 // watched knows whether an answer has begun. It flushes and hijacks, so that streams and WebSockets work, as far as what it wraps does.
 type watched struct {

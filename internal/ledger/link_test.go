@@ -40,22 +40,29 @@ func TestReadOverALinkThatIsCut(t *testing.T) {
 	}
 }
 
-// TestReadWhatGoesMeanwhile: messages that are removed while a range is read, its last one among them, are missing, and nothing else is.
-func TestReadWhatGoesMeanwhile(t *testing.T) {
+// removable is a stream of n messages that may be removed, which the ledger's may not.
+func removable(t *testing.T, n int) (jetstream.JetStream, jetstream.Stream) {
+	t.Helper()
 	js := natstest.Bus(t).JetStream()
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other.*"}, Storage: jetstream.MemoryStorage})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const n = 9_000
 	for range n {
 		if _, err := js.PublishAsync("other.a", []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	<-js.PublishAsyncComplete()
+	return js, stream
+}
+
+// TestReadWhatGoesMeanwhile: messages that are removed while a range is read, its last one among them, are missing, and nothing else is.
+func TestReadWhatGoesMeanwhile(t *testing.T) {
+	const n = 9_000
+	js, stream := removable(t, n)
 	seen, gone := map[uint64]bool{}, map[uint64]bool{}
-	err = ledger.NewReader(js, "OTHER").Read(t.Context(), ledger.Range{Topics: []string{"other.*"}}, func(e ledger.Entry) error {
+	err := ledger.NewReader(js, "OTHER").Read(t.Context(), ledger.Range{Topics: []string{"other.*"}}, func(e ledger.Entry) error {
 		if seen[e.Position] = true; e.Position > 1 {
 			return nil
 		}
@@ -82,20 +89,10 @@ func TestReadWhatGoesMeanwhile(t *testing.T) {
 
 // TestReadWhatIsPurgedMeanwhile: what the server told to be pending goes, and the reading ends with what was sent before; not before it has asked whether that is so.
 func TestReadWhatIsPurgedMeanwhile(t *testing.T) {
-	js := natstest.Bus(t).JetStream()
-	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other.*"}, Storage: jetstream.MemoryStorage})
-	if err != nil {
-		t.Fatal(err)
-	}
 	const n = 9_000
-	for range n {
-		if _, err := js.PublishAsync("other.a", []byte("{}")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	<-js.PublishAsyncComplete()
+	js, stream := removable(t, n)
 	var last, pending uint64
-	err = ledger.NewReader(js, "OTHER").Read(t.Context(), ledger.Range{Topics: []string{"other.*"}}, func(e ledger.Entry) error {
+	err := ledger.NewReader(js, "OTHER").Read(t.Context(), ledger.Range{Topics: []string{"other.*"}}, func(e ledger.Entry) error {
 		if e.Position != last+1 {
 			t.Errorf("%d after %d", e.Position, last)
 		}

@@ -137,11 +137,12 @@ func (r *Reader) deliver(ctx context.Context, cons jetstream.Consumer, messages 
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, errQuiet) && !q.Follow:
-			if quiet++; quiet == maxQuiet {
-				return fmt.Errorf("read stream %s: nothing has come for %v, though the server has more: read again", r.stream, maxQuiet*patience)
-			}
+			quiet++
 			if over, err := r.drained(ctx, cons); over || err != nil {
 				return err
+			}
+			if quiet == maxQuiet {
+				return fmt.Errorf("read stream %s: nothing has come for %v, though the server has more: read again", r.stream, maxQuiet*patience)
 			}
 			continue
 		case errors.Is(err, errQuiet) && q.Silence > 0:
@@ -235,11 +236,12 @@ func (r *Reader) consumer(ctx context.Context, q Range, cfg jetstream.ConsumerCo
 	}
 	cfg.FilterSubjects = nil
 	all, err := r.js.CreateConsumer(ctx, r.stream, cfg)
-	if err != nil {
+	switch {
+	case err != nil:
 		return cons, nil //nolint:nilerr // it does too
-	}
-	if all.CachedInfo().NumPending > third*cons.CachedInfo().NumPending {
-		cons, all = all, cons
+	case all.CachedInfo().NumPending > third*cons.CachedInfo().NumPending:
+		r.forget(ctx, all.CachedInfo().Name)
+		return cons, nil
 	}
 	r.forget(ctx, cons.CachedInfo().Name)
 	return all, nil

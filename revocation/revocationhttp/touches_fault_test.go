@@ -100,10 +100,14 @@ func TestTouchesFailures(t *testing.T) {
 		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://evil.example/", http.StatusTemporaryRedirect)
 		}, revocationhttp.ErrTouchesUnavailable},
-		"a broken connection": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, revocationhttp.ErrTouchesUnavailable},
-		"no answer":           {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, revocationhttp.ErrTouchesUnavailable},
-		"a page":              {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, revocationhttp.ErrTouchesUnavailable},
-		"nothing":             {func(w http.ResponseWriter, _ *http.Request) { good(w, `{}`) }, revocationhttp.ErrTouchesUnavailable},
+		"a broken connection": {func(w http.ResponseWriter, _ *http.Request) {
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				_ = conn.Close()
+			}
+		}, revocationhttp.ErrTouchesUnavailable},
+		"no answer": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, revocationhttp.ErrTouchesUnavailable},
+		"a page":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, revocationhttp.ErrTouchesUnavailable},
+		"nothing":   {func(w http.ResponseWriter, _ *http.Request) { good(w, `{}`) }, revocationhttp.ErrTouchesUnavailable},
 		"another's": {func(w http.ResponseWriter, _ *http.Request) {
 			good(w, `{"results":[{"session":"s2","result":"touched"}]}`)
 		}, revocationhttp.ErrTouchesUnavailable},

@@ -66,7 +66,7 @@ const listed = 20
 
 func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
-	q, fault := parseCase(key, r.URL.RawQuery)
+	q, fault := parseQuestion(key, r.URL.RawQuery)
 	if fault != nil {
 		s.refuse(w, *fault)
 		return
@@ -80,10 +80,10 @@ func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, err)
 		return
 	}
-	c := &court{session: q.session, limits: s.cfg.Limits, verdict: out}
-	if err := s.cfg.Ledger.Read(r.Context(), span, func(entry ledger.Entry) error { c.hear(entry); return nil }, nil); err != nil {
+	x := &explaining{session: q.session, limits: s.cfg.Limits, out: out}
+	if err := s.cfg.Ledger.Read(r.Context(), span, func(entry ledger.Entry) error { x.apply(entry); return nil }, nil); err != nil {
 		s.unreadable(w, r, err)
 		return
 	}
-	s.tell(w, c.decide())
+	s.tell(w, x.decide())
 }

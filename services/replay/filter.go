@@ -70,16 +70,15 @@ func clientOf(e events.Event) string {
 	return ""
 }
 
-// parseFilter refuses parameters that it doesn't know, that are empty or that stand there twice: ignoring one would silently widen the answer. page says whether the call has pages.
-func parseFilter(key access.Key, rawQuery string, page bool) (*filter, *problem.Fault) {
-	f := &filter{tenant: key.Tenant, limit: 100}
+// readQuery gives each parameter to set, which says what to do instead, or "". It refuses what stands there twice: ignoring a parameter would silently widen the answer.
+func readQuery(rawQuery string, set func(name, v string) string) (url.Values, *problem.Fault) {
 	// Not URL.Query, which drops what it can't read.
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return nil, &problem.Fault{Field: "query", Detail: "can't be read: percent-encode its values"}
 	}
 	for name, values := range query {
-		remedy := f.set(key, name, values[0], page)
+		remedy := set(name, values[0])
 		if remedy == "" && len(values) > 1 {
 			remedy = "must be given once"
 		}
@@ -89,6 +88,16 @@ func parseFilter(key access.Key, rawQuery string, page bool) (*filter, *problem.
 			}
 			return nil, &problem.Fault{Field: name, Detail: remedy}
 		}
+	}
+	return query, nil
+}
+
+// parseFilter refuses parameters that it doesn't know, and such as are empty. page says whether the call has pages.
+func parseFilter(key access.Key, rawQuery string, page bool) (*filter, *problem.Fault) {
+	f := &filter{tenant: key.Tenant, limit: 100}
+	query, fault := readQuery(rawQuery, func(name, v string) string { return f.set(key, name, v, page) })
+	if fault != nil {
+		return nil, fault
 	}
 	for _, name := range []string{"limit", "order", "until", "before"} {
 		if f.span.Follow && query.Has(name) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/ledger"
 )
 
@@ -45,7 +46,7 @@ func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f 
 			s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
 		}
 		// Also when the context has ended: that may be because this process stops, and its caller is there.
-		panic(http.ErrAbortHandler)
+		app.CutOff()
 	}
 }
 

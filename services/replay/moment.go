@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -22,24 +21,11 @@ type question struct {
 	everybodys bool
 }
 
-// parseCase reads the parameters of an explanation.
-func parseCase(key access.Key, rawQuery string) (question, *problem.Fault) {
+// parseQuestion reads the parameters of an explanation.
+func parseQuestion(key access.Key, rawQuery string) (question, *problem.Fault) {
 	q := question{session: revocation.Session{Tenant: key.Tenant}, everybodys: key.Has(access.ScopeOperator)}
-	query, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return q, &problem.Fault{Field: "query", Detail: "can't be read: percent-encode its values"}
-	}
-	for name, values := range query {
-		remedy := q.set(key, name, values[0])
-		if remedy == "" && len(values) > 1 {
-			remedy = "must be given once"
-		}
-		if remedy != "" {
-			if !parameterName.MatchString(name) {
-				name = "query"
-			}
-			return q, &problem.Fault{Field: name, Detail: remedy}
-		}
+	if _, fault := readQuery(rawQuery, func(name, v string) string { return q.set(key, name, v) }); fault != nil {
+		return q, fault
 	}
 	if s := q.session; s.ID == "" && s.User == "" && s.Device == "" && s.Client == "" {
 		return q, &problem.Fault{Field: "session", Detail: "must be given, or a user, a device or a client"}

@@ -9,43 +9,43 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// court hears the events of a tenant in the ledger's order, and decides about one session.
-type court struct {
+// explaining applies the events of a tenant in the ledger's order, and decides about one session.
+type explaining struct {
 	session revocation.Session
 	limits  Limits
-	verdict Explanation
-	// named is the event that Check names of those that were heard.
+	out     Explanation
+	// named is the event that Check names of those that were applied.
 	named events.Event
 }
 
-// hear takes an event. It must be the session's tenant's, and stored up to verdict.AsOf.
-func (c *court) hear(entry ledger.Entry) {
+// apply takes an event. It must be the session's tenant's, and stored up to out.AsOf.
+func (x *explaining) apply(entry ledger.Entry) {
 	e := entry.Event
 	if e == nil {
 		return
 	}
-	c.verdict.Position = max(c.verdict.Position, entry.Position)
-	forgotten := c.limits.KeepsUntil(e, entry.Stored)
-	kept := forgotten.After(c.verdict.AsOf)
+	x.out.Position = max(x.out.Position, entry.Position)
+	forgotten := x.limits.KeepsUntil(e, entry.Stored)
+	kept := forgotten.After(x.out.AsOf)
 	cutoff, _ := events.Cutoff(e)
 	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
 	switch {
-	case revocation.Ends(e, c.session) && kept && !skipped:
-		f := findingOf(entry, forgotten, whyEnds(e, c.session))
-		c.verdict.Endings++
-		c.verdict.Ending = newest(c.verdict.Ending, f)
-		if c.named == nil || revocation.Outranks(e, c.named, c.session) {
-			c.named, c.verdict.Event = e, &f
+	case revocation.Ends(e, x.session) && kept && !skipped:
+		f := findingOf(entry, forgotten, whyEnds(e, x.session))
+		x.out.Endings++
+		x.out.Ending = newest(x.out.Ending, f)
+		if x.named == nil || revocation.Outranks(e, x.named, x.session) {
+			x.named, x.out.Event = e, &f
 		}
-	case about(e, c.session):
-		why := whySpares(e, c.session)
+	case about(e, x.session):
+		why := whySpares(e, x.session)
 		if skipped {
 			why = "replicas skip it: its cutoff lay too far ahead when it was stored"
 		} else if !kept {
 			why = "it is forgotten: every session that it ended is past max age by then"
 		}
-		c.verdict.Sparings++
-		c.verdict.Sparing = newest(c.verdict.Sparing, findingOf(entry, forgotten, why))
+		x.out.Sparings++
+		x.out.Sparing = newest(x.out.Sparing, findingOf(entry, forgotten, why))
 	}
 }
 
@@ -57,13 +57,13 @@ func newest(list []Finding, f Finding) []Finding {
 	return append(list, f)
 }
 
-// decide says what a replica says that has heard the same.
-func (c *court) decide() Explanation {
-	v, s := &c.verdict, c.session
+// decide says what a replica says that has applied the same.
+func (x *explaining) decide() Explanation {
+	v, s := &x.out, x.session
 	slices.Reverse(v.Ending)
 	slices.Reverse(v.Sparing)
 	if !s.AuthTime.IsZero() {
-		v.MaxAgeAt = s.AuthTime.Add(c.limits.MaxAge()).UTC()
+		v.MaxAgeAt = s.AuthTime.Add(x.limits.MaxAge()).UTC()
 	}
 	for _, claim := range []struct {
 		name    string
@@ -83,7 +83,7 @@ func (c *court) decide() Explanation {
 		state, v.Scope, v.Reason = revocation.Revoked, revocation.Scope(v.Event.Scope), v.Event.Reason
 	case aged, !v.LostBefore.IsZero():
 		state, v.Scope, v.Reason = revocation.Revoked, revocation.ScopeMaxAge, events.ReasonMaxAge
-	case len(v.Missing) > 0 || s.AuthTime.After(v.AsOf.Add(c.limits.Leeway())):
+	case len(v.Missing) > 0 || s.AuthTime.After(v.AsOf.Add(x.limits.Leeway())):
 		state = revocation.Undetermined
 	}
 	v.State = state.String()
