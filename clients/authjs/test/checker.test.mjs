@@ -49,6 +49,15 @@ async function asked(action) {
   return front.count("/v1/check") - before;
 }
 
+test("what isn't set is as it is documented: 300 ms for a check, kept for 2 s, closed in an outage, and never more than 2 s or, for a sign-out, 1.5 s", () => {
+  const { timeoutMs, cacheMs, onError, legacyTokens, sync, register, publishTimeoutMs } = curfew({ url: "http://127.0.0.1:1", apiKey: "cfw_a_b" }).settings;
+  assert.deepEqual({ timeoutMs, cacheMs, onError, legacyTokens, sync, register, publishTimeoutMs }, {
+    timeoutMs: 300, cacheMs: 2000, onError: "closed", legacyTokens: "adopt", sync: "check", register: true, publishTimeoutMs: 1000,
+  });
+  assert.throws(() => curfew({ url: "http://127.0.0.1:1", apiKey: "cfw_a_b", cacheMs: 2001 }), /cacheMs can be 2000 at most/);
+  assert.throws(() => curfew({ url: "http://127.0.0.1:1", apiKey: "cfw_a_b", publishTimeoutMs: 1501 }), /publishTimeoutMs can be 1500 at most/);
+});
+
 test("many reads at once are one question", async () => {
   const checks = await client();
   const one = session();

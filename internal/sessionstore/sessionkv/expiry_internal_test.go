@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/sessionstore"
 )
@@ -45,5 +47,32 @@ func TestRegisteredAgainAfterExpiry(t *testing.T) {
 			t.Errorf("store %d: names %v, early %v", i, s.names, s.early)
 		}
 		s.mu.RUnlock()
+	}
+}
+
+// TestTheBucketForgets: a session's own entry is gone from the bucket with its time, without anybody's doing, and so is a sheet of touches; one that is still kept stays.
+func TestTheBucketForgets(t *testing.T) {
+	s := openOver(t, natstest.Bus(t))
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	session := func(id string, kept time.Duration) sessionstore.Session {
+		return sessionstore.Session{
+			Tenant: "acme", ID: id, User: "ada", AuthTime: at, CreatedAt: at.Add(-time.Hour), SeenAt: at.Add(-time.Hour), ExpiresAt: at.Add(kept - sessionstore.KeepEnded),
+		}
+	}
+	short, long := session("short", 200*time.Millisecond), session("long", time.Hour)
+	for _, begun := range []sessionstore.Session{short, long} {
+		if _, _, err := s.Create(t.Context(), begun, begun.ExpiresAt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.sheet(nil).Header.Get(jetstream.MsgTTLHeader); got != "900s" {
+		t.Errorf("a sheet is kept for %q", got)
+	}
+	eventually(t, "forgotten by the bucket", func() bool {
+		_, err := s.kv.Get(t.Context(), s.cfg.Hasher.Session(short.Key()))
+		return errors.Is(err, jetstream.ErrKeyNotFound)
+	})
+	if _, err := s.kv.Get(t.Context(), s.cfg.Hasher.Session(long.Key())); err != nil {
+		t.Errorf("one that is still kept: %v", err)
 	}
 }
