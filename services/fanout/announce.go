@@ -107,6 +107,9 @@ func (a *announcement) signOut(entry *connEntry) {
 	case !ends && !ready:
 		// It is being told by who admits it, and of the event that has ended it.
 		return
+	case !ends && (a.mass || a.svc.masses.busy()):
+		// One of those that wait to be told may have ended it, which says more. If none has, the audit finds it.
+		return
 	case !ends:
 		// Something else has ended it, of which the tab wasn't told: a replay. Reading that event would hold up the replica.
 		n = encode(a.svc.logoutOf(entry.Session, d))
@@ -119,11 +122,13 @@ func (a *announcement) signOut(entry *connEntry) {
 	}
 }
 
-// tellChanged tells a user's tabs that something changed. Conns that are closing take no more frames. Every ticket names a user, and a session without one gets no
+// tellChanged tells a user's tabs that something changed, but for those that are over themselves, which are told that. Every ticket names a user, and a session without one gets no
 // ready, so an event that names none finds nobody here.
 func (a *announcement) tellChanged(user string) {
 	for _, e := range a.svc.hub.User(a.event.Meta().Tenant, user) {
-		a.to(e.Value, func() { a.svc.tellChanged(e.Value, a.changed) })
+		if a.svc.cfg.Replica.Check(e.Session).State != revocation.Revoked {
+			a.to(e.Value, func() { a.svc.tellChanged(e.Value, a.changed) })
+		}
 	}
 }
 

@@ -104,3 +104,21 @@ func TestTooManyMassLogouts(t *testing.T) {
 		t.Errorf("the other tab got %+v, want only its own logout", f)
 	}
 }
+
+// Events wait to be told to many, or come while those wait, and end nobody. Who is ended by one of those that wait hears of that one, whatever else concerns him first.
+func TestWhatWaitsToBeToldIsToldByItsEvent(t *testing.T) {
+	const client = "app"
+	g := idleRig(t, func(c *Config) { c.Heartbeat = time.Hour })
+	many, _, _ := g.openMass(client)
+	longAgo := time.Now().Add(-2 * time.Hour)
+	ends := &events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: time.Now()}
+	g.publish(&events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: longAgo})
+	g.publish(ends)
+	g.publish(&events.UserLoggedOutEverywhere{Common: common(""), User: "user-3", Cutoff: longAgo})
+	g.start()
+	for i, c := range many {
+		if f := next(t, c); f.Type != tab.TypeLogout || f.ID != ends.ID {
+			t.Errorf("tab %d got %+v, want the logout of %s", i, f, ends.ID)
+		}
+	}
+}
