@@ -38,9 +38,9 @@ func KeysBucket() Bucket {
 	return Bucket{Name: "CURFEW_KEYS", History: 5, Description: "API keys, hashed"}
 }
 
-// SecretsBucket holds the deployment's secret.
+// SecretsBucket holds the deployment's secret, and the keys with which it signs.
 func SecretsBucket() Bucket {
-	return Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret"}
+	return Bucket{Name: "CURFEW_SECRETS", Description: "the deployment's secret, and the keys with which it signs"}
 }
 
 // TicketsBucket holds the ids of used tickets, for twice as long as a ticket can be used. Thousands of tabs may come back in a second, and each uses one: on a disk
