@@ -1,0 +1,145 @@
+package replicas
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/curfewhq/curfew/events/presence"
+)
+
+const (
+	// maxWaits is how many may wait at once.
+	maxWaits = 1024
+	// lookAgain is how often who waits looks whose lease has run out, and asks those anew who haven't answered.
+	lookAgain = 250 * time.Millisecond
+)
+
+// ErrTooManyWaits is returned by Await when a thousand others wait.
+var ErrTooManyWaits = errors.New("too many wait for replicas")
+
+// Progress is how far a position has come.
+type Progress struct {
+	// Applied are the replicas that have applied the position, in the order in which that was heard.
+	Applied []Applied
+	// Late are those with a lease that haven't, or haven't said so.
+	Late []Member
+	// Ended are those whose lease has run out. They may have applied it, and fail closed if not.
+	Ended []Member
+	// Certain is whether there is nobody else, as far as leases tell.
+	Certain bool
+}
+
+// Complete reports whether every replica with a lease has applied the position, and there is one.
+func (p Progress) Complete() bool { return len(p.Late) == 0 && len(p.Applied) > 0 }
+
+// Applied is a replica that has applied a position.
+type Applied struct {
+	Member
+	// After is how long after the beginning that was heard: the way of the answer is in it. At most zero for one that had reported the position before.
+	After time.Duration
+}
+
+// Await waits until every replica with a lease has applied a position of an incarnation of the ledger, or ctx ends, or the fleet is closed, and returns how far it has come. A replica
+// that comes or leaves meanwhile, or whose lease runs out, is taken for what it is then. began is when the position was stored, by which After is told. It returns ErrTooManyWaits.
+func (f *Fleet) Await(ctx context.Context, stream string, position uint64, began time.Time) (Progress, error) {
+	w := &wait{await: presence.Await{Stream: stream, Position: position}, began: began, missing: map[string]struct{}{}, applied: map[string]Applied{}, news: make(chan struct{}, 1)}
+	if err := f.join(w); err != nil {
+		return Progress{}, err
+	}
+	defer f.leave(w)
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	f.asker.ask(w.await)
+	for {
+		if p := f.progress(w, time.Now()); p.Complete() || ctx.Err() != nil {
+			return p, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-f.done:
+			return f.progress(w, time.Now()), nil
+		case <-w.news:
+		case <-tick.C:
+			f.asker.ask(w.await)
+		}
+	}
+}
+
+// wait is one who waits; the fleet's mutex guards it.
+type wait struct {
+	await presence.Await
+	began time.Time
+	// missing and applied hold ids. Whose lease runs out stays missing.
+	missing map[string]struct{}
+	applied map[string]Applied
+	// news has a token when the last missing one isn't any more.
+	news chan struct{}
+}
+
+func (f *Fleet) join(w *wait) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.waits) >= maxWaits {
+		return ErrTooManyWaits
+	}
+	for _, m := range f.members {
+		w.hear(m.Report, m.Heard)
+	}
+	f.waits[w] = struct{}{}
+	return nil
+}
+
+func (f *Fleet) leave(w *wait) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.waits, w)
+}
+
+// hear takes what a replica reports.
+func (w *wait) hear(r presence.Report, now time.Time) {
+	if _, ok := w.applied[r.ID]; ok {
+		return
+	}
+	switch {
+	case r.Stream == w.await.Stream && r.Position >= w.await.Position:
+		delete(w.missing, r.ID)
+		w.applied[r.ID] = Applied{Member: Member{Report: r, Heard: now}, After: now.Sub(w.began)}
+	case r.Leaving:
+		delete(w.missing, r.ID)
+	default:
+		w.missing[r.ID] = struct{}{}
+		return
+	}
+	if len(w.missing) == 0 {
+		select {
+		case w.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// progress returns how far it has come.
+func (f *Fleet) progress(w *wait, now time.Time) Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := Progress{Certain: f.certainLocked(now)}
+	for _, a := range w.applied {
+		p.Applied = append(p.Applied, a)
+	}
+	for id := range w.missing {
+		m, ok := f.members[id]
+		switch m = f.seenLocked(m); {
+		case !ok: // it has left
+		case m.Ended:
+			p.Ended = append(p.Ended, m)
+		default:
+			p.Late = append(p.Late, m)
+		}
+	}
+	slices.SortFunc(p.Applied, func(a, b Applied) int { return int(a.After - b.After) })
+	slices.SortFunc(p.Late, compareMembers)
+	slices.SortFunc(p.Ended, compareMembers)
+	return p
+}

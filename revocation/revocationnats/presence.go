@@ -1,0 +1,177 @@
+package revocationnats
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/curfewhq/curfew/events/presence"
+	"github.com/curfewhq/curfew/revocation"
+)
+
+const (
+	// maxAwaited is how many positions a replica waits for at once because somebody has asked. Of what comes beyond that, the regular report tells.
+	maxAwaited = 64
+	// awaitFor is for how long it waits for one: a position may never come.
+	awaitFor = 35 * time.Second
+)
+
+// ErrPresence is returned by NewPresence for a configuration that can't be reported.
+var ErrPresence = errors.New("the replica can't report itself")
+
+// Reporting is what a Presence needs of a replica. *[revocation.Replica] is one.
+type Reporting interface {
+	Status() revocation.Status
+	StalenessBudget() time.Duration
+	WaitFor(ctx context.Context, position uint64) error
+}
+
+// PresenceConfig of a Presence.
+type PresenceConfig struct {
+	// Name tells this process from others of its group, as billing-7. Empty means the host's name and the process's number. Whoever reads receipts reads it.
+	Name string
+	// Group is what the processes run, as billing. Empty means "default".
+	Group string
+	// Version of the program; optional.
+	Version string
+	// Budget is the oldest proof with which any route of the process answers active ([revocation.Require]). Zero means the replica's own budget. A route that takes an older one than
+	// is said here, or that fails open, makes the lease a promise that isn't kept.
+	Budget time.Duration
+}
+
+// Presence has a replica report how far it is, so that receipts name it and whoever waits for a revocation to be applied waits for this replica too (package presence tells how). Make
+// one with NewPresence, and close it before the replica and the connection.
+type Presence struct {
+	nc      *nats.Conn
+	replica Reporting
+	about   presence.Report
+	sub     *nats.Subscription
+	awaits  chan *nats.Msg
+	// soon has a token when there is something to report at once.
+	soon chan struct{}
+	// places has a token for each position that is waited for.
+	places chan struct{}
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	once   sync.Once
+}
+
+// NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports, and to subscribe to
+// curfew.live.replica.await. A connection that is lost ends nothing. It returns ErrPresence, and what NATS says where nothing can be heard.
+func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presence, error) {
+	if nc == nil || replica == nil {
+		return nil, fmt.Errorf("%w: the connection and the replica are required", ErrPresence)
+	}
+	host, _ := os.Hostname() // for people only
+	p := &Presence{
+		nc: nc, replica: replica, awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), places: make(chan struct{}, maxAwaited),
+		about: presence.Report{
+			ID: rand.Text(), Name: cmp.Or(cfg.Name, fmt.Sprintf("%s:%d", host, os.Getpid())), Group: cmp.Or(cfg.Group, "default"), Version: cfg.Version,
+			BudgetMS: cmp.Or(cfg.Budget, replica.StalenessBudget()).Milliseconds(),
+		},
+	}
+	if _, err := presence.EncodeReport(p.report()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrPresence, err)
+	}
+	var err error
+	if p.sub, err = nc.ChanSubscribe(presence.AwaitTopic, p.awaits); err != nil {
+		return nil, fmt.Errorf("hear who waits for replicas: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.work.Go(func() { p.run(ctx) })
+	return p, nil
+}
+
+// ID names this process in reports and receipts: letters and digits, made anew at each start.
+func (p *Presence) ID() string { return p.about.ID }
+
+// Close says that the replica leaves, and reports nothing more. It may be called more than once, and always returns nil.
+func (p *Presence) Close() error {
+	p.once.Do(func() {
+		_ = p.sub.Unsubscribe() // fails only where there is nothing to end
+		p.cancel()
+		p.work.Wait()
+		leaving := p.report()
+		leaving.Leaving = true
+		p.tell(leaving)
+		_ = p.nc.FlushTimeout(time.Second) // who isn't told finds that the lease runs out
+	})
+	p.work.Wait()
+	return nil
+}
+
+// run reports until ctx ends.
+func (p *Presence) run(ctx context.Context) {
+	p.tell(p.report())
+	tick := time.NewTicker(presence.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.tell(p.report())
+		case <-p.soon:
+			p.tell(p.report())
+		case msg := <-p.awaits:
+			p.await(ctx, msg)
+		}
+	}
+}
+
+// await reports at once if the position is applied, and else as soon as it is.
+func (p *Presence) await(ctx context.Context, msg *nats.Msg) {
+	a, err := presence.DecodeAwait(msg.Data)
+	now := p.report()
+	switch {
+	case err != nil:
+	case now.Stream != a.Stream, now.Position >= a.Position:
+		p.tell(now)
+	default:
+		select {
+		case p.places <- struct{}{}:
+			p.work.Go(func() { p.waitFor(ctx, a.Position) })
+		default: // the next report will say it
+		}
+	}
+}
+
+func (p *Presence) waitFor(ctx context.Context, position uint64) {
+	defer func() { <-p.places }()
+	ctx, cancel := context.WithTimeout(ctx, awaitFor)
+	defer cancel()
+	if p.replica.WaitFor(ctx, position) != nil {
+		return
+	}
+	select {
+	case p.soon <- struct{}{}:
+	default: // it is about to report, and hasn't looked how far it is
+	}
+}
+
+func (p *Presence) report() presence.Report {
+	r, st := p.about, p.replica.Status()
+	r.Stream, r.Position, r.Fresh, r.StalenessMS = st.Made, st.Position, st.Fresh, st.Staleness.Milliseconds()
+	if st.Staleness < 0 {
+		r.StalenessMS = -1
+	}
+	return r
+}
+
+// tell sends a report. While there is no connection it doesn't: what waits for one would say later how things were before.
+func (p *Presence) tell(r presence.Report) {
+	if !p.nc.IsConnected() {
+		return
+	}
+	if data, err := presence.EncodeReport(r); err == nil {
+		_ = p.nc.Publish(presence.ReportsTopic, data) // who listens finds that it is missing
+	}
+}
