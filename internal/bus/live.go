@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Topics of what gateways tell and are asked while it happens. No stream takes them: who doesn't listen has missed it. No id stands in one, and no tenant:
+// Topics of what gateways tell and are asked while it happens; those of what replicas report are package events/presence's. No stream takes them: who doesn't listen has missed it. No id stands in one, and no tenant:
 // whoever may subscribe to them hears of every tenant's users.
 const (
 	// LiveTabsTopic is where gateways are asked for the tabs of a user.
@@ -19,6 +19,9 @@ const (
 
 	// LivePassedAcksTopic is where a gateway passes on what a tab has acknowledged whose stream another one holds.
 	LivePassedAcksTopic = "curfew.live.passed_acks"
+
+	// LiveShownTopic is where gateways are asked what became of the notice of an event.
+	LiveShownTopic = "curfew.live.shown"
 
 	// LiveHintsTopic is where gateways are told what tabs should know that isn't in the ledger.
 	LiveHintsTopic = "curfew.live.hints"

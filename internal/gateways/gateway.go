@@ -28,6 +28,8 @@ type Config struct {
 	Passed func(PassedAck)
 	// Hint is called with what Tell tells all gateways, one after the other, and must not block. nil takes nothing.
 	Hint func(Hint)
+	// Shown tells what became of the notice of an event at this gateway; it must not block. nil answers nobody who asks for that.
+	Shown func(event string, position uint64) Shown
 	// Renewal is how often the entry of the register is renewed, up to a quarter sooner. Zero means 5 s: a third of the TTL of the bucket, so that two may fail.
 	Renewal time.Duration
 	// PresenceDelay is how long a user's first tab must stay, or the last one be gone, before it is told. Zero means 10 s, negative at once.
@@ -140,11 +142,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 		answering.stop()
 		return fmt.Errorf("gateways: listen for hints: %w", err)
 	}
+	shown, err := g.listenShown()
+	if err != nil {
+		hearing.Close()
+		taking.Close()
+		answering.stop()
+		return fmt.Errorf("gateways: listen for questions of what was shown: %w", err)
+	}
 	var work sync.WaitGroup
 	work.Go(func() { g.register(ctx) })
 	work.Go(func() { g.presence.run(ctx, g.tellChanges) })
 	work.Go(func() { g.counts.acksDropped.Add(uint64(g.acks.run(ctx, g.cfg.AcksDelay, g.tellAcks))) })
 	work.Wait()
+	shown.Close()
 	hearing.Close()
 	taking.Close()
 	answering.stop()

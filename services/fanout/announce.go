@@ -30,6 +30,8 @@ type connEntry = revocation.LiveEntry[*conn]
 // the event has been applied. A logout of a whole client or tenant is left to another goroutine, so that one of a single session which comes
 // right behind it doesn't wait.
 func (s *Service) applied(a revocation.Applied) {
+	// Afterwards who asks what was shown is told of this event, or that there are masses yet to be told.
+	defer s.shown.reached(a.Position)
 	if a.Event.Meta().Replay != "" {
 		// Browsers aren't told of replays: the person was told when it happened.
 		return
@@ -49,6 +51,9 @@ func (s *Service) announce(of revocation.Applied, found []*connEntry, mass bool)
 	a := announcement{
 		svc: s, event: of.Event, notice: encode(logoutBy(of.Event)), changed: newChanged(of.Position), mass: mass,
 		users: map[string]struct{}{of.Event.UserID(): {}},
+	}
+	if len(found) > 0 {
+		s.shown.begin(a.notice.id)
 	}
 	for some := range slices.Chunk(found, breath) {
 		for _, entry := range some {

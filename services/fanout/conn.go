@@ -255,11 +255,19 @@ func (c *conn) leave() {
 	c.writer.Wait()
 	_ = c.link.Close()
 	c.mu.Lock()
-	code := c.code
+	code, unacked := c.code, c.over
+	if c.shown {
+		unacked = ""
+	}
+	// Who has found it in the hub before tells it nothing any more, which nobody would count as gone.
+	c.closing = true
 	if c.grace != nil {
 		c.grace.Stop()
 	}
 	c.mu.Unlock()
+	if unacked != "" {
+		c.svc.shown.gone(unacked)
+	}
 	c.svc.left(c, code)
 }
 

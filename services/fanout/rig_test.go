@@ -225,7 +225,7 @@ func (g *rig) dial(url, ticket string) *tabclient.Conn {
 }
 
 // publish stores an event and waits until the replica has applied it and told of it.
-func (g *rig) publish(e events.Event) {
+func (g *rig) publish(e events.Event) (position uint64) {
 	g.t.Helper()
 	told := make(chan struct{})
 	defer g.replica.OnApplied(func(a revocation.Applied) {
@@ -233,8 +233,9 @@ func (g *rig) publish(e events.Event) {
 			close(told)
 		}
 	})()
-	g.feed.Publish(e)
+	position = g.feed.Publish(e)
 	within(g.t, told, "applying")
+	return position
 }
 
 func (g *rig) closed(code string) float64 {

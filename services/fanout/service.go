@@ -97,6 +97,7 @@ type Replica interface {
 	WaitFor(ctx context.Context, position uint64) error
 	OnApplied(func(revocation.Applied)) (stop func())
 	MaxAge() time.Duration
+	Status() revocation.Status
 }
 
 var _ Replica = (*revocation.Replica)(nil)
@@ -108,6 +109,8 @@ type Service struct {
 	hub     revocation.Live[*conn]
 	// recent is what has happened lately, for tabs that were away meanwhile.
 	recent *recent
+	// shown is what became of the notices of the latest events.
+	shown *shownNotices
 	// began is where clock begins.
 	began time.Time
 	// ctx ends when Run does, and so does watching the replica.
@@ -188,7 +191,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.DrainWindow = max(cfg.DrainWindow, 0)
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	s := &Service{
-		cfg: cfg, tickets: newTickets(slices.Clone(cfg.TicketKey), cfg.UsedTickets, cfg.UsedSince), recent: newRecent(maxRecent), began: time.Now(),
+		cfg: cfg, tickets: newTickets(slices.Clone(cfg.TicketKey), cfg.UsedTickets, cfg.UsedSince), recent: newRecent(maxRecent), shown: newShownNotices(maxShown), began: time.Now(),
 		conns: map[*conn]struct{}{}, waitingFrom: map[peerKey]int{}, masses: newMasses(), streams: map[uint64]*conn{}, process: rand.Uint64(), seed: maphash.MakeSeed(), handshakes: newHandshakes(),
 		wheel: newWheel(cfg.Heartbeat.Milliseconds() * 11 / 10),
 	}
@@ -196,6 +199,7 @@ func New(cfg Config) (*Service, error) {
 	s.crew = newCrew(s.ctx)
 	// Not in Run: a conn may come before Run has begun, and its session be revoked.
 	s.unwatch = cfg.Replica.OnApplied(s.applied)
+	s.shown.start(cfg.Replica.Status().Position)
 	return s, nil
 }
 
@@ -282,6 +286,7 @@ func (s *Service) tell(c *conn, n notice) bool {
 	if !c.signOut(n.id, n.message) {
 		return false
 	}
+	s.shown.told(n.id)
 	s.cfg.Metrics.Notices.WithLabelValues(string(tab.TypeLogout)).Inc()
 	return true
 }
@@ -322,6 +327,7 @@ func (s *Service) redeem(text, origin string) (ticket, error) {
 }
 
 func (s *Service) acked(c *conn, a tab.Ack) {
+	s.shown.acked(a.ID, a.Outcome)
 	s.cfg.Metrics.Acks.WithLabelValues(string(a.Outcome)).Inc()
 	if a.ID == noticeMaxAge || a.ID == noticeNoEvent {
 		return
@@ -332,6 +338,11 @@ func (s *Service) acked(c *conn, a tab.Ack) {
 	if s.cfg.OnShown != nil {
 		s.cfg.OnShown(a.ID, a.Outcome)
 	}
+}
+
+// Shown tells what became of the notice of an event that lies at a position of the ledger.
+func (s *Service) Shown(event string, position uint64) gateways.Shown {
+	return s.shown.of(event, position, s.masses.busy())
 }
 
 // Tabs returns the open tabs of a user at this gateway, oldest first: those that are ready, about to be, or about to be closed.

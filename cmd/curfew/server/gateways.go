@@ -26,6 +26,7 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 		Tabs:   func(tenant, user string) []gateways.Tab { return s.fanout.Tabs(tenant, user) },
 		Conns:  func() int { return s.fanout.Open() },
 		Passed: func(a gateways.PassedAck) { s.fanout.Passed(a) },
+		Shown:  func(event string, position uint64) gateways.Shown { return s.fanout.Shown(event, position) },
 		Hint:   func(h gateways.Hint) { s.fanout.Hint(h) },
 		Failed: func(err error) { log.WithError(err).Warn("other processes may not know that this gateway is there") },
 	})
