@@ -71,9 +71,14 @@ func SettingsBucket() Bucket {
 	return Bucket{Name: "CURFEW_SETTINGS", Description: "since when settings hold"}
 }
 
+// ReceiptsBucket holds receipts for 90 days. One that a crash of the machine takes can be made anew as long as the replicas are there that it tells of.
+func ReceiptsBucket() Bucket {
+	return Bucket{Name: "CURFEW_RECEIPTS", TTL: 90 * 24 * time.Hour, Loose: true, Description: "whom revocations have reached"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is

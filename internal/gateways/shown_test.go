@@ -79,7 +79,9 @@ func TestShown(t *testing.T) {
 // What isn't in form is counted, answered nowhere else than where answers go, and believed from nobody.
 func TestBadShown(t *testing.T) {
 	srv := natstest.Start(t)
-	g := run(t, srv.URL(), "a", func(c *gateways.Config) { c.Shown = func(string, uint64) gateways.Shown { return gateways.Shown{Told: 1} } })
+	g := run(t, srv.URL(), "a", func(c *gateways.Config) {
+		c.Shown = func(string, uint64) gateways.Shown { return gateways.Shown{Told: 1} }
+	})
 	l := connect(t, srv.URL())
 	elsewhere, err := l.nc.SubscribeSync("curfew.v1.acme.00.user")
 	if err != nil {

@@ -1,0 +1,252 @@
+package receipts_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/events/presence"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/receipts"
+	"github.com/curfewhq/curfew/internal/replicas"
+	"github.com/curfewhq/curfew/internal/signing"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const stream = "CURFEW@1"
+
+// fleet answers what it is told to.
+type fleet struct {
+	mu       sync.Mutex
+	progress replicas.Progress
+	shown    []gateways.ShownAnswer
+	asked    int
+}
+
+func (f *fleet) Await(context.Context, string, uint64, time.Time) (replicas.Progress, error) {
+	return f.progress, nil
+}
+
+func (f *fleet) Shown(context.Context, string, uint64) (gateways.ShownAnswer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a := f.shown[min(f.asked, len(f.shown)-1)]
+	f.asked++
+	return a, nil
+}
+
+type rig struct {
+	*receipts.Desk
+	fleet *fleet
+	kv    jetstream.KeyValue
+	keys  *signing.Keys
+	log   *bytes.Buffer
+	lost  int
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	b := natstest.Bus(t)
+	g := &rig{fleet: &fleet{}, log: &bytes.Buffer{}}
+	secrets, err := b.KeyValue(t.Context(), bus.SecretsBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.keys, err = signing.Open(t.Context(), secrets); err != nil {
+		t.Fatal(err)
+	}
+	if g.kv, err = b.KeyValue(t.Context(), bus.ReceiptsBucket()); err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(g.log)
+	g.Desk, err = receipts.New(receipts.Config{
+		Replicas: g.fleet, Gateways: g.fleet, Stream: func() string { return stream }, Bucket: g.kv, Kept: ledger.NewReader(b.JetStream(), "KV_CURFEW_RECEIPTS"), Keys: g.keys,
+		Lost: func() { g.lost++ }, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// keep keeps receipts as Run does, which ends with what waits.
+func (g *rig) keep(t *testing.T, list ...receipts.Receipt) {
+	t.Helper()
+	for _, r := range list {
+		g.Keep(r)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Run(ended); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func member(name string, position uint64, heard time.Time) replicas.Member {
+	return replicas.Member{Report: presence.Report{ID: "ID" + name, Name: name, Group: "billing", Version: "1", Position: position, Stream: stream, BudgetMS: 15_000}, Heard: heard}
+}
+
+func event(position uint64) receipts.Event {
+	id, _ := uuid.NewV7()
+	return receipts.Event{ID: id.String(), Tenant: "acme", Position: position, Stored: time.Now()}
+}
+
+func TestWaitAndSay(t *testing.T) {
+	g := newRig(t)
+	now := time.Now()
+	applied := func(name string, after time.Duration) replicas.Applied {
+		return replicas.Applied{Member: member(name, 9, now), After: after}
+	}
+	told := func(s gateways.Shown) gateways.ShownAnswer {
+		return gateways.ShownAnswer{Gateways: []gateways.GatewayShown{{ID: "1", Name: "gw-1", Shown: s}}}
+	}
+	ended := member("billing-3", 3, now.Add(-time.Minute))
+	for _, tt := range []struct {
+		name     string
+		aim      receipts.Aim
+		progress replicas.Progress
+		shown    []gateways.ShownAnswer
+		complete bool
+		want     string
+	}{
+		{"all", receipts.Applied, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", -time.Second), applied("billing-7", 7_200*time.Microsecond)}, Certain: true}, nil, true, "applied by 2/2 replicas in 7.2 ms, slowest billing-7"},
+		{
+			"late", receipts.Applied,
+			replicas.Progress{Applied: []replicas.Applied{applied("billing-1", 12_700*time.Microsecond)}, Late: []replicas.Member{member("billing-7", 4711, now.Add(-3*time.Second))}, Certain: true},
+			nil, false, "applied by 1/2 replicas; late: billing-7 (at 4711, last heard 3s before)",
+		},
+		{
+			"lease ended", receipts.Applied, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", 12_700*time.Microsecond)}, Ended: []replicas.Member{ended}, Certain: true}, nil, true,
+			"applied by 1/1 replicas in 13 ms, slowest billing-1; not heard any more, and failing closed: billing-3 (since " + ended.FailsClosedSince().UTC().Format("2006-01-02T15:04:05Z") + ")",
+		},
+		{"nobody", receipts.Applied, replicas.Progress{}, nil, false, "applied by 0/0 replicas; who else there is isn't certain yet: whoever found this out hasn't listened for a whole lease"},
+		{
+			"shown", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
+			[]gateways.ShownAnswer{told(gateways.Shown{Behind: true}), told(gateways.Shown{Told: 3, SignedOut: 1}), told(gateways.Shown{Told: 3, SignedOut: 1, Already: 1, Gone: 1})}, true,
+			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 2/3 tabs, 1 left without an answer",
+		},
+		{
+			"tabs that don't answer", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
+			[]gateways.ShownAnswer{{Gateways: told(gateways.Shown{Told: 3, SignedOut: 1}).Gateways, Missing: []gateways.Member{{ID: "2", Name: "gw-2"}}}}, false,
+			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 1/3 tabs, 2 haven't answered; gateway gw-2: missing",
+		},
+		{
+			"a gateway that began after it", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
+			[]gateways.ShownAnswer{told(gateways.Shown{Forgotten: true})}, true,
+			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 0/0 tabs; gateway gw-1: forgotten",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g.fleet.progress, g.fleet.shown, g.fleet.asked = tt.progress, tt.shown, 0
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			r, err := g.Wait(ctx, event(9), tt.aim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Complete != tt.complete || r.Sentence() != tt.want {
+				t.Errorf("complete %t: %s\nwant     %t: %s", r.Complete, r.Sentence(), tt.complete, tt.want)
+			}
+			if n := r.Nameless().Sentence(); strings.Contains(n, "billing") || strings.Contains(n, "gw-") {
+				t.Errorf("nameless: %s", n)
+			}
+			if diff := cmp.Diff(tt.want, r.Sentence()); diff != "" {
+				t.Errorf("the receipt itself lost its names: %s", diff)
+			}
+		})
+	}
+}
+
+func TestKeepAndFind(t *testing.T) {
+	g := newRig(t)
+	g.fleet.progress = replicas.Progress{Applied: []replicas.Applied{{Member: member("billing-1", 9, time.Now()), After: time.Millisecond}}}
+	var made []receipts.Receipt
+	for i := range 5 {
+		r, err := g.Wait(t.Context(), event(uint64(i+1)), receipts.Applied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, r)
+	}
+	other := made[0]
+	other.Tenant = "default"
+	g.keep(t, append(made, other)...)
+	k, err := g.Find(t.Context(), "acme", made[2].Event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(made[2], k.Receipt); diff != "" {
+		t.Errorf("(-made +kept):\n%s", diff)
+	}
+	payload, _, err := signing.Verify(g.keys.Public(), receipts.Type, k.Token)
+	var signed receipts.Receipt
+	if err != nil || json.Unmarshal(payload, &signed) != nil || !cmp.Equal(made[2], signed) {
+		t.Errorf("signed is %s: %v", payload, err)
+	}
+	for _, tenant := range []string{"default", "nobody"} {
+		if _, err := g.Find(t.Context(), tenant, made[2].Event); !errors.Is(err, receipts.ErrNone) {
+			t.Errorf("of %s: %v", tenant, err)
+		}
+	}
+	if _, err := g.Find(t.Context(), "acme", "no > id"); !errors.Is(err, receipts.ErrNone) {
+		t.Errorf("of no id: %v", err)
+	}
+
+	// A later one takes the place of the first, and is the newest.
+	later := made[0]
+	later.Made = later.Made.Add(time.Second)
+	g.keep(t, later)
+	if k, err = g.Find(t.Context(), "acme", later.Event); err != nil || !k.Made.Equal(later.Made) {
+		t.Errorf("%+v, %v", k.Receipt, err)
+	}
+	// What somebody else has put there is none of ours.
+	if _, err := g.kv.Put(t.Context(), "acme.forged", []byte(strings.Replace(k.Token, ".", ".A", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Find(t.Context(), "acme", "forged"); err == nil || errors.Is(err, receipts.ErrNone) {
+		t.Errorf("a forged one: %v", err)
+	}
+	first, err := g.List(t.Context(), "acme", 0, 3)
+	if err != nil || len(first) != 3 {
+		t.Fatalf("%d, %v", len(first), err)
+	}
+	rest, err := g.List(t.Context(), "acme", first[2].Entry, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, k := range append(first, rest...) {
+		got = append(got, k.Event)
+	}
+	if diff := cmp.Diff([]string{made[0].Event, made[4].Event, made[3].Event, made[2].Event, made[1].Event}, got); diff != "" {
+		t.Errorf("the newest first (-want +got):\n%s", diff)
+	}
+}
+
+// A receipt that can't be kept is counted and logged, and names the next command.
+func TestWhatIsNotKeptIsCounted(t *testing.T) {
+	g := newRig(t)
+	for i := range 4097 {
+		g.Keep(receipts.Receipt{Event: fmt.Sprint("e-", i), Tenant: "acme"})
+	}
+	if g.lost != 1 || !strings.Contains(g.log.String(), "curfew receipt show") || !strings.Contains(g.log.String(), "e-4096") {
+		t.Errorf("%d lost: %s", g.lost, g.log)
+	}
+}

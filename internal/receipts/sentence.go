@@ -1,0 +1,78 @@
+package receipts
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// fewNames is how many names a sentence has for each state.
+const fewNames = 3
+
+// Sentence says what the receipt does, as "applied by 12/12 replicas in 7 ms, slowest billing-7".
+func (r Receipt) Sentence() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "applied by %d/%d replicas", r.Replicas.Applied, r.Replicas.Expected)
+	if slowest, ok := r.Slowest(); ok && r.Replicas.Applied == r.Replicas.Expected {
+		fmt.Fprintf(&b, " in %s ms, slowest %s", milliseconds(*slowest.AfterMS), slowest.Name)
+	}
+	r.list(&b, StateLate, "late: ", func(one Replica) string {
+		return fmt.Sprintf("%s (at %d, last heard %s before)", one.Name, one.Position, before(one.Heard, r.Made))
+	})
+	r.list(&b, StateLeaseEnded, "not heard any more, and failing closed: ", func(one Replica) string {
+		return fmt.Sprintf("%s (since %s)", one.Name, one.FailsClosedSince.UTC().Format("2006-01-02T15:04:05Z"))
+	})
+	if t := r.Tabs; t != nil {
+		fmt.Fprintf(&b, "; shown to %d/%d tabs", t.SignedOut+t.Already+t.Ignored, t.Told)
+		for _, more := range []struct {
+			n    int
+			what string
+		}{{t.Gone, "left without an answer"}, {t.Waiting, "haven't answered"}} {
+			if more.n > 0 {
+				fmt.Fprintf(&b, ", %d %s", more.n, more.what)
+			}
+		}
+		for _, g := range t.Gateways {
+			if g.State != StateTold {
+				fmt.Fprintf(&b, "; gateway %s: %s", g.Name, g.State)
+			}
+		}
+	}
+	if !r.Certain {
+		b.WriteString("; who else there is isn't certain yet: whoever found this out hasn't listened for a whole lease")
+	}
+	return b.String()
+}
+
+// list writes the replicas of a state, if there are any.
+func (r Receipt) list(b *strings.Builder, state State, head string, say func(Replica) string) {
+	n := 0
+	for _, one := range r.Replicas.Named {
+		if one.State != state {
+			continue
+		}
+		if n++; n > fewNames {
+			continue
+		}
+		if n == 1 {
+			b.WriteString("; " + head)
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(say(one))
+	}
+	if n > fewNames {
+		fmt.Fprintf(b, " and %d more", n-fewNames)
+	}
+}
+
+func milliseconds(ms float64) string {
+	if ms < 10 {
+		return fmt.Sprintf("%.1f", ms)
+	}
+	return fmt.Sprintf("%.0f", ms)
+}
+
+func before(t, than time.Time) time.Duration {
+	return max(than.Sub(t), 0).Round(100 * time.Millisecond)
+}

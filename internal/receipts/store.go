@@ -1,0 +1,146 @@
+package receipts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/signing"
+)
+
+// ErrNone is returned by Find where no receipt is kept.
+var ErrNone = errors.New("no receipt is kept of that event")
+
+// errDamaged is of an entry of the bucket that holds no receipt of ours.
+var errDamaged = errors.New("what is kept isn't a receipt that we have signed")
+
+const (
+	// keepTimeout is for how long a receipt is tried to be kept.
+	keepTimeout = 5 * time.Second
+	// lastKeep is what those that wait have when the desk ends.
+	lastKeep = 2 * time.Second
+)
+
+// Kept is a receipt that was kept.
+type Kept struct {
+	Receipt
+	// Token is the signed form (package signing), whose payload is Receipt as JSON.
+	Token string
+	// Entry numbers receipts in the order in which they were kept.
+	Entry uint64
+}
+
+// Keep has the receipt signed and kept soon, for 90 days, in the place of an earlier one of the same event. It doesn't block: without room it is lost, which is counted and logged.
+func (d *Desk) Keep(r Receipt) {
+	select {
+	case d.queue <- r:
+	default:
+		d.lost(r, errors.New("too many wait to be kept"))
+	}
+}
+
+func (d *Desk) lost(r Receipt, err error) {
+	d.cfg.Lost()
+	d.cfg.Log.WithError(err).WithField("event_id", r.Event).Warn("a receipt wasn't kept: curfew receipt show makes another")
+}
+
+// Run keeps receipts until ctx ends, and then those that wait.
+func (d *Desk) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			d.keepLast(context.WithoutCancel(ctx))
+			return nil
+		case r := <-d.queue:
+			d.keep(ctx, r)
+		}
+	}
+}
+
+func (d *Desk) keepLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastKeep)
+	defer cancel()
+	for {
+		select {
+		case r := <-d.queue:
+			d.keep(ctx, r)
+		default:
+			return
+		}
+	}
+}
+
+func (d *Desk) keep(ctx context.Context, r Receipt) {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	token, err := d.Sign(r)
+	if err == nil {
+		_, err = d.cfg.Bucket.Put(ctx, entryOf(r.Tenant, r.Event), []byte(token))
+	}
+	if err != nil {
+		d.lost(r, err)
+	}
+}
+
+func entryOf(tenant, event string) string { return tenant + "." + event }
+
+// Sign returns the signed form.
+func (d *Desk) Sign(r Receipt) (token string, err error) {
+	payload, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("sign a receipt: %w", err)
+	}
+	return d.cfg.Keys.Sign(Type, payload)
+}
+
+// Keys returns the keys with which receipts are signed.
+func (d *Desk) Keys() *signing.Keys { return d.cfg.Keys }
+
+// Find returns the receipt that is kept of an event of a tenant. It returns ErrNone, and what NATS says.
+func (d *Desk) Find(ctx context.Context, tenant, event string) (Kept, error) {
+	e, err := d.cfg.Bucket.Get(ctx, entryOf(tenant, event))
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+		return Kept{}, ErrNone
+	case err != nil:
+		return Kept{}, fmt.Errorf("read a receipt: %w", err)
+	}
+	return d.parse(e.Value(), e.Revision())
+}
+
+// parse reads what is kept. What somebody else has put there is none of ours.
+func (d *Desk) parse(data []byte, entry uint64) (Kept, error) {
+	payload, _, err := signing.Verify(d.cfg.Keys.Public(), Type, string(data))
+	if err != nil {
+		return Kept{}, fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	k := Kept{Token: string(data), Entry: entry}
+	if err := json.Unmarshal(payload, &k.Receipt); err != nil {
+		return Kept{}, errDamaged
+	}
+	return k, nil
+}
+
+// List returns the receipts of a tenant that were kept last, the newest first, at most n, before an entry unless that is 0. Damaged ones are left out.
+func (d *Desk) List(ctx context.Context, tenant string, before uint64, n int) ([]Kept, error) {
+	list := []Kept{}
+	topics := []string{"$KV." + d.cfg.Bucket.Bucket() + "." + tenant + ".*"}
+	err := d.cfg.Kept.ReadBack(ctx, ledger.Range{Topics: topics, Before: before}, func(e ledger.Entry) bool { return len(e.Data) > 0 }, func(e ledger.Entry) error {
+		if k, err := d.parse(e.Data, e.Position); err == nil {
+			list = append(list, k)
+		}
+		if len(list) >= n {
+			return ledger.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list receipts: %w", err)
+	}
+	return list, nil
+}
