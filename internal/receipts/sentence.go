@@ -76,3 +76,14 @@ func milliseconds(ms float64) string {
 func before(t, than time.Time) time.Duration {
 	return max(than.Sub(t), 0).Round(100 * time.Millisecond)
 }
+
+// Answer is a receipt as calls answer it.
+type Answer struct {
+	Receipt
+	Sentence string `json:"sentence"`
+	// Token is the signed form, where it is asked for.
+	Token string `json:"token,omitempty"`
+}
+
+// AnswerOf returns the answer without a token.
+func AnswerOf(r Receipt) Answer { return Answer{Receipt: r, Sentence: r.Sentence()} }

@@ -57,7 +57,8 @@ func (d *Desk) Run(ctx context.Context) error {
 			d.keepLast(context.WithoutCancel(ctx))
 			return nil
 		case r := <-d.queue:
-			d.keep(ctx, r)
+			// An end of ctx calls nothing off that is under way.
+			d.keep(context.WithoutCancel(ctx), r)
 		}
 	}
 }
