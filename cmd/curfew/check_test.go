@@ -12,7 +12,7 @@ import (
 
 func TestCheckTellsTheStateByItsExitCode(t *testing.T) {
 	startServer(t)
-	var receipt publisher.Receipt
+	var receipt publisher.Stored
 	if err := json.Unmarshal([]byte(must(t, "revoke", "user", "u-1", "--json")), &receipt); err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func demoPage(cmd *cobra.Command, r *remote, cfg config.Config, addr string) err
 
 	latencies := sampleapp.NewLatencies(linePrinter(cmd.OutOrStdout(), r.json))
 	defer latencies.Close()
-	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, OnShown: latencies.Shown})
+	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, Version: thisBuild().Version, OnShown: latencies.Shown})
 	if err != nil {
 		return untilInterrupted(err)
 	}
@@ -195,7 +195,7 @@ func bench(cmd *cobra.Command, r *remote, cfg config.Config, rounds int) error {
 	log := logrus.New()
 	log.SetOutput(cmd.ErrOrStderr())
 	log.SetLevel(logrus.WarnLevel)
-	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log})
+	s, stop, err := startDemo(cmd.Context(), cfg, server.Options{Log: log, Version: thisBuild().Version})
 	if err != nil {
 		return err
 	}

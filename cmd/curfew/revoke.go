@@ -129,7 +129,7 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	header := http.Header{"Idempotency-Key": {o.idempotencyKey}}
-	var receipt publisher.Receipt
+	var receipt publisher.Stored
 	began := time.Now()
 	path := "/v1/revocations?wait=stored&timeout=" + url.QueryEscape(o.timeout.String())
 	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &receipt); err != nil {

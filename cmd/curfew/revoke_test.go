@@ -21,7 +21,7 @@ func TestRevokeEachScope(t *testing.T) {
 		{"tenant", "--yes", "--cutoff", begun()},
 	} {
 		t.Run(args[0], func(t *testing.T) {
-			var receipt publisher.Receipt
+			var receipt publisher.Stored
 			out := must(t, append([]string{"revoke", "--json"}, args...)...)
 			if err := json.Unmarshal([]byte(out), &receipt); err != nil || string(receipt.Scope) != args[0] || receipt.Position == 0 {
 				t.Errorf("got %s, %v", out, err)

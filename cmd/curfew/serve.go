@@ -48,7 +48,7 @@ func serve(cmd *cobra.Command, r *remote, cfg config.Config) error {
 	ctx := cmd.Context()
 	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	s, err := server.Start(starting, cfg, server.Options{Log: log})
+	s, err := server.Start(starting, cfg, server.Options{Log: log, Version: thisBuild().Version})
 	if err != nil {
 		return untilInterrupted(err)
 	}

@@ -1,9 +1,9 @@
 package receipts
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -82,53 +82,46 @@ func New(cfg Config) (*Desk, error) {
 	return &Desk{cfg: cfg, queue: make(chan Receipt, maxQueue)}, nil
 }
 
-// Wait waits until the event has reached whom aim says, or ctx ends, and returns whom it has reached by then. What isn't heard in time is no error. It returns
-// replicas.ErrTooManyWaits, and what NATS says where gateways can't be asked.
-func (d *Desk) Wait(ctx context.Context, e Event, aim Aim) (Receipt, error) {
-	all, err := d.WaitAll(ctx, []Event{e}, aim)
-	if err != nil {
-		return Receipt{}, err
-	}
-	return all[0], nil
+// Wait waits until the event has reached whom aim says, or ctx ends, and returns whom it has reached by then. What isn't heard, or can't be asked, is left out, and the receipt isn't
+// complete then: what is stored is stored, and no failure of ours must look otherwise.
+func (d *Desk) Wait(ctx context.Context, e Event, aim Aim) Receipt {
+	return d.WaitAll(ctx, []Event{e}, aim)[0]
 }
 
-// WaitAll is Wait for events of one call; there must be one.
-func (d *Desk) WaitAll(ctx context.Context, list []Event, aim Aim) ([]Receipt, error) {
-	last := slices.MaxFunc(list, func(a, b Event) int { return int(int64(a.Position) - int64(b.Position)) })
+// WaitAll is Wait for the events of one call; there must be one.
+func (d *Desk) WaitAll(ctx context.Context, list []Event, aim Aim) []Receipt {
+	last := slices.MaxFunc(list, func(a, b Event) int { return cmp.Compare(a.Position, b.Position) })
 	stream := d.cfg.Stream()
 	progress, err := d.cfg.Replicas.Await(ctx, stream, last.Position, last.Stored)
 	if err != nil {
-		return nil, fmt.Errorf("wait for replicas: %w", err)
+		d.cfg.Log.WithError(err).Warn("nobody waits for replicas: the receipt is empty")
 	}
 	applied := replicasOf(progress, !last.Stored.IsZero())
 	out := make([]Receipt, len(list))
 	for i, e := range list {
 		r := Receipt{V: version, Event: e.ID, Tenant: e.Tenant, Position: e.Position, Stream: stream, Aim: aim, Replicas: applied, Complete: progress.Complete(), Certain: progress.Certain}
 		if aim == Shown {
-			if err := d.waitShown(ctx, &r); err != nil {
-				return nil, err
-			}
+			d.waitShown(ctx, &r)
 		}
 		r.Made = time.Now().UTC()
 		out[i] = r
 	}
-	return out, nil
+	return out
 }
 
 // waitShown asks gateways until there is nothing more to wait for.
-func (d *Desk) waitShown(ctx context.Context, r *Receipt) error {
+func (d *Desk) waitShown(ctx context.Context, r *Receipt) {
 	pause := firstAsk
 	for {
 		a, err := d.askShown(ctx, r.Event, r.Position)
 		if err != nil {
-			return err
+			d.cfg.Log.WithError(err).Warn("gateways can't be asked what was shown")
+			a.MembersUnknown = true
 		}
 		tabs, over := tabsOf(a)
-		if over || ctx.Err() != nil {
-			r.Tabs = &tabs
-			r.Complete = r.Complete && over
-			r.Certain = r.Certain && !a.MembersUnknown
-			return nil
+		if over = over && err == nil; over || ctx.Err() != nil {
+			r.Tabs, r.Complete, r.Certain = &tabs, r.Complete && over, r.Certain && !a.MembersUnknown
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -142,9 +135,5 @@ func (d *Desk) waitShown(ctx context.Context, r *Receipt) error {
 func (d *Desk) askShown(ctx context.Context, event string, position uint64) (gateways.ShownAnswer, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()
-	a, err := d.cfg.Gateways.Shown(asking, event, position)
-	if err != nil {
-		return a, fmt.Errorf("ask what was shown: %w", err)
-	}
-	return a, nil
+	return d.cfg.Gateways.Shown(asking, event, position)
 }

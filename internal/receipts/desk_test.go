@@ -37,15 +37,19 @@ type fleet struct {
 	progress replicas.Progress
 	shown    []gateways.ShownAnswer
 	asked    int
+	err      error
 }
 
 func (f *fleet) Await(context.Context, string, uint64, time.Time) (replicas.Progress, error) {
-	return f.progress, nil
+	return f.progress, f.err
 }
 
 func (f *fleet) Shown(context.Context, string, uint64) (gateways.ShownAnswer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.err != nil {
+		return gateways.ShownAnswer{}, f.err
+	}
 	a := f.shown[min(f.asked, len(f.shown)-1)]
 	f.asked++
 	return a, nil
@@ -157,10 +161,7 @@ func TestWaitAndSay(t *testing.T) {
 			g.fleet.progress, g.fleet.shown, g.fleet.asked = tt.progress, tt.shown, 0
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			r, err := g.Wait(ctx, event(9), tt.aim)
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := g.Wait(ctx, event(9), tt.aim)
 			if r.Complete != tt.complete || r.Sentence() != tt.want {
 				t.Errorf("complete %t: %s\nwant     %t: %s", r.Complete, r.Sentence(), tt.complete, tt.want)
 			}
@@ -179,11 +180,7 @@ func TestKeepAndFind(t *testing.T) {
 	g.fleet.progress = replicas.Progress{Applied: []replicas.Applied{{Member: member("billing-1", 9, time.Now()), After: time.Millisecond}}}
 	var made []receipts.Receipt
 	for i := range 5 {
-		r, err := g.Wait(t.Context(), event(uint64(i+1)), receipts.Applied)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made = append(made, r)
+		made = append(made, g.Wait(t.Context(), event(uint64(i+1)), receipts.Applied))
 	}
 	other := made[0]
 	other.Tenant = "default"
@@ -237,6 +234,21 @@ func TestKeepAndFind(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{made[0].Event, made[4].Event, made[3].Event, made[2].Event, made[1].Event}, got); diff != "" {
 		t.Errorf("the newest first (-want +got):\n%s", diff)
+	}
+}
+
+// Whoever can't be asked makes no receipt complete, and no error of what is stored.
+func TestNobodyCanBeAsked(t *testing.T) {
+	g := newRig(t)
+	g.fleet.err = replicas.ErrTooManyWaits
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	r := g.Wait(ctx, event(9), receipts.Shown)
+	if r.Complete || r.Certain || r.Replicas.Expected != 0 || r.Tabs == nil || r.Tabs.Told != 0 {
+		t.Errorf("got %+v", r)
+	}
+	if log := g.log.String(); !strings.Contains(log, "too many wait") || !strings.Contains(log, "gateways can't be asked") {
+		t.Error(log)
 	}
 }
 

@@ -2,7 +2,7 @@
 //
 //	desk, err := receipts.New(receipts.Config{Replicas: fleet, Gateways: gateways, Ledger: ledger, Bucket: kv, Keys: keys, …})
 //	go desk.Run(ctx)
-//	receipt, err := desk.Wait(ctx, receipts.Event{ID: id, Tenant: "acme", Position: 4711, Stored: stored}, receipts.Applied)
+//	receipt := desk.Wait(ctx, receipts.Event{ID: id, Tenant: "acme", Position: 4711, Stored: stored}, receipts.Applied)
 //	desk.Keep(receipt)
 //	kept, err := desk.Find(ctx, "acme", id)
 //

@@ -11,6 +11,8 @@ type Metrics struct {
 	Published *prometheus.CounterVec
 	// RegistryMissed counts calls that were published without what the session registry would have added.
 	RegistryMissed prometheus.Counter
+	// ReceiptsLost counts receipts that couldn't be kept.
+	ReceiptsLost prometheus.Counter
 	// PublishSeconds is the time from the call to the stream's acknowledgement.
 	PublishSeconds prometheus.Histogram
 	// Beats counts beats written, by result: ok, skipped, failed.
@@ -66,6 +68,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
 		RegistryMissed: counter("registry_missed_total", "Revocations published without what the session registry would have added."),
+		ReceiptsLost:   counter("receipts_lost_total", "Receipts that couldn't be kept."),
 		Beats:          vec("beats_total", "Beats by result.", "result"),
 		Checks:         vec("checks_total", "Decisions by state.", "state"),
 		FailOpen:       counter("fail_open_total", "Requests passed although undetermined."),

@@ -110,7 +110,7 @@ type reply struct {
 	header http.Header
 	body   []byte
 
-	publisher.Receipt
+	publisher.Stored
 	Revocations []json.RawMessage `json:"revocations"`
 	Code        string            `json:"code"`
 	Detail      string            `json:"detail"`
@@ -119,9 +119,9 @@ type reply struct {
 }
 
 // receipts returns those of an array call.
-func (r reply) receipts(t testing.TB) []publisher.Receipt {
+func (r reply) receipts(t testing.TB) []publisher.Stored {
 	t.Helper()
-	out := make([]publisher.Receipt, len(r.Revocations))
+	out := make([]publisher.Stored, len(r.Revocations))
 	for i, b := range r.Revocations {
 		if err := json.Unmarshal(b, &out[i]); err != nil {
 			t.Fatal(err)

@@ -36,9 +36,9 @@ func TestRepeatedCallIsOneEvent(t *testing.T) {
 		t.Fatalf("got %s and %s", first.body, again.body)
 	}
 	// The second answer is the first event's, with its cutoff and not a later one.
-	want := first.Receipt
+	want := first.Stored
 	want.Duplicate = true
-	if diff := cmp.Diff(want, again.Receipt); diff != "" {
+	if diff := cmp.Diff(want, again.Stored); diff != "" {
 		t.Error(diff)
 	}
 	if got := d.one(t); got.Meta().ID != first.ID {

@@ -33,12 +33,12 @@ func (s *Service) handleLogout(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Invalid(fault))
 		return
 	}
-	receipts, p := s.revoke(r, key, []Revocation{revocation}, false)
+	answers, p := s.revoke(r, key, []Revocation{revocation}, false)
 	if p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
-	problem.JSON(w, http.StatusOK, receipts[0])
+	problem.JSON(w, http.StatusOK, answers[0])
 }
 
 func (q Logout) revocation(user string) (Revocation, problem.Fault) {

@@ -95,12 +95,12 @@ func (s *Service) handleEnd(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	receipts, p := s.revoke(r, key, []Revocation{q.revocation(r.PathValue("session"))}, false)
+	answers, p := s.revoke(r, key, []Revocation{q.revocation(r.PathValue("session"))}, false)
 	if p.Status != 0 {
 		s.refuse(w, p)
 		return
 	}
-	problem.JSON(w, http.StatusOK, receipts[0])
+	problem.JSON(w, http.StatusOK, answers[0])
 }
 
 func (q End) revocation(session string) Revocation {

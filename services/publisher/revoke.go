@@ -11,13 +11,14 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/receipts"
 )
 
 // MaxBatch is how many revocations one call may carry.
 const MaxBatch = 1000
 
-// Receipt tells a caller what became of one revocation.
-type Receipt struct {
+// Stored tells a caller what became of one revocation.
+type Stored struct {
 	ID       string      `json:"id"`
 	Scope    events.Kind `json:"scope"`
 	Position uint64      `json:"position"`
@@ -27,12 +28,14 @@ type Receipt struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Duplicate is true when an earlier call with the same Idempotency-Key stored it.
 	Duplicate bool `json:"duplicate"`
+	// Receipt is nil unless the call waits for more than the stream.
+	Receipt *receipts.Answer `json:"receipt,omitempty"`
 }
 
-func receiptOf(e events.Event, position uint64, duplicate bool) Receipt {
+func storedOf(e events.Event, position uint64, duplicate bool) Stored {
 	c := e.Meta()
 	cutoff, _ := events.Cutoff(e)
-	return Receipt{ID: c.ID, Scope: e.Kind(), Position: position, Time: c.Time, Cutoff: cutoff, ExpiresAt: c.ExpiresAt, Duplicate: duplicate}
+	return Stored{ID: c.ID, Scope: e.Kind(), Position: position, Time: c.Time, Cutoff: cutoff, ExpiresAt: c.ExpiresAt, Duplicate: duplicate}
 }
 
 func (s *Service) handleRevoke(w http.ResponseWriter, r *http.Request) {
@@ -62,28 +65,28 @@ func (s *Service) handleRevoke(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("The array holds more than %d revocations: send them in several calls.", MaxBatch)))
 		return
 	}
-	receipts, p := s.revoke(r, key, batch, array)
+	answers, p := s.revoke(r, key, batch, array)
 	switch {
 	case p.Status != 0:
 		s.refuse(w, p)
 	case array:
-		problem.JSON(w, http.StatusOK, map[string]any{"revocations": receipts, "position": lastPosition(receipts)})
+		problem.JSON(w, http.StatusOK, map[string]any{"revocations": answers, "position": lastPosition(answers)})
 	default:
-		problem.JSON(w, http.StatusOK, receipts[0])
+		problem.JSON(w, http.StatusOK, answers[0])
 	}
 }
 
-func lastPosition(receipts []Receipt) uint64 {
+func lastPosition(answers []Stored) uint64 {
 	var last uint64
-	for _, r := range receipts {
+	for _, r := range answers {
 		last = max(last, r.Position)
 	}
 	return last
 }
 
 // revoke validates all, then publishes all. The problem has status 0 when every revocation is stored.
-func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) ([]Receipt, problem.Problem) {
-	call, p := parseCall(r)
+func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) ([]Stored, problem.Problem) {
+	call, p := s.parseCall(r)
 	if p.Status != 0 {
 		return nil, p
 	}
@@ -114,7 +117,14 @@ func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, ar
 	if len(faults) > 0 {
 		return nil, problem.Invalid(faults...)
 	}
-	return s.store(r, key, call, batch, evs)
+	if call.aim != "" && len(batch) > maxWaited {
+		return nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("At most %d revocations of one call can be waited for: send fewer, or wait=stored.", maxWaited))
+	}
+	answers, p := s.store(r, key, call, batch, evs)
+	if p.Status == 0 && call.aim != "" {
+		s.wait(r.Context(), key, call, answers)
+	}
+	return answers, p
 }
 
 // faultsOf returns the faults of an invalid event; any other error becomes one fault without a field.
@@ -134,11 +144,15 @@ func (s *Service) refuse(w http.ResponseWriter, p problem.Problem) {
 // call holds the options of one call.
 type call struct {
 	idempotencyKey string
-	timeout        time.Duration
+	// timeout is for all, from began on.
+	timeout time.Duration
+	began   time.Time
+	// aim is what is waited for once all is stored; empty for nothing.
+	aim receipts.Aim
 }
 
-func parseCall(r *http.Request) (call, problem.Problem) {
-	c := call{timeout: 5 * time.Second}
+func (s *Service) parseCall(r *http.Request) (call, problem.Problem) {
+	c := call{timeout: 5 * time.Second, began: time.Now()}
 	keys := r.Header.Values("Idempotency-Key")
 	if len(keys) > 1 || len(keys) == 1 && !validIdempotencyKey(keys[0]) {
 		return c, problem.New(http.StatusBadRequest, "invalid_idempotency_key", "Idempotency-Key must be given once, as 1 to 255 visible ASCII characters.")
@@ -146,6 +160,7 @@ func parseCall(r *http.Request) (call, problem.Problem) {
 	if len(keys) == 1 {
 		c.idempotencyKey = keys[0]
 	}
+	var p problem.Problem
 	// url.ParseQuery, because URL.Query drops what it can't read.
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	for name, values := range query {
@@ -156,17 +171,23 @@ func parseCall(r *http.Request) (call, problem.Problem) {
 	if err != nil {
 		return c, problem.New(http.StatusBadRequest, "unknown_parameter", "This call knows the parameters wait and timeout, each once.")
 	}
-	if query.Has("wait") && query.Get("wait") != "stored" {
-		return c, problem.New(http.StatusUnprocessableEntity, "unsupported_wait", "wait must be stored: every 200 means stored; pass the answer's position to Curfew-Position to wait for a replica.")
+	if query.Has("wait") {
+		if c.aim, p = s.parseAim(query.Get("wait"), true); p.Status != 0 {
+			return c, p
+		}
 	}
 	if query.Has("timeout") {
-		d, err := time.ParseDuration(query.Get("timeout"))
-		if err != nil || d < time.Millisecond || d > 30*time.Second {
-			return c, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 1ms and 30s, such as 2s.")
-		}
-		c.timeout = d
+		c.timeout, p = parseTimeout(query.Get("timeout"))
 	}
-	return c, problem.Problem{}
+	return c, p
+}
+
+func parseTimeout(text string) (time.Duration, problem.Problem) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Millisecond || d > 30*time.Second {
+		return 0, problem.New(http.StatusUnprocessableEntity, "invalid_timeout", "timeout must be a duration between 1ms and 30s, such as 2s.")
+	}
+	return d, problem.Problem{}
 }
 
 func validIdempotencyKey(k string) bool {

@@ -46,7 +46,7 @@ func TestEveryScope(t *testing.T) {
 				if got.status != 200 || got.header.Get("Cache-Control") != "no-store" {
 					t.Fatalf("got %d %s", got.status, got.body)
 				}
-				receipt := got.Receipt
+				receipt := got.Stored
 				if array {
 					receipt = got.receipts(t)[0]
 				}
@@ -56,7 +56,7 @@ func TestEveryScope(t *testing.T) {
 					t.Errorf("the event has time %v, tenant %s, scope %s", m.Time, m.Tenant, e.Kind())
 				}
 				cutoff, _ := events.Cutoff(e)
-				want := publisher.Receipt{ID: m.ID, Scope: e.Kind(), Position: 1, Time: m.Time, Cutoff: cutoff, ExpiresAt: m.ExpiresAt}
+				want := publisher.Stored{ID: m.ID, Scope: e.Kind(), Position: 1, Time: m.Time, Cutoff: cutoff, ExpiresAt: m.ExpiresAt}
 				if diff := cmp.Diff(want, receipt); diff != "" {
 					t.Errorf("the receipt isn't the event's: %s", diff)
 				}

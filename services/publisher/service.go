@@ -12,6 +12,7 @@ import (
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/receipts"
 	"github.com/curfewhq/curfew/internal/telemetry"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	Keys    *access.Store
 	// Registry is asked which sessions a user has, and who a session's is. nil where there is none.
 	Registry Registry
+	// Receipts finds out whom revocations have reached. nil where nobody can wait for that.
+	Receipts *receipts.Desk
 	// MessageKey keys the ids by which the stream recognises a repeated call, so that nobody can guess another's.
 	MessageKey []byte
 	// MaxAge and Leeway say how long a revocation must be remembered; they are those of the replicas.
@@ -93,4 +96,10 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/revocations", guard(access.ScopePublish, s.handleRevoke))
 	mux.Handle("POST /v1/users/{user}/logout", guard(access.ScopePublish, s.handleLogout))
 	mux.Handle("DELETE /v1/sessions/{session}", guard(access.ScopePublish, s.handleEnd))
+	if s.cfg.Receipts == nil {
+		return
+	}
+	mux.Handle("GET /v1/receipts", guard(access.ScopeRead, s.handleReceipts))
+	mux.Handle("GET /v1/receipts/{event}", guard(access.ScopeRead, s.handleReceipt))
+	mux.Handle("GET /v1/receipts/keys", guard(access.ScopeRead, s.handleReceiptKeys))
 }

@@ -29,7 +29,7 @@ const headerRequest = "Curfew-Request"
 var errKeyReused = errors.New("idempotency key was used for another request")
 
 // store publishes the events and waits for the stream's acknowledgements.
-func (s *Service) store(r *http.Request, key access.Key, c call, batch []Revocation, evs []events.Event) ([]Receipt, problem.Problem) {
+func (s *Service) store(r *http.Request, key access.Key, c call, batch []Revocation, evs []events.Event) ([]Stored, problem.Problem) {
 	pub := publication{key: key, call: c, evs: evs, topics: make([]string, len(evs)), msgs: make([]*message.Message, len(evs)), request: s.requestHash(batch)}
 	for i, e := range evs {
 		data, err := events.Encode(e)
@@ -102,9 +102,9 @@ func (s *Service) outcomeOf(ctx context.Context, pub publication, i int, ack bus
 	return o
 }
 
-// settle turns outcomes into receipts, or the worst of them into a problem that says how much is stored.
-func (s *Service) settle(pub publication, outcomes []outcome) ([]Receipt, problem.Problem) {
-	receipts := make([]Receipt, len(outcomes))
+// settle turns outcomes into answers, or the worst of them into a problem that says how much is stored.
+func (s *Service) settle(pub publication, outcomes []outcome) ([]Stored, problem.Problem) {
+	answers := make([]Stored, len(outcomes))
 	var trouble error
 	stored := 0
 	for i, o := range outcomes {
@@ -116,12 +116,12 @@ func (s *Service) settle(pub publication, outcomes []outcome) ([]Receipt, proble
 			continue
 		}
 		stored++
-		receipts[i] = receiptOf(o.stored, o.ack.Position, o.ack.Duplicate)
+		answers[i] = storedOf(o.stored, o.ack.Position, o.ack.Duplicate)
 	}
 	if trouble != nil {
 		return nil, problemOf(trouble, stored, len(outcomes), pub.call)
 	}
-	return receipts, problem.Problem{}
+	return answers, problem.Problem{}
 }
 
 // original returns the event that an earlier call with the same Idempotency-Key stored.

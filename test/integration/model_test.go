@@ -19,7 +19,7 @@ type session struct {
 type stored struct {
 	tenant  string
 	request publisher.Revocation
-	receipt publisher.Receipt
+	receipt publisher.Stored
 }
 
 // ends says whether the revocation ends the session, from the contract's words alone.

@@ -209,7 +209,7 @@ func (m *run) overHTTP(ctx context.Context, i int) error {
 		}
 		shown <- notice{at, f.ID, err}
 	}()
-	var receipt publisher.Receipt
+	var receipt publisher.Stored
 	began := time.Now()
 	err = m.cfg.API.Call(ctx, http.MethodPost, "/v1/revocations", nil, publisher.Revocation{Scope: events.KindSession, Session: session, User: "bench"}, &receipt)
 	if err != nil {

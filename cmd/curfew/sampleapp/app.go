@@ -53,7 +53,7 @@ type Config struct {
 	// Tabs returns a user's open tabs.
 	Tabs func(tenant, user string) []gateways.Tab
 	// OnPublish is told of each revocation that the application has published, with when the call began and ended.
-	OnPublish func(receipt publisher.Receipt, began, ended time.Time)
+	OnPublish func(receipt publisher.Stored, began, ended time.Time)
 }
 
 // App is the application. Make it with New and close it.
@@ -220,7 +220,7 @@ func (a *App) logOut(w http.ResponseWriter, r *http.Request) {
 		problem.Invalid(problem.Fault{Field: "scope", Detail: "must be here, others or everywhere"}).Write(w)
 		return
 	}
-	var receipt publisher.Receipt
+	var receipt publisher.Stored
 	began := time.Now()
 	// The request's own context ends as soon as the replica applies what this call publishes.
 	err := a.cfg.API.Call(context.WithoutCancel(r.Context()), http.MethodPost, path, http.Header{"Idempotency-Key": {"sample-" + randomID()}}, body, &receipt)

@@ -85,7 +85,7 @@ func (l *Latencies) Applied(a revocation.Applied) {
 }
 
 // Published is told of each revocation that the application has published.
-func (l *Latencies) Published(r publisher.Receipt, began, ended time.Time) {
+func (l *Latencies) Published(r publisher.Stored, began, ended time.Time) {
 	l.note(r.ID, func(t *timing, _ time.Time) { t.began, t.stored = began, ended })
 }
 

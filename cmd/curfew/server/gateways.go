@@ -33,8 +33,10 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 	if err != nil {
 		return nil, nil, err
 	}
-	fleet := gateways.NewFleet(s.bus.Conn(), kv, gateways.FleetConfig{})
-	s.parts.Push("fleet", func(context.Context) error { fleet.Close(); return nil })
+	fleet, err := s.gatewayFleet(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	registerGatewayMetrics(s.reg, g)
 	return g, fleet, nil
 }

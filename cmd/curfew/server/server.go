@@ -19,6 +19,8 @@ import (
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
@@ -31,6 +33,8 @@ import (
 type Options struct {
 	// Log is required.
 	Log logrus.FieldLogger
+	// Version of the program, for people.
+	Version string
 	// OnShown is told of every notice that a tab has acknowledged. It may be nil and must not block.
 	OnShown func(event string, outcome tab.Outcome)
 	// Routes adds routes of the caller to the API's listener. It may be nil.
@@ -59,7 +63,10 @@ type Server struct {
 	idleHolds    time.Time
 	replica      *revocation.Replica
 	gate         *gate.Service
-	fanout       *fanout.Service
+	// replicas are those that report, and gateways what asks all gateways; nil where no role needs it.
+	replicas *replicas.Fleet
+	gateways *gateways.Fleet
+	fanout   *fanout.Service
 	// session is what sessionOf has made.
 	session sessionReader
 	mux     *http.ServeMux

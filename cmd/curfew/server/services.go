@@ -36,6 +36,9 @@ func (s *Server) startServices(ctx context.Context) error {
 	if err := s.startAnswers(); err != nil {
 		return err
 	}
+	if err := s.startPresence(); err != nil {
+		return err
+	}
 	if err := s.startStore(ctx, secret); err != nil {
 		return err
 	}
@@ -92,11 +95,15 @@ func (s *Server) startAccess(ctx context.Context) (access.Secret, error) {
 
 func (s *Server) refused(code string) { s.metrics.Refused.WithLabelValues(code).Inc() }
 
-func (s *Server) startPublisher(_ context.Context, secret access.Secret) error {
+func (s *Server) startPublisher(ctx context.Context, secret access.Secret) error {
+	desk, err := s.startReceipts(ctx)
+	if err != nil {
+		return err
+	}
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
-		Stream: stream, EventAt: s.bus.EventAt, Keys: s.keys, Registry: s.registry(),
+		Stream: stream, EventAt: s.bus.EventAt, Keys: s.keys, Registry: s.registry(), Receipts: desk,
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
 	})

@@ -146,7 +146,7 @@ func (d *deployment) newTenant(ctx context.Context) (tenant, error) {
 
 // revoke revokes, and returns the event's id and when the call began.
 func (t tenant) revoke(ctx context.Context, r publisher.Revocation) (id string, began int64, err error) {
-	var receipt publisher.Receipt
+	var receipt publisher.Stored
 	began = time.Now().UnixNano()
 	err = t.api.Call(ctx, http.MethodPost, "/v1/revocations", nil, r, &receipt)
 	return receipt.ID, began, err
