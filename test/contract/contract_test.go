@@ -38,6 +38,7 @@ func TestContract(t *testing.T) {
 		}
 		t.Run("event of a check", r.testEvent)
 		t.Run("keys", r.testKeys)
+		t.Run("receipts", r.testReceipts)
 		t.Run("ended session", r.testEnded)
 		t.Run("follow", r.testFollow)
 		t.Run("stream", r.testRevocationStream)
@@ -105,7 +106,7 @@ func (r *rig) revocations(t *testing.T) []exchange {
 		{name: "revoke until the end of time", method: "POST", path: path, body: `{"scope":"client","client":"c","expires_at":"9999-01-01T00:00:00Z"}`, auth: r.full, status: 422, code: "invalid_request", beyond: true},
 		{name: "revoke what never ends", method: "POST", path: path, body: `{"scope":"session","session":"a","session_expires_at":"9999-01-01T00:00:00Z"}`, auth: r.full, status: 200},
 		{name: "revoke in the future", method: "POST", path: path, body: future, auth: r.full, status: 422, code: "invalid_request", beyond: true},
-		{name: "wait for what isn't offered", method: "POST", path: path + "?wait=applied", body: session, auth: r.full, status: 422, code: "unsupported_wait"},
+		{name: "wait for what isn't offered", method: "POST", path: path + "?wait=replicated", body: session, auth: r.full, status: 422, code: "unsupported_wait"},
 		{name: "timeout", method: "POST", path: path + "?timeout=5m", body: session, auth: r.full, status: 422, code: "invalid_timeout"},
 		// OpenAPI has no way to forbid parameters that it doesn't list.
 		{name: "unknown parameter", method: "POST", path: path + "?tenant=x", body: session, auth: r.full, status: 400, code: "unknown_parameter", beyond: true},
@@ -534,6 +535,8 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "history stats", method: "GET", path: "/v1/revocations/stats", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "an event", method: "GET", path: "/v1/revocations/1", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "explain", method: "GET", path: "/v1/explain?session=a", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "receipts", method: "GET", path: "/v1/receipts", auth: r.full, status: 503, code: "receipts_unavailable"},
+		{name: "a receipt", method: "GET", path: "/v1/receipts/01980b5c-58d4-7cc1-8a2b-1f0e9d3c4b5a", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
