@@ -188,7 +188,7 @@ func newEventsGet(r *remote) *cobra.Command {
 // oneEvent takes an event's id or position.
 func oneEvent(cmd *cobra.Command, args []string) error {
 	if cobra.ExactArgs(1)(cmd, args) != nil {
-		return usageError{errors.New("give one event, by its id or its position: curfew events get 42")}
+		return usageError{fmt.Errorf("give one event, by its id or its position: %s 42", cmd.CommandPath())}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ const (
 	exitRevoked      = 4
 	exitUndetermined = 5
 	exitRefused      = 6
+	exitIncomplete   = 7
 )
 
 // usageError is a wrong command line or configuration.

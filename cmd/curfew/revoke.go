@@ -25,6 +25,7 @@ type revokeOptions struct {
 	cutoff         string
 	reason         string
 	idempotencyKey string
+	wait           string
 	timeout        time.Duration
 	yes            bool
 }
@@ -95,7 +96,8 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 	f.StringVar(&o.what.ReasonAdmin, "reason-admin", "", "why, for operators")
 	f.StringVar(&o.what.ReasonUser, "reason-user", "", "why, for the person")
 	f.StringVar(&o.idempotencyKey, "idempotency-key", "", "makes a repeated call one event (default a fresh one, shown if the outcome is unknown)")
-	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for the ledger")
+	f.StringVar(&o.wait, "wait", "stored", "what to wait for: stored, applied by every replica that reports, or shown to every tab too")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait")
 	return cmd
 }
 
@@ -129,22 +131,28 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	header := http.Header{"Idempotency-Key": {o.idempotencyKey}}
-	var receipt publisher.Stored
+	var stored publisher.Stored
 	began := time.Now()
-	path := "/v1/revocations?wait=stored&timeout=" + url.QueryEscape(o.timeout.String())
-	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &receipt); err != nil {
+	path := "/v1/revocations?" + url.Values{"wait": {o.wait}, "timeout": {o.timeout.String()}}.Encode()
+	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &stored); err != nil {
 		return o.unsure(err)
 	}
 	if o.remote.json {
-		return printJSON(cmd.OutOrStdout(), receipt)
+		if err := printJSON(cmd.OutOrStdout(), stored); err != nil {
+			return err
+		}
+		return codeOfReceipt(stored.Receipt)
 	}
 	note := ""
-	if receipt.Duplicate {
+	if stored.Duplicate {
 		note = ", by an earlier call"
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (%.1f ms)\n", note, receipt.Scope, receipt.ID, receipt.Position,
+	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (%.1f ms)\n", note, stored.Scope, stored.ID, stored.Position,
 		float64(time.Since(began).Microseconds())/1000)
-	return nil
+	if stored.Receipt != nil {
+		printReceipt(cmd.OutOrStdout(), *stored.Receipt)
+	}
+	return codeOfReceipt(stored.Receipt)
 }
 
 // unsure adds to an error after which the revocation may be stored or not how to find out: by the same call again.
