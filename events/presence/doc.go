@@ -1,8 +1,8 @@
 // Package presence is what replicas tell of themselves while they run, over core NATS: that they are there, how far they have applied the ledger, and until when they may
 // answer active without hearing more.
 //
-// A replica sends a [Report] on [ReportsTopic] each [Interval], and at once when somebody has sent an [Await] on [AwaitTopic] and it has applied that position. Its last one
-// before it stops says Leaving.
+// A replica sends a [Report] on [ReportsTopic] each [Interval]; its last one before it stops says Leaving. When somebody has sent an [Await] on [AwaitTopic] it says on [AppliedTopic]
+// that it has applied that position as soon as it has ([Applied]).
 //
 // # The lease
 //
@@ -13,6 +13,7 @@
 //
 // # Form
 //
-// Each message is one JSON object with the version of its form in "v", which is 1. Unknown members are ignored, and a message of another version is none. No message holds an id
+// A message is one JSON object with the version of its form in "v", which is 1, but for Applied, which is a line of text that begins with its version. Unknown members are ignored, and a
+// message of another version is none. No message holds an id
 // of a user or a session. No message is kept or acknowledged: who wasn't listening has missed it, and the next one says the same. Who may publish on these topics is believed.
 package presence

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -13,6 +14,8 @@ import (
 const (
 	// ReportsTopic is where replicas report.
 	ReportsTopic = "curfew.live.replica.reports"
+	// AppliedTopic is where replicas say in short how far they are, because somebody waits.
+	AppliedTopic = "curfew.live.replica.applied"
 	// AwaitTopic is where replicas are told that somebody waits.
 	AwaitTopic = "curfew.live.replica.await"
 
@@ -59,6 +62,40 @@ func (r Report) Lease() time.Duration { return Interval + time.Duration(r.Budget
 type Await struct {
 	Stream   string `json:"stream"`
 	Position uint64 `json:"position"`
+}
+
+// Applied says how far one replica is, in short: who waits hears as many of them as there are replicas, for each revocation.
+type Applied struct {
+	// ID, Stream and Position are as in [Report].
+	ID       string
+	Stream   string
+	Position uint64
+}
+
+// EncodeApplied returns the message: the form's version, id, position and stream, with a space between two; or ErrMalformed.
+func EncodeApplied(a Applied) ([]byte, error) {
+	if !a.inForm() {
+		return nil, ErrMalformed
+	}
+	b := append(make([]byte, 0, len(a.ID)+len(a.Stream)+24), "1 "...)
+	b = strconv.AppendUint(append(append(b, a.ID...), ' '), a.Position, 10)
+	return append(append(b, ' '), a.Stream...), nil
+}
+
+// DecodeApplied reads a message; it returns ErrMalformed.
+func DecodeApplied(data []byte) (Applied, error) {
+	v, rest, _ := strings.Cut(string(data), " ")
+	id, rest, _ := strings.Cut(rest, " ")
+	position, stream, _ := strings.Cut(rest, " ")
+	n, err := strconv.ParseUint(position, 10, 64)
+	if a := (Applied{ID: id, Stream: stream, Position: n}); err == nil && v == "1" && a.inForm() {
+		return a, nil
+	}
+	return Applied{}, ErrMalformed
+}
+
+func (a Applied) inForm() bool {
+	return isID(a.ID) && a.Position > 0 && a.Stream != "" && len(a.Stream) <= MaxName
 }
 
 type reportMessage struct {

@@ -24,6 +24,9 @@ func TestGolden(t *testing.T) {
 	for name, encode := range map[string]func() ([]byte, error){
 		"report.json":  func() ([]byte, error) { return presence.EncodeReport(report()) },
 		"leaving.json": func() ([]byte, error) { return presence.EncodeReport(leaving) },
+		"applied.txt": func() ([]byte, error) {
+			return presence.EncodeApplied(presence.Applied{ID: report().ID, Stream: report().Stream, Position: 4711})
+		},
 		"await.json": func() ([]byte, error) {
 			return presence.EncodeAwait(presence.Await{Stream: "CURFEW@1767225600000000000", Position: 4711})
 		},
@@ -37,6 +40,13 @@ func TestGolden(t *testing.T) {
 				t.Errorf("got %s, %v\nwant %s", got, err, want)
 			}
 		})
+	}
+	text, err := os.ReadFile("testdata/applied.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := presence.DecodeApplied([]byte(strings.TrimSpace(string(text)))); err != nil || got != (presence.Applied{ID: report().ID, Stream: report().Stream, Position: 4711}) {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	data, err := os.ReadFile("testdata/leaving.json")
 	if err != nil {
@@ -72,6 +82,11 @@ func TestWhatIsNotInForm(t *testing.T) {
 	for _, data := range []string{"", "{}", `{"v":2,"id":"PQ7XN2VAKDPA","name":"n","group":"g","budget_ms":1}`, `{"v":1,"id":"PQ7XN2VAKDPA","name":"n","group":"g","budget_ms":-1}`, strings.Repeat(" ", presence.MaxBytes+1)} {
 		if r, err := presence.DecodeReport([]byte(data)); !errors.Is(err, presence.ErrMalformed) {
 			t.Errorf("%.40q: %+v, %v", data, r, err)
+		}
+	}
+	for _, data := range []string{"", "1", "1 PQ7XN2VAKDPA", "1 PQ7XN2VAKDPA 1", "1 PQ7XN2VAKDPA 1 ", "1 PQ7XN2VAKDPA 0 s", "1 PQ7XN2VAKDPA -1 s", "2 PQ7XN2VAKDPA 1 s", "1 short 1 s", "1 PQ7XN2VAKDPA 99999999999999999999 s"} {
+		if a, err := presence.DecodeApplied([]byte(data)); !errors.Is(err, presence.ErrMalformed) {
+			t.Errorf("%q: %+v, %v", data, a, err)
 		}
 	}
 	for _, data := range []string{"", "{}", `{"v":1,"stream":"s"}`, `{"v":1,"position":1}`, `{"v":2,"stream":"s","position":1}`} {

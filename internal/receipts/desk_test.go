@@ -237,6 +237,27 @@ func TestKeepAndFind(t *testing.T) {
 	}
 }
 
+// An answer names those that are late, and the slowest; what is kept names all, up to a thousand.
+func TestManyReplicas(t *testing.T) {
+	g := newRig(t)
+	for i := range 1100 {
+		g.fleet.progress.Applied = append(g.fleet.progress.Applied, replicas.Applied{Member: member(fmt.Sprint("billing-", i), 9, time.Now()), After: time.Duration(i) * time.Microsecond})
+	}
+	g.fleet.progress.Late = []replicas.Member{member("late", 3, time.Now())}
+	r := g.Wait(t.Context(), event(9), receipts.Applied)
+	if len(r.Replicas.Named) != 1000 || r.Replicas.More != 101 || r.Replicas.Expected != 1101 || r.Replicas.Applied != 1100 {
+		t.Errorf("%d named, %d more of %d", len(r.Replicas.Named), r.Replicas.More, r.Replicas.Expected)
+	}
+	brief := receipts.AnswerOf(r).Brief()
+	named := brief.Replicas.Named
+	if len(named) != 20 || brief.Replicas.More != 1081 || named[0].Name != "late" || named[19].Name != "billing-1099" {
+		t.Errorf("%d named from %s to %s, %d more", len(named), named[0].Name, named[len(named)-1].Name, brief.Replicas.More)
+	}
+	if slowest, _ := r.Slowest(); slowest.Name != "billing-1099" || len(r.Replicas.Named) != 1000 {
+		t.Errorf("the slowest is %s", slowest.Name)
+	}
+}
+
 // Whoever can't be asked makes no receipt complete, and no error of what is stored.
 func TestNobodyCanBeAsked(t *testing.T) {
 	g := newRig(t)

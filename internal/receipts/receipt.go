@@ -136,8 +136,10 @@ func replicasOf(p replicas.Progress, timed bool) Replicas {
 		}
 		r.Named = append(r.Named, one)
 	}
-	if len(r.Named) > maxNamed {
-		r.More, r.Named = len(r.Named)-maxNamed, r.Named[:maxNamed]
+	if n := len(r.Named); n > maxNamed {
+		// The slowest is the last.
+		r.More, r.Named[maxNamed-1] = n-maxNamed, r.Named[n-1]
+		r.Named = r.Named[:maxNamed]
 	}
 	return r
 }

@@ -2,6 +2,7 @@ package receipts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -87,3 +88,18 @@ type Answer struct {
 
 // AnswerOf returns the answer without a token.
 func AnswerOf(r Receipt) Answer { return Answer{Receipt: r, Sentence: r.Sentence()} }
+
+// briefNames is how many replicas a brief answer names.
+const briefNames = 20
+
+// Brief names few replicas: those first that haven't applied the event, and last the slowest. What is kept names all.
+func (a Answer) Brief() Answer {
+	named := a.Replicas.Named
+	if len(named) <= briefNames {
+		return a
+	}
+	few := append(slices.Clone(named[:briefNames-1]), named[len(named)-1])
+	a.Replicas.More += len(named) - len(few)
+	a.Replicas.Named = few
+	return a
+}

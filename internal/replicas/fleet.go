@@ -43,14 +43,16 @@ func (m Member) FailsClosedSince() time.Time { return m.Heard.Add(m.Lease()) }
 
 // Fleet is all replicas that report, as heard by one process. Make it with NewFleet, and close it. Its methods are safe for concurrent use.
 type Fleet struct {
-	nc      *nats.Conn
+	nc *nats.Conn
+	// hearing and short hear reports, and short ones.
 	hearing *bus.Hearing
+	short   *bus.Hearing
 	asker   *asker
 	done    chan struct{}
 	once    sync.Once
 	work    sync.WaitGroup
-	// bad counts reports that weren't in form, or for which there was no room.
-	bad atomic.Uint64
+	// heard counts reports, whole and short, and bad those that weren't in form, or for which there was no room.
+	heard, bad atomic.Uint64
 
 	mu sync.Mutex
 	// members: a replica's id → what was heard last.
@@ -68,6 +70,10 @@ func NewFleet(nc *nats.Conn) (*Fleet, error) {
 	if f.hearing, err = bus.Hear(nc, presence.ReportsTopic, maxReports, f.hear); err != nil {
 		return nil, fmt.Errorf("replicas: listen for reports: %w", err)
 	}
+	if f.short, err = bus.Hear(nc, presence.AppliedTopic, maxReports, f.hearShort); err != nil {
+		f.hearing.Close()
+		return nil, fmt.Errorf("replicas: listen for reports: %w", err)
+	}
 	f.work.Go(f.forget)
 	f.work.Go(func() { f.asker.run(f.done) })
 	return f, nil
@@ -78,9 +84,13 @@ func (f *Fleet) Close() {
 	f.once.Do(func() {
 		close(f.done)
 		f.hearing.Close()
+		f.short.Close()
 	})
 	f.work.Wait()
 }
+
+// Heard counts reports, whole and short.
+func (f *Fleet) Heard() uint64 { return f.heard.Load() }
 
 // Bad counts reports that weren't in form, or for which there was no room.
 func (f *Fleet) Bad() uint64 { return f.bad.Load() }
@@ -118,6 +128,7 @@ func (f *Fleet) certainLocked(now time.Time) bool {
 
 // hear takes one report.
 func (f *Fleet) hear(msg *nats.Msg) {
+	defer f.heard.Add(1)
 	r, err := presence.DecodeReport(msg.Data)
 	if err != nil {
 		f.bad.Add(1)
@@ -139,6 +150,29 @@ func (f *Fleet) hear(msg *nats.Msg) {
 	}
 	for w := range f.waits {
 		w.hear(r, now)
+	}
+}
+
+// hearShort takes a short report, which counts for the lease like a whole one. Of who hasn't sent a whole one, or has left, it tells too little.
+func (f *Fleet) hearShort(msg *nats.Msg) {
+	defer f.heard.Add(1)
+	a, err := presence.DecodeApplied(msg.Data)
+	if err != nil {
+		f.bad.Add(1)
+		return
+	}
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hearAgainLocked(now)
+	m, ok := f.members[a.ID]
+	if !ok {
+		return
+	}
+	m.Stream, m.Position, m.Heard = a.Stream, a.Position, now
+	f.members[a.ID] = m
+	for w := range f.waits {
+		w.hear(m.Report, now)
 	}
 }
 

@@ -44,7 +44,7 @@
 // ($JS.API.STREAM.MSG.GET). Without the right to the last, a replica can read the stream once, but not go on after the connection was lost: it
 // couldn't know that the stream wasn't put back meanwhile.
 //
-// A [Presence] publishes to curfew.live.replica.reports and subscribes to curfew.live.replica.await.
+// A [Presence] publishes to curfew.live.replica.reports and curfew.live.replica.applied, and subscribes to curfew.live.replica.await.
 //
 // To begin from a snapshot ([NewSnapshots]) it needs the same rights for the stream of the bucket, OBJ_CURFEW_SNAPSHOTS. Whoever saves one publishes to
 // $O.CURFEW_SNAPSHOTS.> and purges ($JS.API.STREAM.PURGE); give that to nobody else: who can write a snapshot can take revocations out of it.

@@ -63,8 +63,8 @@ type Presence struct {
 	once   sync.Once
 }
 
-// NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports, and to subscribe to
-// curfew.live.replica.await. A connection that is lost ends nothing. It returns ErrPresence, and what NATS says where nothing can be heard.
+// NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports and
+// curfew.live.replica.applied, and to subscribe to curfew.live.replica.await. A connection that is lost ends nothing. It returns ErrPresence, and what NATS says where nothing can be heard.
 func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presence, error) {
 	if nc == nil || replica == nil {
 		return nil, fmt.Errorf("%w: the connection and the replica are required", ErrPresence)
@@ -120,21 +120,23 @@ func (p *Presence) run(ctx context.Context) {
 		case <-tick.C:
 			p.tell(p.report())
 		case <-p.soon:
-			p.tell(p.report())
+			p.tellApplied(p.report())
 		case msg := <-p.awaits:
 			p.await(ctx, msg)
 		}
 	}
 }
 
-// await reports at once if the position is applied, and else as soon as it is.
+// await says at once that the position is applied if it is, and else as soon as it is.
 func (p *Presence) await(ctx context.Context, msg *nats.Msg) {
 	a, err := presence.DecodeAwait(msg.Data)
 	now := p.report()
 	switch {
 	case err != nil:
-	case now.Stream != a.Stream, now.Position >= a.Position:
+	case now.Stream != a.Stream:
 		p.tell(now)
+	case now.Position >= a.Position:
+		p.tellApplied(now)
 	default:
 		select {
 		case p.places <- struct{}{}:
@@ -173,5 +175,15 @@ func (p *Presence) tell(r presence.Report) {
 	}
 	if data, err := presence.EncodeReport(r); err == nil {
 		_ = p.nc.Publish(presence.ReportsTopic, data) // who listens finds that it is missing
+	}
+}
+
+// tellApplied says in short how far the replica is.
+func (p *Presence) tellApplied(r presence.Report) {
+	if !p.nc.IsConnected() {
+		return
+	}
+	if data, err := presence.EncodeApplied(presence.Applied{ID: r.ID, Stream: r.Stream, Position: r.Position}); err == nil {
+		_ = p.nc.Publish(presence.AppliedTopic, data) // who waits asks again
 	}
 }

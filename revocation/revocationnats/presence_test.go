@@ -17,14 +17,15 @@ import (
 
 // reports are what is heard on the topic of reports.
 type reports struct {
-	t   *testing.T
-	all chan presence.Report
-	nc  *nats.Conn
+	t       *testing.T
+	all     chan presence.Report
+	applied chan presence.Applied
+	nc      *nats.Conn
 }
 
 func (r *rig) hearReports() reports {
 	r.t.Helper()
-	h := reports{t: r.t, all: make(chan presence.Report, 1024), nc: r.js.Conn()}
+	h := reports{t: r.t, all: make(chan presence.Report, 1024), applied: make(chan presence.Applied, 4096), nc: r.js.Conn()}
 	sub, err := h.nc.Subscribe(presence.ReportsTopic, func(msg *nats.Msg) {
 		got, err := presence.DecodeReport(msg.Data)
 		if err != nil {
@@ -32,14 +33,40 @@ func (r *rig) hearReports() reports {
 		}
 		h.all <- got
 	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	short, err := h.nc.Subscribe(presence.AppliedTopic, func(msg *nats.Msg) {
+		got, err := presence.DecodeApplied(msg.Data)
+		if err != nil {
+			r.t.Errorf("%s: %v", msg.Data, err)
+		}
+		h.applied <- got
+	})
 	if err == nil {
 		err = h.nc.Flush()
 	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() { _ = sub.Unsubscribe() })
+	r.t.Cleanup(func() { _ = sub.Unsubscribe(); _ = short.Unsubscribe() })
 	return h
+}
+
+// untilApplied waits until a replica has said that it is at a position.
+func (h reports) untilApplied(position uint64) presence.Applied {
+	h.t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case a := <-h.applied:
+			if a.Position >= position {
+				return a
+			}
+		case <-deadline:
+			h.t.Fatalf("nobody says that it is at %d", position)
+		}
+	}
 }
 
 // until returns the first report that is as it should be.
@@ -89,13 +116,15 @@ func TestPresence(t *testing.T) {
 
 	// It answers at once that it has applied what somebody waits for, and once it has what comes.
 	heard.ask(presence.Await{Stream: first.Stream, Position: position})
-	heard.until("an answer", func(got presence.Report) bool { return got.Position >= position })
+	if a := heard.untilApplied(position); a.ID != first.ID || a.Stream != first.Stream {
+		t.Errorf("got %+v", a)
+	}
 	next := position + 200
 	heard.ask(presence.Await{Stream: first.Stream, Position: next})
 	for n := range 200 {
 		r.Publish(logout(10 + n))
 	}
-	heard.until("at what was waited for", func(got presence.Report) bool { return got.Position >= next })
+	heard.untilApplied(next)
 
 	if err := p.Close(); err != nil {
 		t.Error(err)
@@ -148,7 +177,7 @@ func TestManyWaitForOnePresence(t *testing.T) {
 	heard.until("still there", func(presence.Report) bool { return true })
 	s.position.Store(1000)
 	close(s.moved)
-	heard.until("there", func(got presence.Report) bool { return got.Position == 1000 })
+	heard.untilApplied(1000)
 	if n := s.waits.Load(); n != 64 {
 		t.Errorf("it waited for %d at once", n)
 	}

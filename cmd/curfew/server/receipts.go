@@ -51,8 +51,11 @@ func registerFleetMetrics(reg prometheus.Registerer, f *replicas.Fleet) {
 	}
 	gauge("reporting", "Replicas that report and hold a lease.", func(members []replicas.Member) int { return len(members) - ended(members) })
 	gauge("lease_ended", "Replicas whose lease has run out in the last hour and that haven't come back.", ended)
-	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "replicas", Name: "bad_reports_total", Help: "Reports that weren't in form, or for which there was no room."},
-		func() float64 { return float64(f.Bad()) }))
+	counter := func(name, help string, value func() uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "replicas", Name: name, Help: help}, func() float64 { return float64(value()) }))
+	}
+	counter("reports_total", "Reports of replicas that were heard.", f.Heard)
+	counter("bad_reports_total", "Reports that weren't in form, or for which there was no room.", f.Bad)
 }
 
 // gatewayFleet returns what asks all gateways, and makes it where there is none yet.
