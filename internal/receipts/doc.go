@@ -3,7 +3,7 @@
 //	desk, err := receipts.New(receipts.Config{Replicas: fleet, Gateways: gateways, Ledger: ledger, Bucket: kv, Keys: keys, …})
 //	go desk.Run(ctx)
 //	receipt := desk.Wait(ctx, receipts.Event{ID: id, Tenant: "acme", Position: 4711, Stored: stored}, receipts.Applied)
-//	desk.Keep(receipt)
+//	desk.Keep(ctx, receipt)
 //	kept, err := desk.Find(ctx, "acme", id)
 //
 // # What a receipt says

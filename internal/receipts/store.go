@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +21,9 @@ var ErrNone = errors.New("no receipt is kept of that event")
 var errDamaged = errors.New("what is kept isn't a receipt that we have signed")
 
 const (
+	// keepAtOnce is for how long who waits for a receipt waits for its being kept too, and keepTogether how many of one call are kept at once.
+	keepAtOnce   = 250 * time.Millisecond
+	keepTogether = 16
 	// keepTimeout is for how long a receipt is tried to be kept.
 	keepTimeout = 5 * time.Second
 	// lastKeep is what those that wait have when the desk ends.
@@ -35,8 +39,26 @@ type Kept struct {
 	Entry uint64
 }
 
-// Keep has the receipt signed and kept soon, for 90 days, in the place of an earlier one of the same event. It doesn't block: without room it is lost, which is counted and logged.
-func (d *Desk) Keep(r Receipt) {
+// Keep has the receipts signed and kept, for 90 days, each in the place of an earlier one of the same event. It waits for that a moment, so that whoever asks next finds them, and where
+// that isn't enough they are kept later. It doesn't fail: a receipt that is lost is counted and logged.
+func (d *Desk) Keep(ctx context.Context, list ...Receipt) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepAtOnce)
+	defer cancel()
+	places := make(chan struct{}, keepTogether)
+	var work sync.WaitGroup
+	for _, r := range list {
+		places <- struct{}{}
+		work.Go(func() {
+			defer func() { <-places }()
+			if d.put(ctx, r) != nil {
+				d.keepLater(r)
+			}
+		})
+	}
+	work.Wait()
+}
+
+func (d *Desk) keepLater(r Receipt) {
 	select {
 	case d.queue <- r:
 	default:
@@ -49,7 +71,7 @@ func (d *Desk) lost(r Receipt, err error) {
 	d.cfg.Log.WithError(err).WithField("event_id", r.Event).Warn("a receipt wasn't kept: curfew receipt show makes another")
 }
 
-// Run keeps receipts until ctx ends, and then those that wait.
+// Run keeps receipts that couldn't be kept at once until ctx ends, and then those that wait.
 func (d *Desk) Run(ctx context.Context) error {
 	for {
 		select {
@@ -79,13 +101,18 @@ func (d *Desk) keepLast(ctx context.Context) {
 func (d *Desk) keep(ctx context.Context, r Receipt) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	token, err := d.Sign(r)
-	if err == nil {
-		_, err = d.cfg.Bucket.Put(ctx, entryOf(r.Tenant, r.Event), []byte(token))
-	}
-	if err != nil {
+	if err := d.put(ctx, r); err != nil {
 		d.lost(r, err)
 	}
+}
+
+func (d *Desk) put(ctx context.Context, r Receipt) error {
+	token, err := d.Sign(r)
+	if err != nil {
+		return err
+	}
+	_, err = d.cfg.Bucket.Put(ctx, entryOf(r.Tenant, r.Event), []byte(token))
+	return err
 }
 
 func entryOf(tenant, event string) string { return tenant + "." + event }

@@ -48,8 +48,9 @@ func (s *Service) wait(ctx context.Context, key access.Key, c call, answers []St
 			list[i].Stored = time.Time{}
 		}
 	}
-	for i, r := range s.cfg.Receipts.WaitAll(ctx, list, c.aim) {
-		s.cfg.Receipts.Keep(r)
+	made := s.cfg.Receipts.WaitAll(ctx, list, c.aim)
+	s.cfg.Receipts.Keep(ctx, made...)
+	for i, r := range made {
 		// Who waits for a thousand replicas wants to know who is late, and not to read a thousand names first.
 		answer := receipts.AnswerOf(forCaller(key, r)).Brief()
 		answers[i].Receipt = &answer
@@ -96,7 +97,7 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
 	defer cancel()
 	receipt := s.cfg.Receipts.Wait(ctx, receipts.Event{ID: q.event, Tenant: key.Tenant, Position: q.position}, q.aim)
-	s.cfg.Receipts.Keep(receipt)
+	s.cfg.Receipts.Keep(r.Context(), receipt)
 	s.answerReceipt(w, key, receipt, "")
 }
 
