@@ -75,7 +75,7 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 	}
 	t.Cleanup(func() { _ = replica.Close() })
 	svc, err := replay.New(replay.Config{
-		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
+		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,17 +17,23 @@ import (
 
 // Config of the service. All members are required.
 type Config struct {
-	Ledger  *ledger.Reader
-	Limits  Limits
-	Keys    *access.Store
-	Metrics *telemetry.Metrics
-	Log     logrus.FieldLogger
+	Ledger *ledger.Reader
+	// Store takes the events of an import.
+	Store Store
+	// ImportKey signs when ids were looked for in the ledger, so that any process of the deployment can take what another has looked for.
+	ImportKey []byte
+	Limits    Limits
+	Keys      *access.Store
+	Metrics   *telemetry.Metrics
+	Log       logrus.FieldLogger
 }
 
 // Service reads the ledger for operators. It holds no state of its own; make one with New.
 type Service struct {
 	cfg   Config
 	turns *turns
+	// looking has a place for the one look for ids that may be under way.
+	looking chan struct{}
 }
 
 // New returns a service. It reports every missing part at once.
@@ -39,6 +45,8 @@ func New(cfg Config) (*Service, error) {
 		}
 	}
 	missing(cfg.Ledger == nil, "Ledger")
+	missing(cfg.Store == nil, "Store")
+	missing(len(cfg.ImportKey) == 0, "ImportKey")
 	missing(cfg.Limits == nil, "Limits")
 	missing(cfg.Keys == nil, "Keys")
 	missing(cfg.Metrics == nil, "Metrics")
@@ -46,7 +54,7 @@ func New(cfg Config) (*Service, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, turns: newTurns()}, nil
+	return &Service{cfg: cfg, turns: newTurns(), looking: make(chan struct{}, 1)}, nil
 }
 
 // Routes adds the service's calls to mux.
@@ -55,10 +63,15 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	guard := func(h http.HandlerFunc) http.Handler {
 		return s.cfg.Keys.Guard(access.ScopeRead, refused, s.oneOfFew(h))
 	}
+	operators := func(h http.HandlerFunc) http.Handler {
+		return s.cfg.Keys.Guard(access.ScopeOperator, refused, s.oneOfFew(h))
+	}
 	mux.Handle("GET /v1/revocations", guard(s.handleHistory))
 	mux.Handle("GET /v1/revocations/stats", guard(s.handleStats))
 	mux.Handle("GET /v1/revocations/{event}", guard(s.handleEvent))
 	mux.Handle("GET /v1/explain", guard(s.handleExplain))
+	mux.Handle("POST /v1/import", operators(s.handleImport))
+	mux.Handle("POST /v1/import/known", operators(s.handleKnown))
 }
 
 // oneOfFew lets a reading wait for its turn.

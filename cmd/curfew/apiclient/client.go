@@ -108,6 +108,21 @@ func (c *Client) Lines(ctx context.Context, path string, header http.Header, fn 
 	if err != nil {
 		return err
 	}
+	return c.lines(ctx, resp, fn)
+}
+
+// PostLines sends lines, and calls fn for each line of the answer as Lines does. in is read to its end, or until the server refuses.
+func (c *Client) PostLines(ctx context.Context, path string, in io.Reader, fn func([]byte) error) error {
+	resp, err := c.request(ctx, http.MethodPost, path, http.Header{"Content-Type": {lineType}}, in)
+	if err != nil {
+		return err
+	}
+	return c.lines(ctx, resp, fn)
+}
+
+const lineType = "application/x-ndjson"
+
+func (c *Client) lines(ctx context.Context, resp *http.Response, fn func([]byte) error) error {
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 400 {
 		return refusal(resp)
@@ -131,24 +146,66 @@ func (c *Client) Lines(ctx context.Context, path string, header http.Header, fn 
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, method, path string, header http.Header, in any) (*http.Response, error) {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, fmt.Errorf("encode the request: %w", err)
-		}
-		body = bytes.NewReader(b)
+// Bytes copies a streamed answer to w, and returns an error if it isn't whole.
+func (c *Client) Bytes(ctx context.Context, path string, w io.Writer) error {
+	resp, err := c.send(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 400 {
+		return refusal(resp)
+	}
+	in := &watchedReader{Reader: resp.Body}
+	if _, err = io.Copy(w, in); err == nil {
+		return nil
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case in.err != nil:
+		return fmt.Errorf("%w: the answer broke off: %w", ErrUnreachable, in.err)
+	}
+	return err
+}
+
+// watchedReader tells an error of reading from one of writing.
+type watchedReader struct {
+	io.Reader
+	err error
+}
+
+func (r *watchedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}
+
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, in any) (*http.Response, error) {
+	if in == nil {
+		return c.request(ctx, method, path, header, nil)
+	}
+	b, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Content-Type", "application/json")
+	return c.request(ctx, method, path, header, bytes.NewReader(b))
+}
+
+func (c *Client) request(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
 	}
 	for name, values := range header {
 		req.Header[name] = values
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)

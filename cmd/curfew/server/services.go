@@ -114,8 +114,11 @@ func (s *Server) startPublisher(ctx context.Context, secret access.Secret) error
 	return nil
 }
 
-func (s *Server) startReplay(context.Context, access.Secret) error {
+func (s *Server) startReplay(_ context.Context, secret access.Secret) error {
+	stream := s.bus.Publisher()
+	s.parts.Push("imports", func(context.Context) error { return stream.Close() })
 	svc, err := replay.New(replay.Config{
+		Store: stream, ImportKey: secret.Derive("import"),
 		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Limits: s.replica, Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "replay"),
 	})
 	if err != nil {
