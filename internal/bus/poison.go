@@ -27,6 +27,8 @@ const (
 	ParkedAtHeader         = "Curfew-Parked-At"         // when, RFC 3339 in UTC
 	ParkedMsgIDHeader      = "Curfew-Parked-Msg-Id"     // the message id it was published with
 
+	// parkedHeaders begins all of them.
+	parkedHeaders  = "Curfew-Parked-"
 	maxReasonBytes = 1024
 	// ephemeralName stands for the durable in the topic of what an ephemeral consumer parks.
 	ephemeralName = "ephemeral"
