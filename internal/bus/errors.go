@@ -31,6 +31,12 @@ var (
 	ErrNoJetStream = errors.New("the NATS server has no JetStream for this account")
 	// ErrStreamBroken is returned by EnsureStreams for a stream whose settings break a promise. See [*StreamError].
 	ErrStreamBroken = errors.New("stream settings break a promise")
+	// ErrRestoring is returned by EnsureStreams for a stream that a restore hasn't brought back whole yet.
+	ErrRestoring = errors.New("the stream is being restored and isn't whole")
+	// ErrExists is returned by Restore for a stream that is there.
+	ErrExists = errors.New("the stream exists")
+	// ErrNotWhole is returned by Restore for a stream that isn't what its snapshot tells.
+	ErrNotWhole = errors.New("the restored stream isn't what was backed up")
 	// ErrNotFound is returned by EventAt for a position that the ledger doesn't hold: it expired, or isn't reached yet.
 	ErrNotFound = errors.New("no event at this position")
 	// ErrConsumerMismatch is returned by Subscribe when the durable exists with another topic or start.

@@ -128,6 +128,9 @@ func (b *Bus) ensureStream(ctx context.Context, spec jetstream.StreamConfig) (je
 	if err != nil {
 		return jetstream.StreamConfig{}, streamError("create stream "+spec.Name, err)
 	}
+	if stream.CachedInfo().Config.Metadata[RestoringMetadata] != "" {
+		return jetstream.StreamConfig{}, &Error{Op: "check stream " + spec.Name, Err: ErrRestoring, Hint: "wait until curfew restore is done; if it was ended, run it again"}
+	}
 	got, err := b.ensureHashKey(ctx, stream.CachedInfo().Config)
 	if err != nil {
 		return got, err
