@@ -1,0 +1,279 @@
+package backup_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/backup"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/revocation"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// deployment is one with events, keys and sessions.
+func deployment(t *testing.T) (b *bus.Bus, key access.Text) {
+	t.Helper()
+	b = natstest.Bus(t)
+	for i := range 50 {
+		id, err := events.NewID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := events.Encode(&events.SessionRevoked{Common: events.Common{
+			ID: id, Time: events.Floor(time.Now()), Source: "test", Tenant: "acme", Reason: events.ReasonAdmin, Initiator: events.Initiator{Type: events.InitiatorAdmin},
+		}, Session: strings.Repeat("s", i+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.JetStream().Publish(t.Context(), "curfew.v1.acme.00.session", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := store(t, b)
+	_, key, err := keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeRead}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := b.KeyValue(t.Context(), bus.SessionsBucket())
+	if err == nil {
+		_, err = sessions.PutString(t.Context(), "a", "session")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, key
+}
+
+func store(t *testing.T, b *bus.Bus) *access.Store {
+	t.Helper()
+	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := access.Open(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keys.Close() })
+	return keys
+}
+
+// written writes a backup to a file.
+func written(t *testing.T, b *bus.Bus, all bool) (string, backup.Manifest) {
+	t.Helper()
+	streams, err := b.Backed(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data bytes.Buffer
+	m, err := backup.Write(t.Context(), b, streams, &data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file(t, data.Bytes()), m
+}
+
+func file(t *testing.T, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "backup.zip")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, path string) *backup.File {
+	t.Helper()
+	f, err := backup.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if err := f.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// bare opens a Bus without streams.
+func bare(t *testing.T) *bus.Bus {
+	t.Helper()
+	b, err := bus.Open(t.Context(), natstest.Config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+// digest is that of a replica's state.
+func digest(t *testing.T, b *bus.Bus) [32]byte {
+	t.Helper()
+	stop := natstest.Beat(t, b, 100*time.Millisecond)
+	defer stop()
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = replica.Close() }()
+	return replica.Digest()
+}
+
+func TestBackupOfAll(t *testing.T) {
+	from, key := deployment(t)
+	path, m := written(t, from, true)
+	if s, ok := m.Ledger(); !ok || s.Events != 50 || len(m.Streams) != 5 || m.Server == "" {
+		t.Errorf("%+v", m)
+	}
+	f, to := open(t, path), bare(t)
+	if err := f.Restore(t.Context(), to, backup.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.EnsureStreams(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want, got := digest(t, from), digest(t, to); want != got {
+		t.Errorf("the state is another one: %x and %x", want, got)
+	}
+	if _, ok := store(t, to).Lookup(key); !ok {
+		t.Error("the key isn't known any more")
+	}
+	sessions, err := to.KeyValue(t.Context(), bus.SessionsBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entry, err := sessions.Get(t.Context(), "a"); err != nil || string(entry.Value()) != "session" {
+		t.Errorf("%v, %v", entry, err)
+	}
+	differences, err := to.Differences(t.Context())
+	if err != nil || len(differences) > 0 {
+		t.Errorf("%v, %v", differences, err)
+	}
+	if err := f.Restore(t.Context(), to, backup.Options{}); !errors.Is(err, bus.ErrExists) || strings.Count(err.Error(), "exists") != 5 {
+		t.Errorf("over what is there: %v", err)
+	}
+}
+
+func TestBackupOfTheLedger(t *testing.T) {
+	from, _ := deployment(t)
+	ledger, _ := written(t, from, false)
+	all, _ := written(t, from, true)
+	for path, o := range map[string]backup.Options{ledger: {}, all: {LedgerOnly: true}} {
+		to := bare(t)
+		if err := open(t, path).Restore(t.Context(), to, o); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, to); !slices.Equal(got, []string{bus.LedgerStream}) {
+			t.Errorf("there is %v", got)
+		}
+	}
+}
+
+func names(t *testing.T, b *bus.Bus) (all []string) {
+	t.Helper()
+	for name := range b.JetStream().StreamNames(t.Context()).Name() {
+		all = append(all, name)
+	}
+	return all
+}
+
+// TestRestoreOfAllOrNothing: if one stream can't be restored, none is.
+func TestRestoreOfAllOrNothing(t *testing.T) {
+	from, _ := deployment(t)
+	path, _ := written(t, from, true)
+	f, to := open(t, path), bare(t)
+	for i := range f.Manifest.Streams {
+		f.Manifest.Streams[i].Events *= 2
+	}
+	if err := f.Restore(t.Context(), to, backup.Options{}); !errors.Is(err, bus.ErrNotWhole) {
+		t.Error(err)
+	}
+	if got := names(t, to); len(got) > 0 {
+		t.Errorf("there is %v", got)
+	}
+}
+
+// TestBackupThatWasChanged: each change is noticed before anything is restored.
+func TestBackupThatWasChanged(t *testing.T) {
+	from, _ := deployment(t)
+	path, _ := written(t, from, true)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(whole)
+	flipped[100] ^= 1
+	tests := map[string][]byte{
+		"nothing": nil, "no ZIP": []byte("{}"), "cut off": whole[:len(whole)-10], "half": whole[:len(whole)/2], "changed": flipped,
+		"another manifest": rewritten(t, path, func(name string, data []byte) []byte {
+			return map[bool][]byte{true: bytes.Replace(data, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), false: data}[name == "manifest.json"]
+		}),
+		"another form": rewritten(t, path, func(_ string, data []byte) []byte {
+			return bytes.Replace(data, []byte("curfew-backup/1"), []byte("curfew-backup/9"), 1)
+		}),
+		"a snapshot less": rewritten(t, path, func(name string, data []byte) []byte {
+			return map[bool][]byte{false: data}[name == "CURFEW.snapshot"]
+		}),
+		"without a manifest": rewritten(t, path, func(name string, data []byte) []byte { return map[bool][]byte{false: data}[name == "manifest.json"] }),
+	}
+	for name, data := range tests {
+		f, err := backup.Open(file(t, data))
+		if err == nil {
+			err = errors.Join(f.Verify(), f.Close())
+		}
+		if !errors.Is(err, backup.ErrNoBackup) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// rewritten is a backup whose entries were changed; those that become nil are left out.
+func rewritten(t *testing.T, path string, change func(name string, data []byte) []byte) []byte {
+	t.Helper()
+	in, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, entry := range in.File {
+		r, err := entry.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data = change(entry.Name, data); data == nil {
+			continue
+		}
+		e, err := w.Create(entry.Name)
+		if err == nil {
+			_, err = e.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
