@@ -64,7 +64,7 @@ verify FILE' tells whether it is whole and as it was written; whoever can write 
 		if out == "-" {
 			return write(cmd.OutOrStdout())
 		}
-		if err := replaceFile(out, force, write); err != nil {
+		if err := replaceFile(out, force, write, nil); err != nil {
 			return err
 		}
 		return printManifest(cmd.OutOrStdout(), r.json, out, m)
@@ -131,10 +131,10 @@ func (t *tally) manifest(made time.Time) manifest {
 	return m
 }
 
-// replaceFile puts what write writes at path, whole and on the disk, or leaves what is there.
-func replaceFile(path string, force bool, write func(io.Writer) error) error {
+// replaceFile puts what write writes at path, whole and on the disk, or leaves what is there. check, if it isn't nil, is given where it lies before that.
+func replaceFile(path string, force bool, write func(io.Writer) error, check func(partial string) error) error {
 	if _, err := os.Lstat(path); err == nil && !force {
-		return hinted{fmt.Errorf("%s: %w", path, fs.ErrExist), "give another --out, or --force to replace it"}
+		return hinted{fmt.Errorf("%s: %w", path, fs.ErrExist), "give another file, or --force to replace it"}
 	}
 	f, err := os.OpenFile(path+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -148,7 +148,10 @@ func replaceFile(path string, force bool, write func(io.Writer) error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(err, f.Close()); err == nil && check != nil {
+		err = check(f.Name())
+	}
+	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {

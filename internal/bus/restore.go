@@ -70,6 +70,20 @@ func (b *Bus) Restore(ctx context.Context, r Restore, data io.Reader) (err error
 	return b.settleRestored(ctx, r)
 }
 
+// Clear deletes every stream of an embedded server that nobody uses, as a restore leaves one that was killed. It is refused for an external one.
+func (b *Bus) Clear(ctx context.Context) error {
+	if b.embedded == nil {
+		return errors.New("clear: an external server's streams are never deleted")
+	}
+	names := b.js.StreamNames(ctx)
+	for name := range names.Name() {
+		if err := b.deleteStream(ctx, name); err != nil {
+			return err
+		}
+	}
+	return names.Err()
+}
+
 // DropRestored deletes a stream that was restored, with others that couldn't be.
 func (b *Bus) DropRestored(ctx context.Context, name string) error { return b.deleteStream(ctx, name) }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/publisher"
 	"github.com/curfewhq/curfew/services/replay"
+	"github.com/curfewhq/curfew/services/upkeep"
 )
 
 // startServices makes the services of this process's roles and gives them their routes.
@@ -125,6 +126,11 @@ func (s *Server) startReplay(_ context.Context, secret access.Secret) error {
 		return err
 	}
 	svc.Routes(s.mux)
+	keeper, err := upkeep.New(upkeep.Config{Bus: s.bus, Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "upkeep")})
+	if err != nil {
+		return err
+	}
+	keeper.Routes(s.mux)
 	return nil
 }
 
