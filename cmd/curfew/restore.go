@@ -64,6 +64,9 @@ It is a dry run unless --execute.`,
 			return printRestore(cmd.OutOrStdout(), r.json, args[0], f, o, place, false)
 		}
 		if err := place.restore(cmd.Context(), f, o); err != nil {
+			if cmd.Context().Err() != nil {
+				err = errInterrupted
+			}
 			return fmt.Errorf("nothing was restored: %w", err)
 		}
 		return printRestore(cmd.OutOrStdout(), r.json, args[0], f, o, place, true)

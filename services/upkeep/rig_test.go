@@ -1,0 +1,182 @@
+package upkeep_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/logtext"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/services/upkeep"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// planted is part of every id that tests store. It must never be logged.
+const planted = "PLANTED"
+
+// desk is the service behind a real HTTP server. Its keys lie in another NATS, so that the streams can fail alone.
+type desk struct {
+	bus    *bus.Bus
+	keys   *access.Store
+	url    string
+	client *http.Client
+	log    *logtext.Buffer
+	// operator may call, others has every other scope.
+	operator, others string
+	operatorID       string
+}
+
+func newDesk(t *testing.T, b *bus.Bus) *desk {
+	t.Helper()
+	d := &desk{bus: b, log: &logtext.Buffer{}}
+	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.keys, err = access.Open(t.Context(), kv); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.keys.Close() })
+	key, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeOperator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operator, d.operatorID = text.Reveal(), key.ID
+	_, text, err = d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopePublish, access.ScopeCheck, access.ScopeSessions, access.ScopeRead, access.ScopeAdmin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.others = text.Reveal()
+	log := logrus.New()
+	log.SetOutput(d.log)
+	log.SetLevel(logrus.TraceLevel)
+	svc, err := upkeep.New(upkeep.Config{Bus: b, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	svc.Routes(mux)
+	srv := httptest.NewUnstartedServer(app.API(mux))
+	serving, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
+	srv.Start()
+	d.url, d.client = srv.URL, srv.Client()
+	t.Cleanup(func() {
+		stop()
+		srv.Close()
+		for _, secret := range []string{planted, d.operator[len(d.operator)-64:]} {
+			if strings.Contains(d.log.String(), secret) {
+				t.Errorf("the log holds an id or a secret: %s", d.log.String())
+			}
+		}
+	})
+	return d
+}
+
+// reply is an answer of any call.
+type reply struct {
+	status int
+	body   []byte
+	Code   string          `json:"code"`
+	Retry  bool            `json:"retry"`
+	Faults []problem.Fault `json:"errors"`
+}
+
+func (d *desk) do(t *testing.T, key, method, path string) (r reply) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, d.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	resp, err := d.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	r.status = resp.StatusCode
+	if r.body, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	_ = json.Unmarshal(r.body, &r) // an answer of another form has another test
+	return r
+}
+
+// answer reads an answer that has to be good.
+func answer[T any](t *testing.T, r reply) (v T) {
+	t.Helper()
+	if r.status != http.StatusOK {
+		t.Fatalf("got %d %s", r.status, r.body)
+	}
+	if err := json.Unmarshal(r.body, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// event is one of acme, as it is stored.
+func event(t *testing.T) (topic string, data []byte) {
+	t.Helper()
+	id, err := events.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &events.SessionRevoked{Common: events.Common{
+		ID: id, Time: events.Floor(time.Now()), Source: "test", Tenant: "acme", Reason: events.ReasonAdmin, Initiator: events.Initiator{Type: events.InitiatorAdmin},
+	}, Session: "PLANTED s", User: "PLANTED u"}
+	if data, err = events.Encode(e); err != nil {
+		t.Fatal(err)
+	}
+	return events.TopicOf(e).String(), data
+}
+
+// poison has a subscriber's handler park messages of the ledger, each with its payload.
+func (d *desk) poison(t *testing.T, topic string, payloads ...[]byte) {
+	t.Helper()
+	sub, err := d.bus.NewSubscriber(bus.SubscriberConfig{Durable: "relay"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Close() }()
+	msgs, err := sub.Subscribe(t.Context(), events.TopicAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := bus.ParkPoison(d.bus.Parker())(func(*message.Message) ([]*message.Message, error) {
+		return nil, bus.Poison(errors.New("the webhook answers 410"))
+	})
+	for _, payload := range payloads {
+		if _, err := d.bus.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: topic, Data: payload}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case msg := <-msgs:
+			if _, err := handle(msg); err != nil {
+				t.Fatal(err)
+			}
+			msg.Ack()
+		case <-time.After(10 * time.Second):
+			t.Fatal("no message")
+		}
+	}
+}
