@@ -33,7 +33,7 @@ func TestContract(t *testing.T) {
 	seen := map[string]int{}
 	t.Run("alive", func(t *testing.T) {
 		r := newRig(t, start(t, nil), seen)
-		for _, x := range slices.Concat(r.revocations(t), r.sessions(), r.checks(t), r.others()) {
+		for _, x := range slices.Concat(r.revocations(t), r.sessions(), r.checks(t), r.others(), r.upkeep(t)) {
 			t.Run(x.method+" "+x.name, func(t *testing.T) { r.do(t, x) })
 		}
 		t.Run("event of a check", r.testEvent)
@@ -537,6 +537,13 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "explain", method: "GET", path: "/v1/explain?session=a", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "receipts", method: "GET", path: "/v1/receipts", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "a receipt", method: "GET", path: "/v1/receipts/01980b5c-58d4-7cc1-8a2b-1f0e9d3c4b5a", auth: r.full, status: 503, code: "receipts_unavailable"},
+		{name: "import", method: "POST", path: "/v1/import", body: r.line(t), auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},
+		{name: "known", method: "POST", path: "/v1/import/known", body: `"01a222c5-405d-7dbc-b6e5-6ed5c77090fb"`, auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},
+		{name: "backup", method: "GET", path: "/v1/backup", auth: r.full, status: 503, code: "backup_unavailable"},
+		{name: "parked", method: "GET", path: "/v1/parked", auth: r.full, status: 503, code: "parked_unavailable"},
+		{name: "a parked message", method: "GET", path: "/v1/parked/1", auth: r.full, status: 503, code: "parked_unavailable"},
+		{name: "retry a parked message", method: "POST", path: "/v1/parked/1/retry", auth: r.full, status: 503, code: "parked_unavailable"},
+		{name: "drop a parked message", method: "DELETE", path: "/v1/parked/1", auth: r.full, status: 503, code: "parked_unavailable"},
 		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
