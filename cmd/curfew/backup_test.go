@@ -14,27 +14,28 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/backup"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
 )
 
-// backedUp is a backup of a deployment with some revocations, of its ledger or of all.
-func backedUp(t *testing.T, args ...string) string {
+// backedUp is a backup of a deployment with some revocations, of its ledger or of all. The deployment goes on.
+func backedUp(t *testing.T, args ...string) (path string, from *server.Server) {
 	t.Helper()
-	startServer(t)
+	from = startServer(t)
 	for _, id := range []string{"s-1", "s-2", "s-3"} {
 		must(t, "revoke", "session", id, "--user", "u-1")
 	}
 	must(t, "revoke", "user", "u-2")
-	path := filepath.Join(t.TempDir(), "backup.zip")
+	path = filepath.Join(t.TempDir(), "backup.zip")
 	must(t, append([]string{"backup", path}, args...)...)
-	return path
+	return path, from
 }
 
 func TestBackup(t *testing.T) {
-	path := backedUp(t)
+	path, _ := backedUp(t)
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
@@ -68,7 +69,7 @@ func TestBackup(t *testing.T) {
 
 // TestRestore: a dry run does nothing, the restored ledger has the same events at the same positions, and nothing is replaced.
 func TestRestore(t *testing.T) {
-	path := backedUp(t)
+	path, from := backedUp(t)
 	was := must(t, "events", "ls", "--json")
 	dir := filepath.Join(t.TempDir(), "data")
 	restore := func(more ...string) []string { return append([]string{"restore", path, "--data-dir", dir}, more...) }
@@ -90,9 +91,12 @@ func TestRestore(t *testing.T) {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
 	}
-	startServer(t, func(c *config.Config) { c.DataDir = dir })
+	to := startServer(t, func(c *config.Config) { c.DataDir = dir })
 	if is := must(t, "events", "ls", "--json"); is != was {
 		t.Errorf("the events are\n%s\nand were\n%s", is, was)
+	}
+	if was, is := from.Replica().Digest(), to.Replica().Digest(); was != is {
+		t.Errorf("the state is another one: %x and %x", was, is)
 	}
 	if _, _, code := command(t, "check", "--session", "s-1", "--user", "u-1", "--auth-time", begun()); code != exitRevoked {
 		t.Errorf("the revoked session: exit code %d", code)
@@ -104,7 +108,7 @@ func TestRestore(t *testing.T) {
 
 // TestRestoreOfWhatWasLost: who signed in before a restore that may have lost logouts signs in again, and who signs in now gets in.
 func TestRestoreOfWhatWasLost(t *testing.T) {
-	path := backedUp(t)
+	path, _ := backedUp(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, "restore", path, "--data-dir", dir, "--execute")
 	startServer(t, func(c *config.Config) { c.DataDir = dir })
@@ -118,7 +122,7 @@ func TestRestoreOfWhatWasLost(t *testing.T) {
 
 // TestRestoreOfAll brings keys back, too.
 func TestRestoreOfAll(t *testing.T) {
-	path := backedUp(t, "--all")
+	path, _ := backedUp(t, "--all")
 	key, err := os.ReadFile(filepath.Join(os.Getenv("CURFEW_DATA_DIR"), "admin.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +141,8 @@ func TestRestoreOfAll(t *testing.T) {
 
 // TestRestoreOfAnotherFile: of a file that isn't as it was written nothing is restored.
 func TestRestoreOfAnotherFile(t *testing.T) {
-	data, err := os.ReadFile(backedUp(t))
+	whole, _ := backedUp(t)
+	data, err := os.ReadFile(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +164,8 @@ func TestRestoreOfAnotherFile(t *testing.T) {
 
 // TestRestoreThatIsInterrupted leaves nothing, and can be begun again.
 func TestRestoreThatIsInterrupted(t *testing.T) {
-	path, dir := backedUp(t), filepath.Join(t.TempDir(), "data")
+	path, _ := backedUp(t)
+	dir := filepath.Join(t.TempDir(), "data")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out output
@@ -174,7 +180,7 @@ func TestRestoreThatIsInterrupted(t *testing.T) {
 
 // TestRestoreToNATS restores into an external server, where it replaces nothing either.
 func TestRestoreToNATS(t *testing.T) {
-	path := backedUp(t, "--all")
+	path, _ := backedUp(t, "--all")
 	was := must(t, "events", "ls", "--json")
 	key, err := os.ReadFile(filepath.Join(os.Getenv("CURFEW_DATA_DIR"), "admin.key"))
 	if err != nil {

@@ -165,7 +165,7 @@ func (im *importing) send(ctx context.Context) (out replay.Imported, err error) 
 	}
 	err = im.client.PostLines(ctx, "/v1/import?"+query.Encode(), bytes.NewReader(im.batch.Bytes()), func(line []byte) error { return json.Unmarshal(line, &out) })
 	if err == nil && out.New+out.Known+out.Expired+len(out.Refused) != len(im.numbers) {
-		err = fmt.Errorf("the server tells of other lines than it was sent: is it a Curfew of this version?")
+		err = errors.New("the server tells of other lines than it was sent: is it a Curfew of this version?")
 	}
 	return out, err
 }

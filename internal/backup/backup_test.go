@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/backup"
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/natstest"
-	"github.com/curfewhq/curfew/revocation"
-	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -121,17 +121,18 @@ func bare(t *testing.T) *bus.Bus {
 	return b
 }
 
-// digest is that of a replica's state.
-func digest(t *testing.T, b *bus.Bus) [32]byte {
+// history is each message of a ledger with its position.
+func history(t *testing.T, b *bus.Bus) (all []ledger.Entry) {
 	t.Helper()
-	stop := natstest.Beat(t, b, 100*time.Millisecond)
-	defer stop()
-	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{})})
+	reader := ledger.NewReader(b.JetStream(), bus.LedgerStream)
+	err := reader.Read(t.Context(), ledger.Range{Topics: []string{events.TopicAll}}, func(e ledger.Entry) error {
+		all = append(all, ledger.Entry{Position: e.Position, Stored: e.Stored, Data: e.Data})
+		return nil
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = replica.Close() }()
-	return replica.Digest()
+	return all
 }
 
 func TestBackupOfAll(t *testing.T) {
@@ -147,8 +148,8 @@ func TestBackupOfAll(t *testing.T) {
 	if err := to.EnsureStreams(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want, got := digest(t, from), digest(t, to); want != got {
-		t.Errorf("the state is another one: %x and %x", want, got)
+	if diff := cmp.Diff(history(t, from), history(t, to)); diff != "" {
+		t.Errorf("the ledger is another one: %s", diff)
 	}
 	if _, ok := store(t, to).Lookup(key); !ok {
 		t.Error("the key isn't known any more")
