@@ -17,13 +17,13 @@ func newBackup(r *remote) *cobra.Command {
 	var all, force bool
 	cmd := &cobra.Command{
 		Use: "backup FILE", Short: "Write a backup of the ledger, while the server runs", Args: oneBackup,
-		Long: `Writes JetStream's own snapshot of the ledger to a file: every event at its position. With --all also what else a deployment can't make anew: API keys (hashed), the deployment's secret, sessions, settings and parked
-messages. The file holds ids, and with --all secrets: keep it as you keep a database dump. Whatever is stored after it is not in it. It takes a key with the scope operator.
+		Long: `Writes JetStream's own snapshot of the ledger to a file: every event at its position. With --all also what else a deployment can't make anew: API keys (hashed), the deployment's secret, sessions, receipts, settings and
+parked messages. The file holds ids, and with --all secrets: keep it as you keep a database dump. Whatever is stored after it is not in it. It takes a key with the scope operator.
 
 For another version, or only some events, 'curfew export' writes events as JSON lines.`,
 	}
 	r.addDataDir(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "also API keys, the deployment's secret, sessions, settings and parked messages")
+	cmd.Flags().BoolVar(&all, "all", false, "also API keys, the deployment's secret, sessions, receipts, settings and parked messages")
 	cmd.Flags().BoolVar(&force, "force", false, "replace a file that is there")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := r.client()
@@ -105,7 +105,7 @@ func printStreams(w io.Writer, streams []backup.Stream) error {
 		fmt.Fprintf(w, "  %-22s %s up to position %d, %d bytes, sha256 %s\n", s.Name, what, state.Last, s.Bytes, s.SHA256)
 	}
 	if only {
-		fmt.Fprintln(w, "  not among them: API keys, the deployment's secret, sessions, settings and parked messages (curfew backup --all takes them)")
+		fmt.Fprintln(w, "  not among them: API keys, the deployment's secret, sessions, receipts, settings and parked messages (curfew backup --all takes them)")
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func printStreams(w io.Writer, streams []backup.Stream) error {
 func notInABackup(streams []backup.Stream) string {
 	var b strings.Builder
 	if len(streams) == 1 {
-		b.WriteString("API keys, sessions, settings and parked messages aren't restored: the first start makes a new admin key, applications need new keys, and lists of sessions begin empty. ")
+		b.WriteString("API keys, the deployment's secret, sessions, receipts, settings and parked messages aren't restored: the first start makes a new admin key, applications need new keys, and lists of sessions begin empty. ")
 	} else {
 		b.WriteString("API keys are restored as hashes: use those that you have. ")
 	}
