@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -92,6 +94,8 @@ func placeOf(cfg config.Config) place {
 	if n.URL == "" {
 		p.dir = filepath.Join(cfg.DataDir, "ledger")
 		p.cfg.Embedded.Dir = p.dir + ".restoring"
+		// All of it is synced once it is whole, before it takes its place.
+		p.cfg.Embedded.SyncInterval = time.Minute
 	}
 	return p
 }
@@ -154,16 +158,29 @@ func (p place) restore(ctx context.Context, f *backup.File, o backup.Options) er
 		return err
 	}
 	if err == nil {
+		err = syncAll(p.cfg.Embedded.Dir)
+	}
+	if err == nil {
 		err = os.Rename(p.cfg.Embedded.Dir, p.dir)
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(p.cfg.Embedded.Dir))
 	}
-	return syncFolder(filepath.Dir(p.dir))
+	return syncFile(filepath.Dir(p.dir))
 }
 
-// syncFolder has a name in a folder last.
-func syncFolder(path string) error {
+// syncAll has a folder on the disk, with all that is in it.
+func syncAll(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncFile(path)
+	})
+}
+
+// syncFile has a file on the disk, or the names in a folder.
+func syncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

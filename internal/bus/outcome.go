@@ -21,6 +21,7 @@ const (
 	codeStoreFailed       jetstream.ErrorCode = 10077
 	codeSubjectOverlap    jetstream.ErrorCode = 10065
 	codeHeaderTooLarge    jetstream.ErrorCode = 10097
+	codeRestoreFailed     jetstream.ErrorCode = 10062
 	codeStreamSealed      jetstream.ErrorCode = 10109
 	codeMessageTTLInvalid jetstream.ErrorCode = 10165
 )

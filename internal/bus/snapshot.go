@@ -18,6 +18,8 @@ import (
 const (
 	// snapshotChunk is what the server sends at once, and snapshotWindow how much of it may be under way.
 	snapshotChunk, snapshotWindow = 128 << 10, 4 << 20
+	// restoreChunk is what we send at once: little, because a server that syncs each message to the disk needs a while for it, and gives up if nothing comes for 5 s.
+	restoreChunk = 32 << 10
 	// snapshotSilence is how long the server may say nothing: it gives up after 5 s itself.
 	snapshotSilence = 15 * time.Second
 	// restoreEnd bounds what the server does with a snapshot once it has all of it.
@@ -179,7 +181,7 @@ func (b *Bus) RestoreStream(ctx context.Context, stream string, snapshot StreamS
 }
 
 func (b *Bus) sendChunks(ctx context.Context, to string, data io.Reader) error {
-	chunk := make([]byte, snapshotChunk)
+	chunk := make([]byte, restoreChunk)
 	for {
 		n, err := io.ReadFull(data, chunk)
 		if n > 0 {

@@ -198,6 +198,8 @@ func streamError(op string, err error) error {
 			hint = "JetStream there has less memory than Curfew reserves, 256 MiB for used tickets: raise max_memory_store, as in deploy/nats/nats.conf, or the account's max_mem"
 		case codeStorageExceeded, codeNoResources, codeAccountResources:
 			hint = "the ledger's limit is larger than the space for JetStream: lower it, or give it a bigger disk"
+		case codeRestoreFailed:
+			hint = "is the NATS server at least as new as the one that made the backup, and its disk fast and not full? Its log tells more"
 		case codeSubjectOverlap:
 			hint = "another stream takes the same topics: find it with nats stream ls --subjects, and remove or narrow it"
 		case codeNoSuitablePeers:
