@@ -20,6 +20,8 @@ const (
 	snapshotChunk, snapshotWindow = 128 << 10, 4 << 20
 	// restoreChunk is what we send at once: little, because a server that syncs each message to the disk needs a while for it, and gives up if nothing comes for 5 s.
 	restoreChunk = 32 << 10
+	// snapshotAsk bounds the question for a snapshot, or for a restore. A server doesn't answer who has no right to ask.
+	snapshotAsk = 5 * time.Second
 	// snapshotSilence is how long the server may say nothing: it gives up after 5 s itself.
 	snapshotSilence = 15 * time.Second
 	// restoreEnd bounds what the server does with a snapshot once it has all of it.
@@ -226,7 +228,7 @@ func (b *Bus) ask(ctx context.Context, subject string, question, answer any) err
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, snapshotSilence)
+	ctx, cancel := context.WithTimeout(ctx, snapshotAsk)
 	defer cancel()
 	msg, err := b.nc.RequestWithContext(ctx, subject, request)
 	if err != nil {

@@ -52,7 +52,12 @@ func (s *Service) handleBackup(w http.ResponseWriter, r *http.Request) {
 	out := &stream{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(key.ID) }}
 	w.Header().Set("Content-Type", "application/zip")
 	w.Header().Set("Cache-Control", "no-store")
-	if _, err := backup.Write(r.Context(), s.cfg.Bus, streams, out); err != nil {
+	_, err = backup.Write(r.Context(), s.cfg.Bus, streams, out)
+	if err != nil && out.written == 0 && r.Context().Err() == nil {
+		s.unavailable(w, r, err, problem.Unavailable("backup_unavailable", "No backup can be begun: NATS refused it or didn't answer. May this server's user publish on $JS.API.STREAM.SNAPSHOT.> and $JS.SNAPSHOT.ACK.>? The log tells more.", tryAgain))
+		return
+	}
+	if err != nil {
 		if r.Context().Err() == nil {
 			log.WithError(err).Warn("a backup was cut off")
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/internal/backup"
@@ -117,5 +118,16 @@ func TestBackupThatBreaksOff(t *testing.T) {
 	}
 	if strings.HasSuffix(string(rest), "0\r\n\r\n") {
 		t.Errorf("it ends as a whole answer does, after %d bytes, %v", len(rest), err)
+	}
+}
+
+// TestBackupThatMayNotBe tells what is missing, instead of an answer that breaks off.
+func TestBackupThatMayNotBe(t *testing.T) {
+	srv := natstest.Run(t, natstest.With(func(o *server.Options) {
+		o.Users = []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.SNAPSHOT.>"}}}}}
+	}))
+	d := newDesk(t, natstest.Open(t, bus.Config{URL: strings.Replace(srv.ClientURL(), "nats://", "nats://u:p@", 1)}))
+	if r := d.do(t, d.operator, "GET", "/v1/backup"); r.status != 503 || r.Code != "backup_unavailable" || !strings.Contains(string(r.body), "$JS.API.STREAM.SNAPSHOT") {
+		t.Errorf("got %d %s", r.status, r.body)
 	}
 }
