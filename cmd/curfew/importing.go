@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +21,8 @@ import (
 
 const (
 	progressEvery = 5 * time.Second
+	// importTries is how often a call is made that the server says may succeed later, with pauses that grow by importPause.
+	importTries, importPause = 5, time.Second
 	// batchBytes is how much of a file one call carries; the server takes replay.MaxImportBytes.
 	batchBytes = replay.MaxImportBytes - maxExportLine - 1
 	// storedAtOnce is for how many lines the ledger is looked through at once, if they are stored then: what was found holds for some minutes.
@@ -67,8 +67,8 @@ func (im *importing) run(ctx context.Context, m manifest) error {
 		if err != nil {
 			return err
 		}
-		known, err := im.look(ctx, ids)
-		if err != nil {
+		var known map[uuid.UUID]struct{}
+		if err := patiently(ctx, func() (err error) { known, err = im.look(ctx, ids); return err }); err != nil {
 			return err
 		}
 		for behind.tally.so.Events < ahead.tally.so.Events {
@@ -134,11 +134,12 @@ func (im *importing) flush(ctx context.Context) error {
 	if len(im.numbers) == 0 {
 		return nil
 	}
-	out, err := im.send(ctx)
+	var out replay.Imported
+	err := patiently(ctx, func() (err error) { out, err = im.send(ctx); return err })
 	var refused *apiclient.Error
 	if errors.As(err, &refused) && refused.Code == "look_expired" {
 		im.checked = ""
-		out, err = im.send(ctx)
+		err = patiently(ctx, func() (err error) { out, err = im.send(ctx); return err })
 	}
 	if err != nil {
 		return err
@@ -154,6 +155,23 @@ func (im *importing) flush(ctx context.Context) error {
 	if now := time.Now(); !im.quiet && now.After(im.next) {
 		im.next = now.Add(progressEvery)
 		fmt.Fprintf(im.progress, "%d of %d events\n", r.New+r.Known+r.Expired+r.Refused, r.Events)
+	}
+	return nil
+}
+
+// patiently asks again what the server says may be asked again, a few times: an import repeats nothing.
+func patiently(ctx context.Context, ask func() error) error {
+	for try := range importTries {
+		err := ask()
+		var refused *apiclient.Error
+		if !errors.As(err, &refused) || !refused.Retry || try == importTries-1 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Duration(try+1) * importPause):
+		}
 	}
 	return nil
 }
@@ -192,91 +210,4 @@ func (im *importing) broken(err error) error {
 		err = errInterrupted
 	}
 	return hinted{fmt.Errorf("%w\n%d events are stored so far", err, im.report.New), fmt.Sprintf("run 'curfew import %s --execute' again: it goes on with what isn't there yet", im.report.File)}
-}
-
-// idOf returns the id of the event in a line.
-func idOf(line []byte) (uuid.UUID, bool) {
-	var r struct {
-		Event struct {
-			ID string `json:"id"`
-		} `json:"event"`
-	}
-	if err := json.Unmarshal(line, &r); err != nil {
-		return uuid.UUID{}, false
-	}
-	id, err := uuid.Parse(r.Event.ID)
-	return id, err == nil && id.String() == r.Event.ID
-}
-
-// idLines are ids in the form in which the server is asked for them. It is made as it is read.
-type idLines struct {
-	ids  []uuid.UUID
-	rest []byte
-}
-
-func (l *idLines) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		if len(l.rest) == 0 {
-			if len(l.ids) == 0 {
-				break
-			}
-			l.rest = append(append(append(l.rest, '"'), l.ids[0].String()...), '"', '\n')
-			l.ids = l.ids[1:]
-		}
-		copied := copy(p[n:], l.rest)
-		n, l.rest = n+copied, l.rest[copied:]
-	}
-	if n == 0 && len(p) > 0 {
-		return 0, io.EOF
-	}
-	return n, nil
-}
-
-// exportLines reads the records of an export that was verified, one by one.
-type exportLines struct {
-	file  *os.File
-	lines *bufio.Scanner
-	tally *tally
-}
-
-func openLines(path string) (*exportLines, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	zip, err := gzip.NewReader(bufio.NewReader(f))
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	l := &exportLines{file: f, lines: bufio.NewScanner(zip), tally: newTally()}
-	l.lines.Buffer(nil, maxExportLine)
-	return l, nil
-}
-
-func (l *exportLines) close() { _ = l.file.Close() } // it was only read
-
-// next returns the next line, which is good until next is called again.
-func (l *exportLines) next() ([]byte, error) {
-	if !l.lines.Scan() {
-		return nil, fmt.Errorf("the file was changed while it was read: %w", errors.Join(l.lines.Err(), io.ErrUnexpectedEOF))
-	}
-	line := l.lines.Bytes()
-	l.tally.sum.Write(line)
-	l.tally.sum.Write([]byte{'\n'})
-	return line, l.tally.take(line)
-}
-
-// ids returns the ids of the next lines. Those of lines that have none are left out.
-func (l *exportLines) ids(lines uint64) ([]uuid.UUID, error) {
-	all := make([]uuid.UUID, 0, lines)
-	for range lines {
-		line, err := l.next()
-		if err != nil {
-			return nil, err
-		}
-		if id, ok := idOf(line); ok {
-			all = append(all, id)
-		}
-	}
-	return all, nil
 }

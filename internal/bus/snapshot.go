@@ -11,8 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/curfewhq/curfew/events"
 )
 
 const (
@@ -150,78 +148,6 @@ func nextChunk(ctx context.Context, chunks <-chan *nats.Msg) (*nats.Msg, error) 
 	}
 }
 
-// RestoreStream makes a stream of a snapshot. The settings must name it. What an error leaves of the stream is to be deleted.
-func (b *Bus) RestoreStream(ctx context.Context, stream string, snapshot StreamSnapshot, data io.Reader) error {
-	op := "restore stream " + stream
-	var told struct {
-		apiError
-		To string `json:"deliver_subject"`
-	}
-	err := b.ask(ctx, restoreSubject+stream, snapshot, &told)
-	if err == nil && told.Error != nil {
-		err = told.Error
-	}
-	if err != nil {
-		return streamError(op, err)
-	}
-	sent := b.sendChunks(ctx, told.To, data)
-	// Also after an error: the server then gives up at once, and what it has made of it can be deleted.
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreEnd)
-	defer cancel()
-	if sent != nil {
-		_, _ = b.nc.RequestWithContext(ending, told.To, nil)
-		return streamError(op, sent)
-	}
-	answer, err := b.nc.RequestWithContext(ending, told.To, nil)
-	if err == nil {
-		err = refusedChunk(answer)
-	}
-	if err != nil {
-		return streamError(op, err)
-	}
-	return nil
-}
-
-func (b *Bus) sendChunks(ctx context.Context, to string, data io.Reader) error {
-	chunk := make([]byte, restoreChunk)
-	for {
-		n, err := io.ReadFull(data, chunk)
-		if n > 0 {
-			waiting, cancel := context.WithTimeout(ctx, snapshotSilence)
-			answer, err := b.nc.RequestWithContext(waiting, to, chunk[:n])
-			cancel()
-			if err == nil {
-				err = refusedChunk(answer)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func refusedChunk(answer *nats.Msg) error {
-	var told apiError
-	if len(answer.Data) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(answer.Data, &told); err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
-	}
-	if told.Error != nil {
-		return told.Error
-	}
-	return nil
-}
-
 // ask asks the server for something that nats.go has no call for.
 func (b *Bus) ask(ctx context.Context, subject string, question, answer any) error {
 	request, err := json.Marshal(question)
@@ -235,36 +161,4 @@ func (b *Bus) ask(ctx context.Context, subject string, question, answer any) err
 		return err
 	}
 	return json.Unmarshal(msg.Data, answer)
-}
-
-// countTries is how often events are counted anew that nobody should store meanwhile.
-const countTries = 100
-
-// EventsUpTo returns how many events the ledger holds up to a position, and false if so many are stored all the time that they can't be told from those behind it. Beats are none: they expire, in a snapshot too.
-func (b *Bus) EventsUpTo(ctx context.Context, position uint64) (n uint64, counted bool, err error) {
-	before, err := b.eventsFrom(ctx, position+1)
-	for try := 0; err == nil && try < countTries; try++ {
-		var all, after uint64
-		if all, err = b.eventsFrom(ctx, 1); err != nil {
-			break
-		}
-		if after, err = b.eventsFrom(ctx, position+1); err == nil && after == before {
-			return all - after, true, nil
-		}
-		before = after
-	}
-	return 0, false, err
-}
-
-// eventsFrom returns how many events the ledger holds from a position on.
-func (b *Bus) eventsFrom(ctx context.Context, position uint64) (uint64, error) {
-	cons, err := b.js.CreateConsumer(ctx, LedgerStream, jetstream.ConsumerConfig{
-		FilterSubject: events.TopicAll, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: position,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		return 0, fmt.Errorf("count events: %w", err)
-	}
-	info := cons.CachedInfo()
-	return info.NumPending, b.js.DeleteConsumer(ctx, LedgerStream, info.Name)
 }
