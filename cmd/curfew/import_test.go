@@ -208,3 +208,28 @@ func newKey(t *testing.T, s *server.Server, scopes ...access.Scope) string {
 	}
 	return text.Reveal()
 }
+
+// TestImportThatTakesLong: once what was looked up holds no more, the server looks for each batch itself.
+func TestImportThatTakesLong(t *testing.T) {
+	s := startServer(t)
+	target, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var expired atomic.Int32
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		if query := r.Out.URL.Query(); query.Has("checked") {
+			expired.Add(1)
+			query.Set("checked", "1000-00000000000000000000000000000000")
+			r.Out.URL.RawQuery = query.Encode()
+		}
+	}})
+	defer proxy.Close()
+	path := writeExport(t, 2500, asTheyAre)
+	if r := reportOf(t, "import", path, "--execute", "--url", proxy.URL); r.New != 2500 || total(t) != 2500 || expired.Load() != 1 {
+		t.Errorf("%+v, after %d that had expired; the ledger has %d", r, expired.Load(), total(t))
+	}
+}
