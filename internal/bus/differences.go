@@ -34,8 +34,11 @@ func (d Difference) String() string {
 // difference too; a missing bucket isn't, because who needs it makes it. It changes nothing.
 func (b *Bus) Differences(ctx context.Context) ([]Difference, error) {
 	var all []Difference
-	for _, spec := range b.specs() {
+	for _, spec := range append(b.specs(), AuditSpec(b.cfg)) {
 		stream, err := b.js.Stream(ctx, spec.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) && spec.Name == AuditStream {
+			continue // who makes checkpoints makes it
+		}
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			all = append(all, Difference{Stream: spec.Name, Setting: "stream", Got: "missing", Want: "present", Breaks: "nothing can be stored"})
 			continue

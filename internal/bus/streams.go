@@ -87,9 +87,11 @@ func maxBytes(cfg Config, configured, def, share int64) int64 {
 // embedded server, which nobody else configures, what Config says about age, size and duplicates is applied to existing
 // streams. A ledger that has no key of fingerprints ([HashKeyMetadata]) gets one, and one whose retention was changed is told so
 // ([RetentionMetadata]), if this process may do that. Safe to call from several processes at once.
-func (b *Bus) EnsureStreams(ctx context.Context) error {
+func (b *Bus) EnsureStreams(ctx context.Context) error { return b.ensure(ctx, b.specs()...) }
+
+func (b *Bus) ensure(ctx context.Context, specs ...jetstream.StreamConfig) error {
 	var broken []Difference
-	for _, spec := range b.specs() {
+	for _, spec := range specs {
 		var got jetstream.StreamConfig
 		err := b.onceFormed(ctx, func(ctx context.Context) (err error) {
 			got, err = b.ensureStream(ctx, spec)

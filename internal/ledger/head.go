@@ -16,7 +16,9 @@ type Head struct {
 	First, Last uint64
 	// WholeSince is since when it has every event that it stored; zero means always.
 	WholeSince time.Time
-	Clock      Clock
+	// Retention is how long it keeps events; zero is for ever.
+	Retention time.Duration
+	Clock     Clock
 }
 
 // Head asks the leader. A reader remembers the clock of the last answer.
@@ -30,7 +32,8 @@ func (r *Reader) Head(ctx context.Context) (Head, error) {
 	info := stream.CachedInfo()
 	h := Head{
 		Made: info.Created, First: info.State.FirstSeq, Last: info.State.LastSeq, WholeSince: bus.WholeSince(info.Config, info.TimeStamp),
-		Clock: Clock{Ours: asked, Streams: info.TimeStamp},
+		Retention: info.Config.MaxAge,
+		Clock:     Clock{Ours: asked, Streams: info.TimeStamp},
 	}
 	r.clock.Store(&h.Clock)
 	return h, nil

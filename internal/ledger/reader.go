@@ -42,6 +42,8 @@ type Range struct {
 	Follow bool
 	// CaughtUp, if it isn't nil, is called by a following reading each time that nothing of the range is pending: at its start, or behind a message.
 	CaughtUp func()
+	// Raw leaves out the decoding of events: entries then have neither Event nor Err.
+	Raw bool
 	// Silence, if it isn't zero, ends a following reading with ErrSilent after so long without a message; idle is called at its start only. It is for Topics with the beat: silence
 	// there is a reading that is stuck, or a ledger that nobody writes to.
 	Silence time.Duration
@@ -52,6 +54,9 @@ type Entry struct {
 	Position uint64
 	// Stored is when the stream stored it, by the stream's clock.
 	Stored time.Time
+	// Topic and Header are those that it was published with.
+	Topic  string
+	Header nats.Header
 	// Beat says that the message is a beat, which has no event and no error.
 	Beat bool
 	// Event is nil if the message holds none that this version knows; Err says why.
@@ -168,8 +173,8 @@ func (r *Reader) deliver(ctx context.Context, cons jetstream.Consumer, messages 
 		}
 		// A consumer starts at a position or at a time, not at both.
 		if !meta.Timestamp.Before(q.Since) && covered(q.Topics, msg.Subject) {
-			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Data: msg.Data, Pending: meta.NumPending}
-			if entry.Beat = msg.Subject == events.TopicBeat; !entry.Beat {
+			entry := Entry{Position: meta.Sequence.Stream, Stored: meta.Timestamp, Topic: msg.Subject, Header: msg.Header, Data: msg.Data, Pending: meta.NumPending}
+			if entry.Beat = msg.Subject == events.TopicBeat; !entry.Beat && !q.Raw {
 				entry.Event, entry.Err = events.DecodeMessage(msg.Subject, msg.Data)
 			}
 			if err := fn(entry); errors.Is(err, ErrStop) {
