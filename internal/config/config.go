@@ -29,7 +29,7 @@ type Config struct {
 	// SnapshotInterval is how often snapshots are saved, by each process to SnapshotFile and by one of those that publish to NATS, if anything was applied
 	// meanwhile. Zero means never; those that are there are still used.
 	SnapshotInterval time.Duration `koanf:"snapshot_interval"`
-	// Roles are the services that this process runs: publisher, gate, fanout, sessions, replay.
+	// Roles are the services that this process runs: publisher, gate, fanout, sessions, replay, audit.
 	Roles []string `koanf:"roles"`
 	// TLSCertFile and TLSKeyFile make Listen speak TLS.
 	TLSCertFile string `koanf:"tls_cert_file"`
@@ -42,6 +42,11 @@ type Config struct {
 	Ledger Ledger `koanf:"ledger"`
 	JWT    JWT    `koanf:"jwt"`
 	AuthJS AuthJS `koanf:"authjs"`
+
+	Audit Audit `koanf:"audit"`
+	// Canary has a synthetic session of each tenant revoked each CanaryInterval, and all replicas and this gate asked when they refuse it.
+	Canary         bool          `koanf:"canary"`
+	CanaryInterval time.Duration `koanf:"canary_interval"`
 
 	Sessions Sessions `koanf:"sessions"`
 	Redis    Redis    `koanf:"redis"`
@@ -118,6 +123,12 @@ type Sessions struct {
 	IPv6Bits int `koanf:"ipv6_bits"`
 }
 
+// Audit says where checkpoints of the ledger are kept beside their stream.
+type Audit struct {
+	// File gets each checkpoint that this process makes, one on a line. Empty means none.
+	File string `koanf:"file"`
+}
+
 // JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
 type JWT struct {
 	Algorithms []string `koanf:"algorithms"`
@@ -159,6 +170,7 @@ const (
 	RoleFanout    = "fanout"
 	RoleSessions  = "sessions"
 	RoleReplay    = "replay"
+	RoleAudit     = "audit"
 )
 
 // Leeway is how much longer than max age revocations are remembered.
@@ -172,9 +184,10 @@ func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:7080", AdminListen: "127.0.0.1:7081", DataDir: "curfew-data", Roles: roles(),
 		SnapshotFile: autoSnapshot, SnapshotInterval: 5 * time.Minute,
-		Ledger:   Ledger{BeatInterval: time.Second},
-		Sessions: Sessions{Notice: time.Minute, MaxPerUser: maxSessions, IPv4Bits: 24, IPv6Bits: 48},
-		JWT:      JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
+		CanaryInterval: time.Minute,
+		Ledger:         Ledger{BeatInterval: time.Second},
+		Sessions:       Sessions{Notice: time.Minute, MaxPerUser: maxSessions, IPv4Bits: 24, IPv6Bits: 48},
+		JWT:            JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
@@ -227,9 +240,9 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.listenFaults()...)
 	for _, role := range c.Roles {
-		fault(!slices.Contains(roles(), role), "roles: %q isn't one of publisher, gate, fanout, sessions, replay", role)
+		fault(!slices.Contains(roles(), role), "roles: %q isn't one of publisher, gate, fanout, sessions, replay, audit", role)
 	}
-	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout, sessions, replay")
+	fault(len(c.Roles) == 0, "roles: give at least one of publisher, gate, fanout, sessions, replay, audit")
 	fault(c.NATS.URL == "" && c.DataDir == "", "data_dir: required for the embedded ledger")
 	fault(c.NATS.URL == "" && c.NATS.Listen == "" && !c.Has(RolePublisher),
 		"roles: without publisher nobody writes to the embedded ledger: set nats.url to that of the other processes, or add publisher")
@@ -239,6 +252,8 @@ func (c Config) Validate() error {
 	fault(c.Ledger.MaxBytes < 0, "ledger.max_bytes: can't be negative; a ledger without a limit fills the disk")
 	fault(c.Ledger.Replicas < 0 || c.Ledger.Replicas > 5, "ledger.replicas: use 1, 3 or 5")
 	fault(c.Ledger.Replicas > 1 && c.NATS.URL == "", "ledger.replicas: the embedded server is alone: leave it out, or set nats.url")
+	fault(c.Audit.File != "" && !c.Has(RoleAudit), "audit.file: only processes with the role audit write checkpoints: add the role, or leave it out")
+	fault(c.CanaryInterval < 10*time.Second, "canary_interval: must be at least 10s: each round is an event of each tenant, which the ledger keeps like others")
 	fault(c.MaxAge < time.Minute, "max_age: must be at least 1m; it can't be disabled, because without it no revocation could ever be forgotten")
 	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s; proof of less is older than it takes to bring it")
 	fault(c.Ledger.BeatInterval < 250*time.Millisecond, "ledger.beat_interval: must be at least 250ms; each beat is a message of the ledger")
@@ -269,7 +284,9 @@ func (c Config) Validate() error {
 }
 
 // roles are all roles.
-func roles() []string { return []string{RolePublisher, RoleGate, RoleFanout, RoleSessions, RoleReplay} }
+func roles() []string {
+	return []string{RolePublisher, RoleGate, RoleFanout, RoleSessions, RoleReplay, RoleAudit}
+}
 
 func (c Config) sessionsFaults() []error {
 	var errs []error

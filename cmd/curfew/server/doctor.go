@@ -64,6 +64,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 	}
 	out = append(out, s.examineSnapshots(ctx, st)...)
 	out = append(out, s.examineStore(ctx)...)
+	out = append(out, s.examineAudit(ctx)...)
 	return append(out, s.examineStreams(ctx)...)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/chain"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/replicas"
@@ -67,6 +68,8 @@ type Server struct {
 	replicas *replicas.Fleet
 	gateways *gateways.Fleet
 	fanout   *fanout.Service
+	// openCheckpoint holds a checkpoint to the deployment's keys; nil without the role audit.
+	openCheckpoint chain.Open
 	// session is what sessionOf has made.
 	session sessionReader
 	mux     *http.ServeMux

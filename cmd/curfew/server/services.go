@@ -32,7 +32,7 @@ func (s *Server) startServices(ctx context.Context) error {
 		start func(context.Context, access.Secret) error
 	}{
 		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
-		{config.RoleReplay, s.startReplay},
+		{config.RoleReplay, s.startReplay}, {config.RoleAudit, s.startAudit},
 	}
 	if err := s.startAnswers(); err != nil {
 		return err
