@@ -18,6 +18,8 @@ const (
 	exitUndetermined = 5
 	exitRefused      = 6
 	exitIncomplete   = 7
+	exitBroken       = 8
+	exitDoubts       = 9
 )
 
 // usageError is a wrong command line or configuration.
