@@ -270,7 +270,7 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("%s is shown", secret)
 		}
 	}
-	for _, want := range []string{"max_age = 720h0m0s", "nats.url = nats://(redacted)@a:4222, tls://(redacted)@b:4222,nats://c:4222", "jwt.jwks_url = https://(redacted)@idp.example/keys", "redis.url = redis://(redacted)@r:6379/0", "roles = [publisher gate fanout sessions replay]"} {
+	for _, want := range []string{"max_age = 720h0m0s", "nats.url = nats://(redacted)@a:4222, tls://(redacted)@b:4222,nats://c:4222", "jwt.jwks_url = https://(redacted)@idp.example/keys", "redis.url = redis://(redacted)@r:6379/0", "roles = [publisher gate fanout sessions replay audit]"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}
