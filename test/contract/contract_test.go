@@ -41,6 +41,7 @@ func TestContract(t *testing.T) {
 		t.Run("receipts", r.testReceipts)
 		t.Run("ended session", r.testEnded)
 		t.Run("follow", r.testFollow)
+		t.Run("audit", r.testAudit)
 		t.Run("stream", r.testRevocationStream)
 		t.Run("conns", r.testConns)
 		t.Run("streams", r.testStreams)
@@ -544,6 +545,9 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "a parked message", method: "GET", path: "/v1/parked/1", auth: r.full, status: 503, code: "parked_unavailable"},
 		{name: "retry a parked message", method: "POST", path: "/v1/parked/1/retry", auth: r.full, status: 503, code: "parked_unavailable"},
 		{name: "drop a parked message", method: "DELETE", path: "/v1/parked/1", auth: r.full, status: 503, code: "parked_unavailable"},
+		{name: "audit", method: "GET", path: "/v1/audit", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "checkpoints", method: "GET", path: "/v1/audit/checkpoints", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "stored events", method: "GET", path: "/v1/audit/entries", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
