@@ -27,6 +27,8 @@ type Store struct {
 	mu sync.RWMutex
 	// keys: id → key, revoked ones too.
 	keys map[string]record
+	// passing: id → key of this process alone; nil until there is one.
+	passing map[string]record
 }
 
 // Option is an option of Open.
@@ -209,7 +211,7 @@ func (s *Store) List() []Key {
 // Lookup returns the live key that text belongs to.
 func (s *Store) Lookup(text Text) (Key, bool) {
 	s.mu.RLock()
-	r, ok := s.keys[text.id]
+	r, ok := s.record(text.id)
 	s.mu.RUnlock()
 	// An unknown id takes as long as a wrong secret.
 	if !r.matches(text) || !ok || !r.RevokedAt.IsZero() {
@@ -222,6 +224,6 @@ func (s *Store) Lookup(text Text) (Key, bool) {
 func (s *Store) Live(id string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	r, ok := s.keys[id]
+	r, ok := s.record(id)
 	return ok && r.RevokedAt.IsZero()
 }

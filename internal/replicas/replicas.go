@@ -111,8 +111,18 @@ func reply(nc *nats.Conn, msg *nats.Msg, answer func(Question) Answer) {
 // Ask asks all replicas that listen, and returns what was heard by ctx's deadline, or within DefaultPatience if it has none, by name. It returns ErrInvalid, what NATS says
 // when the question can't be sent, and the error of a ctx that was cancelled.
 func Ask(ctx context.Context, nc *nats.Conn, q Question) ([]Answer, error) {
+	heard := []Answer{}
+	if err := AskEach(ctx, nc, q, func(a Answer) bool { heard = append(heard, a); return true }); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(heard, func(a, b Answer) int { return strings.Compare(a.Name, b.Name) })
+	return heard, nil
+}
+
+// AskEach is Ask for who doesn't want to wait for all: it calls fn with each answer as it comes, and returns when fn says that it has heard enough.
+func AskEach(ctx context.Context, nc *nats.Conn, q Question, fn func(Answer) (more bool)) error {
 	if !q.inForm() {
-		return nil, fmt.Errorf("replicas: %w", ErrInvalid)
+		return fmt.Errorf("replicas: %w", ErrInvalid)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -121,32 +131,30 @@ func Ask(ctx context.Context, nc *nats.Conn, q Question) ([]Answer, error) {
 	}
 	data, err := json.Marshal(questionMessage{V: version, Question: q})
 	if err != nil {
-		return nil, fmt.Errorf("replicas: %w", err)
+		return fmt.Errorf("replicas: %w", err)
 	}
 	answers := make(chan *nats.Msg, maxAnswers)
 	topic := bus.LiveAnswerTopic(rand.Text())
 	sub, err := nc.ChanSubscribe(topic, answers)
 	if err != nil {
-		return nil, fmt.Errorf("replicas: ask: %w", err)
+		return fmt.Errorf("replicas: ask: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where there is nothing to end
 	if err := nc.PublishRequest(bus.LiveReplicasTopic, topic, data); err != nil {
-		return nil, fmt.Errorf("replicas: ask: %w", err)
+		return fmt.Errorf("replicas: ask: %w", err)
 	}
-	heard := []Answer{}
 	for {
 		select {
 		case msg := <-answers:
 			var a answerMessage
-			if len(msg.Data) <= maxMessageBytes && json.Unmarshal(msg.Data, &a) == nil && a.V == version {
-				heard = append(heard, a.Answer)
+			if len(msg.Data) <= maxMessageBytes && json.Unmarshal(msg.Data, &a) == nil && a.V == version && !fn(a.Answer) {
+				return nil
 			}
 		case <-ctx.Done():
 			if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
-				return nil, fmt.Errorf("replicas: ask: %w", err)
+				return fmt.Errorf("replicas: ask: %w", err)
 			}
-			slices.SortFunc(heard, func(a, b Answer) int { return strings.Compare(a.Name, b.Name) })
-			return heard, nil
+			return nil
 		}
 	}
 }
