@@ -253,6 +253,7 @@ func (c Config) Validate() error {
 	fault(c.Ledger.Replicas < 0 || c.Ledger.Replicas > 5, "ledger.replicas: use 1, 3 or 5")
 	fault(c.Ledger.Replicas > 1 && c.NATS.URL == "", "ledger.replicas: the embedded server is alone: leave it out, or set nats.url")
 	fault(c.Audit.File != "" && !c.Has(RoleAudit), "audit.file: only processes with the role audit write checkpoints: add the role, or leave it out")
+	fault(c.Canary && !c.Has(RolePublisher), "canary: takes the role publisher, for it publishes: add the role, or set it at a process that has it")
 	fault(c.CanaryInterval < 10*time.Second, "canary_interval: must be at least 10s: each round is an event of each tenant, which the ledger keeps like others")
 	fault(c.MaxAge < time.Minute, "max_age: must be at least 1m; it can't be disabled, because without it no revocation could ever be forgotten")
 	fault(c.StalenessBudget < time.Second, "staleness_budget: must be at least 1s; proof of less is older than it takes to bring it")

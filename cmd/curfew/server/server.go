@@ -98,7 +98,7 @@ func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error
 	}
 	reg := telemetry.NewRegistry()
 	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux(), started: time.Now(), beatTried: make(chan struct{})}
-	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startSnapshots, s.startServices, s.startAPI, s.awaitBeat} {
+	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startSnapshots, s.startServices, s.startAPI, s.startCanary, s.awaitBeat} {
 		if err := step(ctx); err != nil {
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()

@@ -1,0 +1,20 @@
+// Package canary finds out whether revocations arrive: it revokes a session of nobody in each tenant, and asks everybody who should refuse it.
+//
+// Everything else may look healthy while nothing propagates: the publisher stores, the replicas say that they are fresh, and a subscription that was made with a wrong filter hears beats and no events. Only a revocation that
+// is looked for at its destination shows that.
+//
+// # What a round is
+//
+//  1. A session that nobody has, of the user [User], is asked about. Each replica must call it active: one that can't tell would refuse everybody.
+//  2. Its revocation is stored in the ledger, by the same Watermill publisher and stream as those of POST /v1/revocations, with the reason policy and the initiator {system, [Initiator]}, by which history and stats tell
+//     it apart.
+//  3. The same replicas, and this process's own check call over HTTP, are asked again and again until each refuses it. How long that took since the publish began is measured; what takes longer than Patience is an alarm.
+//
+// The session ends a minute later by itself, so that replicas forget it after that and their leeway, which is as soon as they forget anything. The ledger keeps the event like all others.
+//
+// # What it doesn't show
+//
+// The replicas of Curfew's own processes answer, over NATS; those that your services embed don't listen, so alert on their own metrics. Of other processes' gates it is the replica behind the call that is asked, and not the call. The check
+// over HTTP is made from this machine: what lies between a gate and its callers isn't in it. A process that answers nothing can't be told from one that has ended: it is counted and no alarm. More tenants than
+// [MaxTenants] take turns.
+package canary
