@@ -19,7 +19,7 @@ const (
 
 	// auditBeyond is how much longer than events their checkpoints are kept, so that there is one before the first event.
 	auditBeyond       = 24 * time.Hour
-	defaultAuditBytes = 1 << 30
+	defaultAuditBytes = 512 << 20
 	auditTimeout      = 5 * time.Second
 )
 

@@ -56,6 +56,14 @@ func TestValidate(t *testing.T) {
 		{name: "an admin listener behind a proxy", change: func(c *config.Config) { c.AdminListen, c.BehindProxy = "0.0.0.0:7081", true }},
 		{name: "an admin listener on loopback", change: func(c *config.Config) { c.AdminListen = "[::1]:7081" }},
 
+		{name: "a canary", change: func(c *config.Config) { c.Canary, c.CanaryInterval = true, 10*time.Second }},
+		{name: "a canary too often", change: func(c *config.Config) { c.CanaryInterval = 9 * time.Second }, want: "canary_interval: must be at least 10s"},
+		{name: "a canary without a publisher", change: func(c *config.Config) {
+			c.Canary, c.Roles, c.NATS.URL = true, []string{config.RoleGate}, "nats://a:4222"
+		}, want: "canary: takes the role publisher"},
+		{name: "a file of checkpoints", change: func(c *config.Config) { c.Audit.File = "f" }},
+		{name: "a file of checkpoints without any", change: func(c *config.Config) { c.Audit.File, c.Roles = "f", []string{config.RolePublisher} }, want: "audit.file: only processes with the role audit"},
+
 		{name: "retention as long as it must be", change: func(c *config.Config) { c.Ledger.Retention = c.MaxAge + config.Leeway }},
 		{name: "retention shorter than max age", change: func(c *config.Config) { c.Ledger.Retention = 24 * time.Hour },
 			want: "ledger.retention: 24h0m0s is shorter than max_age and leeway (720h5m0s): a session could outlive its revocation; lengthen it or leave it out"},
