@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -235,6 +236,10 @@ const many, third = 20_000, 3
 
 // consumer makes a consumer of the range, or of more than that.
 func (r *Reader) consumer(ctx context.Context, q Range, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if slices.Contains(q.Topics, events.TopicAll) && slices.Contains(q.Topics, events.TopicBeat) {
+		cfg.FilterSubjects = nil // which is all that there is
+		return r.js.CreateConsumer(ctx, r.stream, cfg)
+	}
 	cons, err := r.js.CreateConsumer(ctx, r.stream, cfg)
 	if err != nil || cons.CachedInfo().NumPending < many || q.Follow {
 		return cons, err

@@ -126,9 +126,8 @@ func (r *rig) last() chain.Checkpoint {
 // store stores the revocations of n sessions, and returns the last one's position.
 func (r *rig) store(n int) (last uint64) {
 	r.t.Helper()
-	if n > 1000 {
-		r.store(n - 1000)
-		n = 1000
+	for ; n > 1000; n -= 1000 {
+		r.store(1000)
 	}
 	topics, msgs := make([]string, n), make([]*message.Message, n)
 	for i := range n {
