@@ -37,7 +37,7 @@ func AuditSpec(cfg Config) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Discard:     jetstream.DiscardNew,
 		MaxAge:      cfg.Retention + auditBeyond,
-		MaxBytes:    maxBytes(cfg, 0, defaultAuditBytes, 8),
+		MaxBytes:    maxBytes(cfg, 0, defaultAuditBytes, 32),
 		MaxMsgs:     -1,
 		Replicas:    cfg.Replicas,
 		Duplicates:  cfg.DuplicateWindow,

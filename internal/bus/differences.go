@@ -47,7 +47,7 @@ func (b *Bus) Differences(ctx context.Context) ([]Difference, error) {
 			return nil, streamError("look at stream "+spec.Name, err)
 		}
 		got := stream.CachedInfo().Config
-		if b.cfg.MaxBytes == 0 && got.MaxBytes > 0 {
+		if (b.cfg.MaxBytes == 0 || spec.Name != LedgerStream) && got.MaxBytes > 0 {
 			spec.MaxBytes = got.MaxBytes // the default depends on the disk of the day
 		}
 		all = append(all, compare(got, spec)...)
