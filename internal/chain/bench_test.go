@@ -1,7 +1,6 @@
 package chain_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +61,7 @@ func BenchmarkMillion(b *testing.B) {
 				}
 			}
 			if r := w.Report(); r.Broken > 0 || r.Events != n {
-				b.Fatal(fmt.Sprintf("%+v", r))
+				b.Fatalf("%+v", r)
 			}
 		}
 		b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "events/s")

@@ -8,13 +8,14 @@
 //  1. A session that nobody has, of the user [User], is asked about. Each replica must call it active: one that can't tell would refuse everybody.
 //  2. Its revocation is stored in the ledger, by the same Watermill publisher and stream as those of POST /v1/revocations, with the reason policy and the initiator {system, [Initiator]}, by which history and stats tell
 //     it apart.
-//  3. The same replicas, and this process's own check call over HTTP, are asked again and again until each refuses it. How long that took since the publish began is measured; what takes longer than Patience is an alarm.
+//  3. The same replicas, and this process's own check call over HTTP, are asked again and again until each refuses it; and every replica that reports, those that your services embed among them, must report that it
+//     has applied the event. How long that took since the publish began is measured; what takes longer than Patience is an alarm.
 //
 // The session ends a minute later by itself, so that replicas forget it after that and their leeway, which is as soon as they forget anything. The ledger keeps the event like all others.
 //
 // # What it doesn't show
 //
-// The replicas of Curfew's own processes answer, over NATS; those that your services embed don't listen, so alert on their own metrics. Of other processes' gates it is the replica behind the call that is asked, and not the call. The check
-// over HTTP is made from this machine: what lies between a gate and its callers isn't in it. A process that answers nothing can't be told from one that has ended: it is counted and no alarm. More tenants than
-// [MaxTenants] take turns.
+// The replicas of Curfew's own processes answer questions, over NATS. Those that your services embed report how far they are, if they are told to (revocationnats.Presence), and not what they would answer. Of other processes' gates it
+// is the replica behind the call that is asked, and not the call. The check over HTTP is made from this machine: what lies between a gate and its callers isn't in it. A process that answers nothing, and holds no lease any more, can't be told
+// from one that has ended: it is counted and no alarm. More tenants than [MaxTenants] take turns.
 package canary

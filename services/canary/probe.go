@@ -52,9 +52,10 @@ func (s *Service) probe(ctx context.Context, tenant string) bool {
 	defer cancel()
 	http := make(chan string, 1)
 	go func() { http <- s.awaitCheck(waitingFor, q, began) }()
+	late := make(chan []string, 1)
+	go func() { late <- s.awaitReports(waitingFor, ack.Position, began) }()
 	s.await(waitingFor, q, began, waiting)
-	state := <-http
-	return s.judge(ctx, tenant, ack.Position, waiting, state)
+	return s.judge(ctx, tenant, ack.Position, waiting, <-http, <-late)
 }
 
 // before returns the state of each replica that has answered, all of which call the session active, as the check over HTTP does.
@@ -181,8 +182,29 @@ func (s *Service) awaitCheck(ctx context.Context, q replicas.Question, began tim
 	}
 }
 
+// maxNamed bounds how many replicas one line of the log names.
+const maxNamed = 20
+
+// awaitReports waits until all that report have applied the event, or ctx ends. It returns the names of those that haven't though they hold a lease.
+func (s *Service) awaitReports(ctx context.Context, position uint64, began time.Time) (late []string) {
+	if s.cfg.Applied == nil {
+		return nil
+	}
+	progress, err := s.cfg.Applied(ctx, position, began)
+	if err != nil {
+		return nil // too many wait: what the questions have shown counts
+	}
+	for _, a := range progress.Applied {
+		s.cfg.Metrics.Refused.WithLabelValues("report").Observe(max(a.After.Seconds(), 0))
+	}
+	for _, m := range progress.Late[:min(len(progress.Late), maxNamed)] {
+		late = append(late, m.Group+"/"+m.Name)
+	}
+	return late
+}
+
 // judge tells what came of a probe.
-func (s *Service) judge(ctx context.Context, tenant string, position uint64, waiting map[string]string, http string) bool {
+func (s *Service) judge(ctx context.Context, tenant string, position uint64, waiting map[string]string, http string, notApplied []string) bool {
 	byState := map[string][]string{}
 	for _, name := range but(waiting, revoked) {
 		byState[waiting[name]] = append(byState[waiting[name]], name)
@@ -205,6 +227,9 @@ func (s *Service) judge(ctx context.Context, tenant string, position uint64, wai
 	}
 	if len(byState[unheard]) == len(waiting) {
 		fail("nobody", byState[unheard], "no replica answers about the canary any more")
+	}
+	if len(notApplied) > 0 {
+		fail("not_applied", notApplied, "replicas that hold a lease, and may call everybody active, haven't reported that they have applied the canary's revocation; one that has ended without a word is named until its lease is over")
 	}
 	if http != revoked {
 		fail("http", nil, "the check of a session that was revoked isn't answered with revoked, but with: "+http)

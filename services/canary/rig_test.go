@@ -35,7 +35,9 @@ type rig struct {
 	metrics *canary.Metrics
 	log     *logtext.Buffer
 	// check is Config.Check.
-	check   func(context.Context, replicas.Question) (string, error)
+	check func(context.Context, replicas.Question) (string, error)
+	// applied is Config.Applied.
+	applied func(context.Context, uint64, time.Time) (replicas.Progress, error)
 	tenants []string
 }
 
@@ -57,8 +59,8 @@ func (r *rig) connect(url string) *nats.Conn {
 	return nc
 }
 
-// replica is one process's, which follows the ledger over url and answers over a connection of its own.
-func (r *rig) replica(name, url string, budget time.Duration) *revocation.Replica {
+// follow returns a replica that follows the ledger over url.
+func (r *rig) follow(url string, budget time.Duration) *revocation.Replica {
 	r.t.Helper()
 	js, err := jetstream.New(r.connect(url))
 	if err != nil {
@@ -71,6 +73,13 @@ func (r *rig) replica(name, url string, budget time.Duration) *revocation.Replic
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = replica.Close() })
+	return replica
+}
+
+// replica is one process's, which follows the ledger over url and answers over a connection of its own.
+func (r *rig) replica(name, url string, budget time.Duration) *revocation.Replica {
+	r.t.Helper()
+	replica := r.follow(url, budget)
 	l, err := replicas.Listen(r.connect(r.srv.URL()), name, func(q replicas.Question) replicas.Answer {
 		d := replica.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, AuthTime: q.AuthTime})
 		return replicas.Answer{State: d.State.String()}
@@ -87,7 +96,7 @@ func (r *rig) service(patience time.Duration) *canary.Service {
 	log := logrus.New()
 	log.SetOutput(r.log)
 	svc, err := canary.New(canary.Config{
-		Publisher: r.stream, Tenants: func() []string { return r.tenants }, Check: r.check, Interval: 20 * time.Millisecond, Patience: patience, Leeway: 5 * time.Minute, Metrics: r.metrics, Log: log,
+		Publisher: r.stream, Tenants: func() []string { return r.tenants }, Check: r.check, Applied: r.applied, Interval: 20 * time.Millisecond, Patience: patience, Leeway: 5 * time.Minute, Metrics: r.metrics, Log: log,
 		Ask: func(ctx context.Context, q replicas.Question, each func(replicas.Answer) bool) error {
 			return replicas.AskEach(ctx, r.bus.Conn(), q, each)
 		},

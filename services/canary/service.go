@@ -38,6 +38,8 @@ type Config struct {
 	Ask func(ctx context.Context, q replicas.Question, each func(replicas.Answer) (more bool)) error
 	// Check asks over HTTP, as a caller does, and returns active, revoked or undetermined. nil where this process answers no checks.
 	Check func(ctx context.Context, q replicas.Question) (state string, err error)
+	// Applied waits until every replica that reports, those of your services among them, has applied a position, or ctx ends. nil where nobody listens to reports.
+	Applied func(ctx context.Context, position uint64, began time.Time) (replicas.Progress, error)
 	// Tenants are those to look at.
 	Tenants func() []string
 	// Interval is how often each is looked at. Zero means a minute.
@@ -142,9 +144,9 @@ func (s *Service) turn(all []string) []string {
 
 // Metrics of the service.
 type Metrics struct {
-	// Refused is the time from a publish to a refusal, by how it was asked: replica or http.
+	// Refused is the time from a publish to a refusal, by how it was asked: replica or http; and to a replica's report that it has applied it: report.
 	Refused *prometheus.HistogramVec
-	// Probes counts probes by result: ok, or why one failed: late, undetermined, not_active, not_published, nobody, http; and answers that stayed away: silent.
+	// Probes counts probes by result: ok, or why one failed: late, undetermined, not_applied, not_active, not_published, nobody, http; and answers that stayed away: silent.
 	Probes *prometheus.CounterVec
 	// Failing is how many tenants' last probe failed. LastSuccess is when no tenant's did. Elected is 1 while this process is the one.
 	Failing, LastSuccess, Elected prometheus.Gauge
@@ -157,7 +159,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		Refused: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "curfew", Subsystem: "canary", Name: "refused_seconds", Help: "Time from the publish of a canary's revocation to its refusal, by replicas and over HTTP.",
+			Namespace: "curfew", Subsystem: "canary", Name: "refused_seconds", Help: "Time from the publish of a canary's revocation to its refusal, by replicas and over HTTP, or to a report of its application.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"via"}),
 		Probes:      prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "curfew", Subsystem: "canary", Name: "probes_total", Help: "Canaries by result."}, []string{"result"}),

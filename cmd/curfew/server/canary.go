@@ -39,6 +39,11 @@ func (s *Server) startCanary(context.Context) error {
 			return replicas.AskEach(ctx, s.bus.Conn(), q, each)
 		},
 	}
+	if s.replicas != nil {
+		cfg.Applied = func(ctx context.Context, position uint64, began time.Time) (replicas.Progress, error) {
+			return s.replicas.Await(ctx, s.replica.Status().Stream, position, began)
+		}
+	}
 	if s.cfg.Has(config.RoleGate) {
 		client, err := s.selfClient()
 		if err != nil {
