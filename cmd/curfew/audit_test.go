@@ -42,6 +42,19 @@ func TestAuditVerify(t *testing.T) {
 	}
 }
 
+// TestNothingSignedYet: a deployment that was started a moment ago isn't one that somebody has tampered with, and isn't one that holds either.
+func TestNothingSignedYet(t *testing.T) {
+	startServer(t)
+	must(t, "revoke", "session", "s-1")
+	out, _, code := command(t, "audit", "verify")
+	if code != exitBroken || !strings.Contains(out, "NOTHING IS SIGNED") || strings.Contains(out, "THE CHAIN") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	if out := must(t, "audit", "ls"); !strings.HasPrefix(out, "NUMBER") {
+		t.Error(out)
+	}
+}
+
 // TestTamperedLedger: whoever has the disk changes the ledger, with sums that fit, and the position is named.
 func TestTamperedLedger(t *testing.T) {
 	for _, tt := range []struct {

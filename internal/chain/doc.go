@@ -9,6 +9,8 @@
 //	hᵢ   = SHA-256(0x01 ‖ hᵢ₋₁ ‖ leafᵢ)
 //	h₀   = SHA-256("curfew-audit/1" ‖ the chain's id ‖ when the ledger was made ‖ the chain's first position)
 //
+// The headers are their number, and then each name with the number of its values and these.
+//
 // Beats aren't in it. They are a minute old at most, so a chain over them could never be checked; the positions at which they lay are in no list of a checkpoint, and what lies there later is noticed as added.
 //
 // # Checkpoints

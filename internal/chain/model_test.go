@@ -30,6 +30,9 @@ func newBook() *book {
 	return &book{now: epoch, b: chain.Begin("chain-1", chain.CauseFirst, epoch, 1)}
 }
 
+// fataler is a test, a benchmark, a model or a fuzzer.
+type fataler interface{ Fatal(args ...any) }
+
 // unsigned takes a token for what it holds: what signatures do is shown with real ones.
 func unsigned(token string) ([]byte, string, error) { return []byte(token), "key", nil }
 
@@ -40,7 +43,7 @@ func entry(position uint64, stored time.Time, text string) chain.Entry {
 	}
 }
 
-func (k *book) event(t rapid.TB) {
+func (k *book) event(t fataler) {
 	k.last++
 	k.now = k.now.Add(time.Second)
 	e := entry(k.last, k.now, fmt.Sprint("event ", k.last))
@@ -50,7 +53,7 @@ func (k *book) event(t rapid.TB) {
 	k.events = append(k.events, e)
 }
 
-func (k *book) beat(t rapid.TB) {
+func (k *book) beat(t fataler) {
 	k.last++
 	k.now = k.now.Add(time.Second)
 	if err := k.b.Pass(k.last); err != nil {
@@ -58,7 +61,7 @@ func (k *book) beat(t rapid.TB) {
 	}
 }
 
-func (k *book) seal(t rapid.TB) {
+func (k *book) seal(t fataler) {
 	s := chain.Seal{Number: uint64(len(k.signed)) + 1, Time: k.now, Retention: retention}
 	if n := len(k.signed); n > 0 {
 		s.Previous = chain.TokenHash(k.signed[n-1].Token)
