@@ -29,6 +29,9 @@ type Replica struct {
 	skipped  atomic.Uint64
 	// leftOut is whether a message was skipped that another version may be able to read.
 	leftOut atomic.Bool
+	// rebuilding is whether a Rebuild is under way, and offered what it has read, until that is taken.
+	rebuilding atomic.Bool
+	offered    atomic.Pointer[offer]
 	// saving holds a token while a snapshot is written.
 	saving chan struct{}
 	// retentionShort is whether the stream forgets events while they are needed.
@@ -218,18 +221,23 @@ func (r *Replica) forgotten(wall time.Time) int {
 	default:
 		return 0
 	}
-	r.mu.Lock()
-	now := r.newest
-	r.mu.Unlock()
+	now := r.forgettable(wall)
 	if now.IsZero() {
 		return 0
-	}
-	if wall.Before(now) {
-		now = wall
 	}
 	// Before the entries go, so that a Check which doesn't find them finds this.
 	r.raiseSwept(millis(now))
 	return r.set.Load().expire(now)
+}
+
+// forgettable returns up to when entries may be forgotten; zero if nothing may be.
+func (r *Replica) forgettable(wall time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.newest.IsZero() && wall.Before(r.newest) {
+		return wall
+	}
+	return r.newest
 }
 
 // raiseSwept notes up to when entries are forgotten; never back, whoever notes at the same time.

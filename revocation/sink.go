@@ -155,6 +155,7 @@ func (s *sink) Skip(p Place, err error) {
 
 func (s *sink) Beat(p Place) {
 	s.heard(p.Stored)
+	s.takeOffer()
 	// Before the position, so that who has waited for the beat finds what it proves. All that lies before it has been applied.
 	s.r.fresh.prove(p.AsOf, time.Now())
 	s.advance(p.Position)
