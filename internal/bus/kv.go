@@ -76,9 +76,14 @@ func ReceiptsBucket() Bucket {
 	return Bucket{Name: "CURFEW_RECEIPTS", TTL: 90 * 24 * time.Hour, Loose: true, Description: "whom revocations have reached"}
 }
 
+// ReplaysBucket holds what was replayed, on whose order and how far it came: each record for 91 days after it was written last, so that it can be shown for 90.
+func ReplaysBucket() Bucket {
+	return Bucket{Name: "CURFEW_REPLAYS", TTL: 91 * 24 * time.Hour, Description: "replays: who asked for them, how far they are, and how they ended"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket(), ReplaysBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is

@@ -26,6 +26,12 @@ const (
 	// LiveHintsTopic is where gateways are told what tabs should know that isn't in the ledger.
 	LiveHintsTopic = "curfew.live.hints"
 
+	// LiveAgainTopic is where gateways are told at which positions of the ledger the events lie of which open tabs are to be told again.
+	LiveAgainTopic = "curfew.live.again"
+
+	// LiveRebuildTopic is where replicas of a group are told to read the ledger anew.
+	LiveRebuildTopic = "curfew.live.rebuild"
+
 	// LiveReplicasTopic is where replicas are asked how far they are, and what they know of a session.
 	LiveReplicasTopic = "curfew.live.replicas"
 

@@ -158,7 +158,7 @@ func TestLedgerLargerThanDisk(t *testing.T) {
 func TestBucketsThatDiffer(t *testing.T) {
 	b := natstest.Bus(t)
 	open := func(change func(*bus.Bucket)) {
-		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket(), bus.SettingsBucket()} {
+		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket(), bus.SettingsBucket(), bus.ReplaysBucket()} {
 			change(&bucket)
 			if _, err := b.KeyValue(t.Context(), bucket); err != nil {
 				t.Fatal(err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +52,10 @@ type Config struct {
 
 	Sessions Sessions `koanf:"sessions"`
 	Redis    Redis    `koanf:"redis"`
+	Replay   Replay   `koanf:"replay"`
+
+	// ReplicaGroup is the group of this process's replica, by which a replay has it read the ledger anew.
+	ReplicaGroup string `koanf:"replica_group"`
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.
 	MaxAge time.Duration `koanf:"max_age"`
@@ -129,6 +135,14 @@ type Audit struct {
 	File string `koanf:"file"`
 }
 
+// Replay says where replays may send events.
+type Replay struct {
+	// Folder is where files are written: "auto" is replays in DataDir. Empty allows none.
+	Folder string `koanf:"folder"`
+	// WebhookNetworks are the networks that webhooks may lie in, beside those that are public.
+	WebhookNetworks []string `koanf:"webhook_networks"`
+}
+
 // JWT says how forward-auth verifies the callers' tokens. It is off while Algorithms is empty.
 type JWT struct {
 	Algorithms []string `koanf:"algorithms"`
@@ -187,7 +201,8 @@ func Default() Config {
 		CanaryInterval: time.Minute,
 		Ledger:         Ledger{BeatInterval: time.Second},
 		Sessions:       Sessions{Notice: time.Minute, MaxPerUser: maxSessions, IPv4Bits: 24, IPv6Bits: 48},
-		JWT:            JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
+		Replay:         Replay{Folder: autoFolder, WebhookNetworks: []string{"127.0.0.0/8", "::1/128"}}, ReplicaGroup: "curfew",
+		JWT: JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
@@ -196,8 +211,35 @@ func Default() Config {
 // maxSessions is how many sessions of a user the registry lists, and so counts.
 const maxSessions = 1000
 
-// autoSnapshot stands for a snapshot in the data folder.
-const autoSnapshot = "auto"
+// autoSnapshot stands for a snapshot, and autoFolder for a folder, in the data folder.
+const autoSnapshot, autoFolder = "auto", "auto"
+
+// groupForm is the form of the name of a group of replicas.
+var groupForm = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
+// ReplayFolder returns where replays write files. Empty means nowhere.
+func (c Config) ReplayFolder() string {
+	switch {
+	case c.Replay.Folder != autoFolder:
+		return c.Replay.Folder
+	case c.DataDir == "":
+		return ""
+	}
+	return filepath.Join(c.DataDir, "replays")
+}
+
+// Prefixes returns WebhookNetworks. It reports all that it can't read at once.
+func (r Replay) Prefixes() (list []netip.Prefix, err error) {
+	for _, text := range r.WebhookNetworks {
+		p, fault := netip.ParsePrefix(text)
+		if fault != nil {
+			err = errors.Join(err, fmt.Errorf("replay.webhook_networks: %q isn't a network such as 10.1.0.0/16 or fd00::/8", text))
+			continue
+		}
+		list = append(list, p.Masked())
+	}
+	return list, err
+}
 
 // SnapshotPath returns where this process keeps its snapshot. Empty means that it keeps none.
 func (c Config) SnapshotPath() string {
@@ -281,6 +323,10 @@ func (c Config) Validate() error {
 	errs = append(errs, c.JWT.faults()...)
 	errs = append(errs, c.AuthJS.faults()...)
 	errs = append(errs, c.sessionsFaults()...)
+	if _, err := c.Replay.Prefixes(); err != nil {
+		errs = append(errs, err)
+	}
+	fault(!groupForm.MatchString(c.ReplicaGroup), "replica_group: must be 1 to 63 of a-z, 0-9 and -")
 	return errors.Join(errs...)
 }
 
@@ -305,7 +351,7 @@ func (c Config) sessionsFaults() []error {
 	fault(q.MaxPerUser < 0 || q.MaxPerUser > maxSessions, fmt.Sprintf("sessions.max_per_user: must be between 1 and %d, or 0 for no bound", maxSessions))
 	fault(q.IPv4Bits < 0 || q.IPv4Bits > 32, "sessions.ipv4_bits: must be between 0, which keeps no address, and 32, which keeps all of it")
 	fault(q.IPv6Bits < 0 || q.IPv6Bits > 128, "sessions.ipv6_bits: must be between 0, which keeps no address, and 128, which keeps all of it")
-	return append(errs, c.Redis.fault(c.KeepsSessions()))
+	return append(errs, c.Redis.fault(c.KeepsSessions() || c.Has(RoleReplay)))
 }
 
 func (c Config) listenFaults() []error {

@@ -5,12 +5,15 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/internal/bus"
 )
 
 // Config of a gateway. Fields without a note are required.
@@ -28,6 +31,8 @@ type Config struct {
 	Passed func(PassedAck)
 	// Hint is called with what Tell tells all gateways, one after the other, and must not block. nil takes nothing.
 	Hint func(Hint)
+	// Again is called with the positions of events of which tabs are to be told again, one call after the other, and returns how many tabs were told; who asks waits for it. nil takes nothing.
+	Again func(positions []uint64) (told int)
 	// Shown tells what became of the notice of an event at this gateway; it must not block. nil answers nobody who asks for that.
 	Shown func(event string, position uint64) Shown
 	// Renewal is how often the entry of the register is renewed, up to a quarter sooner. Zero means 5 s: a third of the TTL of the bucket, so that two may fail.
@@ -131,33 +136,32 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gateways: listen for questions: %w", err)
 	}
-	taking, err := g.takePassed()
-	if err != nil {
+	hearings := make([]*bus.Hearing, 0, 4)
+	stop := func() {
+		for _, h := range slices.Backward(hearings) {
+			h.Close()
+		}
 		answering.stop()
-		return fmt.Errorf("gateways: listen for acknowledgements: %w", err)
 	}
-	hearing, err := g.hear()
-	if err != nil {
-		taking.Close()
-		answering.stop()
-		return fmt.Errorf("gateways: listen for hints: %w", err)
-	}
-	shown, err := g.listenShown()
-	if err != nil {
-		hearing.Close()
-		taking.Close()
-		answering.stop()
-		return fmt.Errorf("gateways: listen for questions of what was shown: %w", err)
+	for _, to := range []struct {
+		what   string
+		listen func() (*bus.Hearing, error)
+	}{
+		{"acknowledgements", g.takePassed}, {"hints", g.hear}, {"questions of what was shown", g.listenShown}, {"what is told again", g.tellAgain},
+	} {
+		h, err := to.listen()
+		if err != nil {
+			stop()
+			return fmt.Errorf("gateways: listen for %s: %w", to.what, err)
+		}
+		hearings = append(hearings, h)
 	}
 	var work sync.WaitGroup
 	work.Go(func() { g.register(ctx) })
 	work.Go(func() { g.presence.run(ctx, g.tellChanges) })
 	work.Go(func() { g.counts.acksDropped.Add(uint64(g.acks.run(ctx, g.cfg.AcksDelay, g.tellAcks))) })
 	work.Wait()
-	shown.Close()
-	hearing.Close()
-	taking.Close()
-	answering.stop()
+	stop()
 	return nil
 }
 

@@ -47,7 +47,16 @@ var _ sessionstore.Store = (*Store)(nil)
 
 // Open makes a store. It doesn't wait for Redis, which may come later: until then calls return ErrUnavailable. The error never quotes the URL, which has a password.
 func Open(cfg Config) (*Store, error) {
-	opts, err := redis.ParseURL(cfg.URL)
+	client, err := connect(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{client: client, hasher: cfg.Hasher}, nil
+}
+
+// connect makes a client.
+func connect(url string) (*redis.Client, error) {
+	opts, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("redis url: write redis://user:password@host:port/db, or rediss:// for TLS")
 	}
@@ -55,7 +64,7 @@ func Open(cfg Config) (*Store, error) {
 	// A script that was done, and whose answer was lost, must not be done again: it would say that nothing was to be done. The pool finds closed connections by itself.
 	opts.MaxRetries = -1
 	opts.Dialer = dialer(opts.TLSConfig)
-	return &Store{client: redis.NewClient(opts), hasher: cfg.Hasher}, nil
+	return redis.NewClient(opts), nil
 }
 
 // dialer dials no longer than its context lasts, which the client's own doesn't see to with TLS.

@@ -30,6 +30,10 @@ const (
 	FieldHint        = "hint"
 	FieldDuration    = "duration_ms"
 	FieldRequests    = "requests"
+	FieldReplay      = "replay"
+	FieldTarget      = "target"
+	FieldState       = "state"
+	FieldSent        = "sent"
 	FieldPanic       = "panic"
 	FieldStack       = "stack"
 )

@@ -40,6 +40,8 @@ type Metrics struct {
 	StreamsEnded *prometheus.CounterVec
 	// SnapshotElected is 1 while this process is the one that saves snapshots for all.
 	SnapshotElected prometheus.Gauge
+	// ReplaysEnded counts replays that have ended in this process, by state: done, cancelled, failed; ReplaysSent counts events that were sent by replays, by kind of target.
+	ReplaysEnded, ReplaysSent *prometheus.CounterVec
 }
 
 // NewRegistry returns a registry with Go's and the process's own metrics.
@@ -82,6 +84,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Namespace: "curfew", Name: "revocation_streams", Help: "Open streams of revocations.",
 		}),
 		StreamsEnded: vec("revocation_streams_ended_total", "Ended streams of revocations by cause.", "cause"),
+		ReplaysEnded: vec("replays_ended_total", "Replays that have ended in this process, by state.", "state"),
+		ReplaysSent:  vec("replays_sent_total", "Events that replays have sent, by kind of target.", "target"),
 		SnapshotElected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "curfew", Name: "snapshot_elected", Help: "1 while this process is the one that saves snapshots for all.",
 		}),

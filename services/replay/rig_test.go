@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
@@ -20,6 +22,7 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
@@ -28,6 +31,7 @@ import (
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
 	"github.com/curfewhq/curfew/services/replay"
+	"github.com/curfewhq/curfew/services/replay/target"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,11 +53,16 @@ type desk struct {
 	key, other, operator string
 	// stop ends every request, as a process that stops does.
 	stop context.CancelFunc
+	// cfg is the service's, and svc the service.
+	cfg replay.Config
+	svc *replay.Service
+	// folder is where replays write files.
+	folder string
 }
 
-func newDesk(t testing.TB, b *bus.Bus) *desk {
+func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	t.Helper()
-	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}}
+	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}, folder: t.TempDir()}
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)
@@ -74,12 +83,24 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = replica.Close() })
-	svc, err := replay.New(replay.Config{
+	d.cfg = replay.Config{
 		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
-	})
+		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 400 * time.Millisecond,
+	}
+	d.cfg.Fleet = gateways.NewFleet(b.Conn(), bucket(t, b, bus.GatewaysBucket()), gateways.FleetConfig{})
+	t.Cleanup(d.cfg.Fleet.Close)
+	targets := target.Config{
+		JetStream: b.JetStream(), Fleet: d.cfg.Fleet, WebhookKey: make([]byte, 32), WebhookNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Folder: d.folder,
+	}
+	for _, c := range change {
+		c(&targets)
+	}
+	d.cfg.Targets = target.NewSet(targets)
+	svc, err := replay.New(d.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.svc = svc
 	mux := http.NewServeMux()
 	svc.Routes(mux)
 	d.handler = app.API(mux)
@@ -98,6 +119,15 @@ func newDesk(t testing.TB, b *bus.Bus) *desk {
 		}
 	})
 	return d
+}
+
+func bucket(t testing.TB, b *bus.Bus, of bus.Bucket) jetstream.KeyValue {
+	t.Helper()
+	kv, err := b.KeyValue(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
 }
 
 func (d *desk) newKey(t testing.TB, tenant string, scopes ...access.Scope) string {

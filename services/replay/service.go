@@ -7,15 +7,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
+	"github.com/curfewhq/curfew/services/replay/target"
 )
 
-// Config of the service. All members are required.
+// Config of the service. Members without a note of their own are required.
 type Config struct {
 	Ledger *ledger.Reader
 	// Store takes the events of an import.
@@ -26,14 +30,24 @@ type Config struct {
 	Keys      *access.Store
 	Metrics   *telemetry.Metrics
 	Log       logrus.FieldLogger
+
+	// Tasks is the bucket of replays, and Leases that of leases, over Conn.
+	Tasks, Leases jetstream.KeyValue
+	Conn          *nats.Conn
+	// Targets are what replays can be sent to, and Fleet are the gateways, which plans ask for tabs.
+	Targets *target.Set
+	Fleet   *gateways.Fleet
+	// LeaseTTL is how long after a crash of the process that runs replays another one goes on with them, or the same. Zero means 12 s; it is the only member that may be left out.
+	LeaseTTL time.Duration
 }
 
-// Service reads the ledger for operators. It holds no state of its own; make one with New.
+// Service reads the ledger for operators, and sends it again. It holds no state of its own; make one with New, and run it with Run.
 type Service struct {
 	cfg   Config
 	turns *turns
 	// looking has a place for the one look for ids that may be under way.
 	looking chan struct{}
+	tasks   tasks
 }
 
 // New returns a service. It reports every missing part at once.
@@ -51,10 +65,18 @@ func New(cfg Config) (*Service, error) {
 	missing(cfg.Keys == nil, "Keys")
 	missing(cfg.Metrics == nil, "Metrics")
 	missing(cfg.Log == nil, "Log")
+	missing(cfg.Tasks == nil, "Tasks")
+	missing(cfg.Leases == nil, "Leases")
+	missing(cfg.Conn == nil, "Conn")
+	missing(cfg.Targets == nil, "Targets")
+	missing(cfg.Fleet == nil, "Fleet")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, turns: newTurns(), looking: make(chan struct{}, 1)}, nil
+	if cfg.LeaseTTL == 0 {
+		cfg.LeaseTTL = 12 * time.Second
+	}
+	return &Service{cfg: cfg, turns: newTurns(), tasks: tasks{cfg.Tasks}, looking: make(chan struct{}, 1)}, nil
 }
 
 // Routes adds the service's calls to mux.
@@ -72,6 +94,12 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("GET /v1/explain", guard(s.handleExplain))
 	mux.Handle("POST /v1/import", operators(s.handleImport))
 	mux.Handle("POST /v1/import/known", operators(s.handleKnown))
+	operator := func(h http.HandlerFunc) http.Handler { return s.cfg.Keys.Guard(access.ScopeOperator, refused, h) }
+	mux.Handle("POST /v1/replays", operator(s.handleReplay))
+	mux.Handle("GET /v1/replays", operator(s.handleReplays))
+	mux.Handle("GET /v1/replays/{id}", operator(s.handleReplayStatus))
+	mux.Handle("POST /v1/replays/{id}/cancel", operator(s.handleCancel))
+	mux.Handle("POST /v1/replays/{id}/resume", operator(s.handleResume))
 }
 
 // oneOfFew lets a reading wait for its turn.

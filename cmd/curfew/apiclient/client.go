@@ -60,6 +60,11 @@ func New(base, key string) (*Client, error) {
 	}}, nil
 }
 
+// Patient returns a client that waits as long as ctx lasts for an answer to begin, for calls that read a whole ledger first. It is to be closed too.
+func (c *Client) Patient() *Client {
+	return &Client{base: c.base, key: c.key, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}}}
+}
+
 // Close lets idle connections go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

@@ -28,6 +28,7 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 		Passed: func(a gateways.PassedAck) { s.fanout.Passed(a) },
 		Shown:  func(event string, position uint64) gateways.Shown { return s.fanout.Shown(event, position) },
 		Hint:   func(h gateways.Hint) { s.fanout.Hint(h) },
+		Again:  func(positions []uint64) int { return s.fanout.Again(positions) },
 		Failed: func(err error) { log.WithError(err).Warn("other processes may not know that this gateway is there") },
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func (s *Server) startReplica(ctx context.Context) error {
 	metrics := revocationprom.New(s.reg)
 	s.snapshots = revocationnats.NewSnapshots(s.bus.JetStream(), revocationnats.SnapshotsConfig{Bucket: bus.SnapshotsBucket, Stream: bus.LedgerStream})
 	cfg := revocation.Config{
-		Feed:   revocationnats.NewFeed(s.bus.JetStream(), revocationnats.Config{Stream: bus.LedgerStream, BeatTimeout: 3 * s.cfg.Ledger.BeatInterval}),
+		Feed:   s.feed(),
 		MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, StalenessBudget: s.cfg.StalenessBudget,
 		Snapshots: []revocation.Snapshots{s.snapshots}, SnapshotInterval: s.cfg.SnapshotInterval,
 		Hooks: metrics.Hooks(replicaHooks(log, s.noteRetention(log))),

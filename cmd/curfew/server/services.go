@@ -17,7 +17,6 @@ import (
 	"github.com/curfewhq/curfew/services/fanout"
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/publisher"
-	"github.com/curfewhq/curfew/services/replay"
 	"github.com/curfewhq/curfew/services/upkeep"
 )
 
@@ -57,7 +56,7 @@ func (s *Server) startServices(ctx context.Context) error {
 	return nil
 }
 
-// startAnswers lets other processes ask this one's replica.
+// startAnswers lets other processes ask this one's replica, and have it read the ledger anew.
 func (s *Server) startAnswers() error {
 	host, _ := os.Hostname() // for people only
 	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), gate.AnswerFor(s.replica))
@@ -65,6 +64,11 @@ func (s *Server) startAnswers() error {
 		return err
 	}
 	s.parts.Push("answers of the replica", func(context.Context) error { l.Close(); return nil })
+	o, err := replicas.Obey(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), s.cfg.ReplicaGroup, s.rebuild)
+	if err != nil {
+		return err
+	}
+	s.parts.Push("orders to the replica", func(context.Context) error { o.Close(); return nil })
 	return nil
 }
 
@@ -115,17 +119,8 @@ func (s *Server) startPublisher(ctx context.Context, secret access.Secret) error
 	return nil
 }
 
-func (s *Server) startReplay(_ context.Context, secret access.Secret) error {
-	stream := s.bus.Publisher()
-	s.parts.Push("imports", func(context.Context) error { return stream.Close() })
-	svc, err := replay.New(replay.Config{
-		Store: stream, ImportKey: secret.Derive("import"),
-		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Limits: s.replica, Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "replay"),
-	})
-	if err != nil {
-		return err
-	}
-	svc.Routes(s.mux)
+// startUpkeep starts what backs up the deployment and deals with parked messages, for operators.
+func (s *Server) startUpkeep() error {
 	keeper, err := upkeep.New(upkeep.Config{Bus: s.bus, Keys: s.keys, Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "upkeep")})
 	if err != nil {
 		return err
