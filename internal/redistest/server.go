@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +65,22 @@ func (s *Server) Start(t testing.TB) {
 // Do sends one command, whose words have no spaces, and waits for its answer.
 func (s *Server) Do(t testing.TB, command string) {
 	t.Helper()
+	if answer := s.ask(t, command); answer[0] == '-' {
+		t.Fatalf("%s: %s", command, answer)
+	}
+}
+
+// Expect is Do for a command whose answer's first line must be want.
+func (s *Server) Expect(t testing.TB, command, want string) {
+	t.Helper()
+	if got, _, _ := strings.Cut(s.ask(t, command), "\r\n"); got != want {
+		t.Errorf("%s: %s, want %s", command, got, want)
+	}
+}
+
+// ask returns the beginning of an answer.
+func (s *Server) ask(t testing.TB, command string) string {
+	t.Helper()
 	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +90,11 @@ func (s *Server) Do(t testing.TB, command string) {
 		t.Fatal(err)
 	}
 	answer := make([]byte, 512)
-	if n, err := c.Read(answer); err != nil || answer[0] == '-' {
-		t.Fatalf("%s: %s %v", command, answer[:n], err)
+	n, err := c.Read(answer)
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
 	}
+	return string(answer[:n])
 }
 
 // Stop kills the server.
