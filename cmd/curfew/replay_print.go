@@ -34,7 +34,7 @@ func printPlan(w io.Writer, p replay.Plan) error {
 		about = "about "
 	}
 	fmt.Fprintf(t, "to\t%s\n", targetText(p.Target))
-	fmt.Fprintf(t, "tenant\t%s\n", p.Filter.Tenant)
+	fmt.Fprintf(t, "tenant\t%s\n", p.Filter.Whose())
 	fmt.Fprintf(t, "events\t%d\n", p.Events)
 	if p.Events > 0 {
 		fmt.Fprintf(t, "from\tposition %d, %s\n", p.First, instant(p.FirstStored))
@@ -74,7 +74,7 @@ func printReplay(w io.Writer, r replay.Replay) error {
 	line("replay", "%s", r.ID)
 	line("state", "%s", r.State)
 	line("to", "%s", targetText(r.Target))
-	line("tenant", "%s", r.Filter.Tenant)
+	line("tenant", "%s", r.Filter.Whose())
 	line("asked for", "%s by key %s of %s", instant(r.CreatedAt), r.KeyID, r.KeyTenant)
 	if !r.EndedAt.IsZero() {
 		line("ended", "%s", instant(r.EndedAt))

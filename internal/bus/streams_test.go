@@ -183,18 +183,19 @@ func TestBucketsThatDiffer(t *testing.T) {
 		"KV_CURFEW_KEYS: history is 6 instead of 5",
 		"KV_CURFEW_TICKETS: max age is 1m0s instead of 2m0s: its entries expire while they are needed",
 		"KV_CURFEW_GATEWAYS: max age is 7.5s instead of 15s: its entries expire while they are needed",
+		"KV_CURFEW_REPLAYS: max age is 1092h0m0s instead of 2184h0m0s: its entries expire while they are needed",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("differences: %q, want %q", got, want)
 	}
 	open(func(bucket *bus.Bucket) { bucket.TTL += time.Hour })
 	diffs, err = b.Differences(t.Context())
-	if err != nil || len(diffs) != 7 {
+	if err != nil || len(diffs) != 8 {
 		t.Fatalf("an hour longer: %v, %v", diffs, err)
 	}
 	for _, d := range diffs {
-		// Keys, the secret, leases, sessions and settings would be gone after an hour; a longer memory for tickets only costs space, and one for gateways names those that are gone.
-		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS") {
+		// Keys, the secret, leases, sessions and settings would be gone after an hour; a longer memory for tickets and replays only costs space, and one for gateways names those that are gone.
+		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS" && d.Stream != "KV_CURFEW_REPLAYS") {
 			t.Errorf("an hour longer: %v", d)
 		}
 	}

@@ -30,11 +30,11 @@ func TestPlan(t *testing.T) {
 	got := d.call(t, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"https://receiver.example.com/x"}}`)
 	p := got.plan
 	if got.status != http.StatusOK || !p.DryRun || p.Events != 14 || p.Users != 3 || p.Sessions != 11 || p.Unreadable != 1 || p.Replayed != 1 || p.Estimated || p.Rate != 100 || p.ExpectedSeconds != 0.14 ||
-		p.OpenTabs != 0 || p.OpenTabsExact || p.First == 0 || p.Last <= p.First || !strings.HasPrefix(p.WebhookSecret, "whsec_") || p.Filter.Tenant != "acme" {
+		p.OpenTabs != 0 || p.OpenTabsExact || p.First == 0 || p.Last <= p.First || !strings.HasPrefix(p.WebhookSecret, "whsec_") || p.Filter.Whose() != "acme" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	again := d.call(t, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"https://receiver.example.com/x"},"filter":{"tenant":"*","since":"1h"},"rate":7}`).plan
-	if again.Events != 15 || again.WebhookSecret != p.WebhookSecret || again.ExpectedSeconds != 15.0/7 || again.Filter.Since == "1h" {
+	if again.Events != 15 || again.WebhookSecret != p.WebhookSecret || again.ExpectedSeconds != 15.0/7 || *again.Filter.Since == "1h" {
 		t.Errorf("of everybody: %+v", again)
 	}
 	elsewhere := d.call(t, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"https://receiver.example.com/y"},"filter":{"user":"`+planted+`-u-1"}}`).plan
@@ -74,6 +74,11 @@ func TestReplayRefused(t *testing.T) {
 		"a rate":                {`{"target":{"kind":"file"},"rate":-1}`, "rate", "1 to"},
 		"a scope":               {`{"target":{"kind":"file"},"filter":{"scope":"x"}}`, "filter.scope", "one of"},
 		"a time":                {`{"target":{"kind":"file"},"filter":{"since":"yesterday"}}`, "filter.since", "RFC 3339"},
+		"an empty user":         {`{"target":{"kind":"file"},"filter":{"user":""}}`, "filter.user", "is required"},
+		"an empty scope":        {`{"target":{"kind":"file"},"filter":{"scope":""}}`, "filter.scope", "one of"},
+		"an empty time":         {`{"target":{"kind":"file"},"filter":{"since":""}}`, "filter.since", "RFC 3339"},
+		"an empty tenant":       {`{"target":{"kind":"file"},"filter":{"tenant":""}}`, "filter.tenant", "or * for all"},
+		"no position":           {`{"target":{"kind":"file"},"filter":{"before":0}}`, "filter.before", "position"},
 		"a tenant":              {`{"target":{"kind":"file"},"filter":{"tenant":"A B"}}`, "filter.tenant", "or * for all"},
 	} {
 		for _, execute := range []string{`,"execute":true}`, `,"execute":false}`} {

@@ -9,40 +9,49 @@ import (
 	"github.com/curfewhq/curfew/services/replay/target"
 )
 
-// Filter says which events a replay sends: the history's parameters, but for those of pages.
+// Filter says which events a replay sends: the history's parameters, but for those of pages. What is nil isn't given; what is given and empty is refused, for to ignore it would send more than was meant.
 type Filter struct {
-	Tenant      string `json:"tenant,omitempty"`
-	User        string `json:"user,omitempty"`
-	Session     string `json:"session,omitempty"`
-	Device      string `json:"device,omitempty"`
-	Client      string `json:"client,omitempty"`
-	Scope       string `json:"scope,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	Initiator   string `json:"initiator,omitempty"`
-	InitiatorID string `json:"initiator_id,omitempty"`
-	Since       string `json:"since,omitempty"`
-	Until       string `json:"until,omitempty"`
-	After       uint64 `json:"after,omitempty"`
-	Before      uint64 `json:"before,omitempty"`
+	Tenant      *string `json:"tenant,omitempty"`
+	User        *string `json:"user,omitempty"`
+	Session     *string `json:"session,omitempty"`
+	Device      *string `json:"device,omitempty"`
+	Client      *string `json:"client,omitempty"`
+	Scope       *string `json:"scope,omitempty"`
+	Reason      *string `json:"reason,omitempty"`
+	Initiator   *string `json:"initiator,omitempty"`
+	InitiatorID *string `json:"initiator_id,omitempty"`
+	Since       *string `json:"since,omitempty"`
+	Until       *string `json:"until,omitempty"`
+	After       *uint64 `json:"after,omitempty"`
+	Before      *uint64 `json:"before,omitempty"`
 }
 
-// parameters are the filter's members as the history takes them; what is empty isn't given.
-func (f Filter) parameters() [][2]string {
-	all := [][2]string{
+// Whose is the tenant; empty where it isn't given.
+func (f Filter) Whose() string {
+	if f.Tenant == nil {
+		return ""
+	}
+	return *f.Tenant
+}
+
+// parameters are the filter's members that are given, as the history takes them.
+func (f Filter) parameters() (given [][2]string) {
+	for _, p := range []struct {
+		name  string
+		value *string
+	}{
 		{"tenant", f.Tenant}, {"user", f.User}, {"session", f.Session}, {"device", f.Device}, {"client", f.Client}, {"scope", f.Scope}, {"reason", f.Reason},
 		{"initiator", f.Initiator}, {"initiator_id", f.InitiatorID}, {"since", f.Since}, {"until", f.Until},
-	}
-	given := all[:0]
-	for _, p := range all {
-		if p[1] != "" {
-			given = append(given, p)
+	} {
+		if p.value != nil {
+			given = append(given, [2]string{p.name, *p.value})
 		}
 	}
-	if f.After > 0 {
-		given = append(given, [2]string{"after", strconv.FormatUint(f.After, 10)})
+	if f.After != nil {
+		given = append(given, [2]string{"after", strconv.FormatUint(*f.After, 10)})
 	}
-	if f.Before > 0 {
-		given = append(given, [2]string{"before", strconv.FormatUint(f.Before, 10)})
+	if f.Before != nil {
+		given = append(given, [2]string{"before", strconv.FormatUint(*f.Before, 10)})
 	}
 	return given
 }
@@ -56,18 +65,21 @@ func (f Filter) read(key access.Key) (*filter, Filter, *problem.Fault) {
 		}
 	}
 	out.span.Topics = []string{out.topics()}
-	f.Tenant = out.tenant
-	if f.Since != "" {
+	f.Tenant = &out.tenant
+	if f.Since != nil {
 		f.Since = fixed(out.span.Since)
 	}
-	if f.Until != "" {
+	if f.Until != nil {
 		f.Until = fixed(out.span.Until)
 	}
 	return out, f, nil
 }
 
 // fixed is a time as the filter takes it, with all that is known of it.
-func fixed(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+func fixed(t time.Time) *string {
+	text := t.UTC().Format(time.RFC3339Nano)
+	return &text
+}
 
 // maxRate is more than one process sends anywhere.
 const maxRate = 1_000_000
@@ -108,8 +120,7 @@ func (q *ReplayRequest) read(key access.Key, targets *target.Set) (*filter, *pro
 	}
 	q.Filter = given
 	if q.Target.Kind == target.KindReplicas {
-		q.Filter.Tenant = everyTenant
-		f.tenant = everyTenant
+		f.tenant = everyTenant // which the filter tells too
 		f.span.Topics = []string{f.topics()}
 	}
 	return f, nil

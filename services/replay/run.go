@@ -109,7 +109,7 @@ func (r *running) begin(ctx context.Context) error {
 		return errOtherMade
 	}
 	// Whoever asked for it had the right, and its tenant stands in the filter.
-	f, _, fault := r.task.Filter.read(access.Key{Tenant: r.task.Filter.Tenant, Scopes: []access.Scope{access.ScopeOperator}})
+	f, _, fault := r.task.Filter.read(access.Key{Tenant: r.task.Filter.Whose(), Scopes: []access.Scope{access.ScopeOperator}})
 	if fault != nil {
 		return fmt.Errorf("%s %s", fault.Field, fault.Detail)
 	}
@@ -305,7 +305,7 @@ func (r *running) end(ctx context.Context, err error) bool {
 // logOf is a line about a replay. It tells nobody's id.
 func (s *Service) logOf(t stored) *logrus.Entry {
 	return s.cfg.Log.WithFields(logrus.Fields{
-		telemetry.FieldReplay: t.ID, telemetry.FieldKey: t.KeyID, telemetry.FieldTenant: t.Filter.Tenant, telemetry.FieldTarget: string(t.Target.Kind), telemetry.FieldState: string(t.State),
+		telemetry.FieldReplay: t.ID, telemetry.FieldKey: t.KeyID, telemetry.FieldTenant: t.Filter.Whose(), telemetry.FieldTarget: string(t.Target.Kind), telemetry.FieldState: string(t.State),
 		telemetry.FieldPosition: t.Position, telemetry.FieldSent: t.Sent,
 	})
 }

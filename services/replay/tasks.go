@@ -87,8 +87,13 @@ func (t tasks) change(ctx context.Context, id string, fn func(*stored) error) (s
 	}
 }
 
+// listPatience is how long reading all records may take.
+const listPatience = 10 * time.Second
+
 // list returns all, the newest first.
 func (t tasks) list(ctx context.Context) ([]stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
+	defer cancel()
 	w, err := t.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("list replays: %w", err)

@@ -39,6 +39,7 @@ func TestContract(t *testing.T) {
 		t.Run("event of a check", r.testEvent)
 		t.Run("keys", r.testKeys)
 		t.Run("receipts", r.testReceipts)
+		t.Run("replays", r.testReplays)
 		t.Run("ended session", r.testEnded)
 		t.Run("follow", r.testFollow)
 		t.Run("audit", r.testAudit)
@@ -549,6 +550,11 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "checkpoints", method: "GET", path: "/v1/audit/checkpoints", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "stored events", method: "GET", path: "/v1/audit/entries", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "stream", method: "GET", path: "/v1/revocations/stream", auth: r.full, status: 503, code: "stream_unavailable"},
+		{name: "plan a replay", method: "POST", path: "/v1/replays", body: `{"target":{"kind":"file"}}`, auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "replays", method: "GET", path: "/v1/replays", auth: r.full, status: 503, code: "replays_unavailable"},
+		{name: "a replay", method: "GET", path: someReplay, auth: r.full, status: 503, code: "replays_unavailable"},
+		{name: "cancel a replay", method: "POST", path: someReplay + "/cancel", auth: r.full, status: 503, code: "replays_unavailable"},
+		{name: "resume a replay", method: "POST", path: someReplay + "/resume", auth: r.full, status: 503, code: "replays_unavailable"},
 		{name: "check", method: "GET", path: "/v1/check?session=a&user=b&auth_time=" + time.Now().UTC().Format(time.RFC3339), auth: r.full, status: 503, code: "session_undetermined"},
 		{name: "check several", method: "POST", path: "/v1/check", body: `[{"session":"a"},{"session":"told"}]`, auth: r.full, status: 200},
 		{name: "check a revoked one", method: "GET", path: "/v1/check?session=unread", auth: r.full, status: 401, code: "session_revoked"},
