@@ -1,0 +1,84 @@
+package replay_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/natstest"
+)
+
+// BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one. With -cpu 1 the embedded NATS server, the
+// service and the caller share one core. peak-MB is what the heap grew by at most, the server's reading included.
+func BenchmarkPlan(b *testing.B) {
+	d := newDesk(b, natstest.Bus(b))
+	filled := 0
+	for _, n := range []int{250_000, 1_000_000} {
+		d.distinctUsers(b, filled, n)
+		filled = n
+		b.Run(fmt.Sprint("events=", n), func(b *testing.B) {
+			peak := growth(b)
+			for b.Loop() {
+				got := d.call(b, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"file"}}`)
+				if got.plan.Events != uint64(n) || !got.plan.Estimated {
+					b.Fatalf("%d %s", got.status, got.body)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(peak(), "peak-MB")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// distinctUsers stores events from a number to another.
+func (d *desk) distinctUsers(b *testing.B, from, to int) {
+	b.Helper()
+	js := d.bus.JetStream()
+	for i := from; i < to; i++ {
+		e := &events.SessionRevoked{Common: common(b), Session: fmt.Sprintf("5e551000-0000-7000-8000-%012d", i), User: fmt.Sprintf("u-%d", i)}
+		data, err := events.Encode(e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := js.PublishAsync(events.TopicOf(e).String(), data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(5 * time.Minute):
+		b.Fatal("the ledger isn't filled")
+	}
+}
+
+// growth samples the heap until what it returns is called, and returns by how many megabytes it grew at most.
+func growth(b *testing.B) (peak func() float64) {
+	b.Helper()
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / (1 << 20)
+	}
+	runtime.GC()
+	base, most := heap(), 0.0
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				most = max(most, heap()-base)
+			}
+		}
+	})
+	return sync.OnceValue(func() float64 { close(stop); work.Wait(); return most })
+}
