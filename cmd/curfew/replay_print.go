@@ -76,6 +76,9 @@ func printReplay(w io.Writer, r replay.Replay) error {
 	line("to", "%s", targetText(r.Target))
 	line("tenant", "%s", r.Filter.Whose())
 	line("asked for", "%s by key %s of %s", instant(r.CreatedAt), r.KeyID, r.KeyTenant)
+	if r.Process != "" {
+		line("run by", "%s, %d times", shown(r.Process), r.Runs)
+	}
 	if !r.EndedAt.IsZero() {
 		line("ended", "%s", instant(r.EndedAt))
 	}
@@ -151,6 +154,7 @@ func followReplay(cmd *cobra.Command, r *remote, c *apiclient.Client, now replay
 		case err != nil:
 			return err
 		}
+		next.WebhookSecret = now.WebhookSecret // told once
 		now = next
 	}
 }

@@ -2,6 +2,7 @@ package replicas
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -14,13 +15,14 @@ import (
 
 // Obeying is a replica that takes orders. Make it with Obey and close it.
 type Obeying struct {
-	nc          *nats.Conn
-	name, group string
-	rebuild     func(context.Context) (Rebuild, error)
-	hearing     *bus.Hearing
-	ctx         context.Context
-	stop        context.CancelFunc
-	work        sync.WaitGroup
+	nc *nats.Conn
+	// replica is drawn for each.
+	replica, name, group string
+	rebuild              func(context.Context) (Rebuild, error)
+	hearing              *bus.Hearing
+	ctx                  context.Context
+	stop                 context.CancelFunc
+	work                 sync.WaitGroup
 
 	mu sync.Mutex
 	// id is the order that is being carried out or was last, and said what came of it. to: topics that want to hear of it.
@@ -31,7 +33,7 @@ type Obeying struct {
 
 // Obey begins to take orders for a group. rebuild does what is ordered, one order at a time, and returns whether the replica held the same before, with the digest and the position; its context ends with Close.
 func Obey(nc *nats.Conn, name, group string, rebuild func(context.Context) (Rebuild, error)) (*Obeying, error) {
-	o := &Obeying{nc: nc, name: name, group: group, rebuild: rebuild, to: map[string]struct{}{}}
+	o := &Obeying{nc: nc, replica: rand.Text(), name: name, group: group, rebuild: rebuild, to: map[string]struct{}{}}
 	o.ctx, o.stop = context.WithCancel(context.Background())
 	var err error
 	if o.hearing, err = bus.Hear(nc, bus.LiveRebuildTopic, maxOrders, o.take); err != nil {
@@ -103,7 +105,7 @@ func (o *Obeying) carryOut() {
 }
 
 func (o *Obeying) tell(topic string, r Rebuild) {
-	if data, err := json.Marshal(rebuildMessage{V: version, Rebuild: r}); err == nil {
+	if data, err := json.Marshal(rebuildMessage{V: version, Replica: o.replica, Rebuild: r}); err == nil {
 		_ = o.nc.Publish(topic, data) // who asks finds that nothing comes
 	}
 }

@@ -58,8 +58,10 @@ type order struct {
 	Group string `json:"group"`
 }
 
+// rebuildMessage is a Rebuild as a message. Replica tells replicas apart, whatever they are called.
 type rebuildMessage struct {
-	V int `json:"v"`
+	V       int    `json:"v"`
+	Replica string `json:"replica"`
 	Rebuild
 }
 
@@ -113,7 +115,7 @@ type heard struct {
 	at time.Time
 }
 
-// gathering is what was heard of an order. heard: name → what it said last.
+// gathering is what was heard of an order. heard: replica → what it said last.
 type gathering struct {
 	began time.Time
 	heard map[string]heard
@@ -122,10 +124,10 @@ type gathering struct {
 // take reports whether it is an answer.
 func (g *gathering) take(msg *nats.Msg) bool {
 	var m rebuildMessage
-	if len(msg.Data) > maxMessageBytes || json.Unmarshal(msg.Data, &m) != nil || m.V != version || m.Name == "" {
+	if len(msg.Data) > maxMessageBytes || json.Unmarshal(msg.Data, &m) != nil || m.V != version || m.Replica == "" {
 		return false
 	}
-	g.heard[m.Name] = heard{m.Rebuild, time.Now()}
+	g.heard[m.Replica] = heard{m.Rebuild, time.Now()}
 	return true
 }
 
@@ -136,10 +138,10 @@ func (g *gathering) over() (bool, error) {
 	if len(g.heard) == 0 {
 		return true, ErrNobody
 	}
-	for name, h := range g.heard {
+	for replica, h := range g.heard {
 		if h.State == RebuildReading && time.Since(h.at) > silence {
 			h.State, h.Error = RebuildFailed, errSilent
-			g.heard[name] = h
+			g.heard[replica] = h
 		}
 		if h.State == RebuildReading {
 			return false, nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/services/replay"
@@ -93,4 +94,21 @@ func (d *desk) run(t testing.TB) (stop func()) {
 	stop = func() { cancel(); work.Wait() }
 	t.Cleanup(stop)
 	return stop
+}
+
+// runAgain runs replays as a process does: again, when they can't be gone on with.
+func (d *desk) runAgain(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var work sync.WaitGroup
+	work.Go(func() {
+		for ctx.Err() == nil {
+			_ = d.svc.Run(ctx)
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	t.Cleanup(func() { cancel(); work.Wait() })
 }

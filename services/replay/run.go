@@ -56,7 +56,7 @@ func (s *Service) runOne(ctx context.Context, id string) (revision uint64, over 
 		if t.State.over() {
 			return errTaken
 		}
-		t.State, t.StartedAt, t.Error = StateRunning, time.Now().UTC(), ""
+		t.State, t.StartedAt, t.Error, t.Process = StateRunning, time.Now().UTC(), "", processName()
 		t.Runs++
 		return nil
 	})

@@ -25,9 +25,8 @@ const (
 // Run runs replays while this process is the one that was elected for it, until ctx ends; then it writes down how far they came, for the next one, and returns nil. It returns an error when the
 // records can't be followed any more: then it is to be called again.
 func (s *Service) Run(ctx context.Context) error {
-	host, _ := os.Hostname() // for people only
 	cfg := lease.Config{
-		Key: replaysLease, Holder: fmt.Sprintf("%s/%d", host, os.Getpid()), TTL: s.cfg.LeaseTTL,
+		Key: replaysLease, Holder: processName(), TTL: s.cfg.LeaseTTL,
 		Failed: func(err error) {
 			s.cfg.Log.WithError(err).Warn("who runs replays can't be settled: it is tried again and again")
 		},
@@ -36,6 +35,12 @@ func (s *Service) Run(ctx context.Context) error {
 		r := &runner{svc: s, open: map[string]uint64{}, running: map[string]context.CancelCauseFunc{}, ended: make(chan ended)}
 		return r.run(ctx)
 	})
+}
+
+// processName names this process to people.
+func processName() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // errCancelled is the cause of the end of a replay that was cancelled.

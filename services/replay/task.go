@@ -44,9 +44,10 @@ type Replay struct {
 	// Sent and Unreadable count events that were sent, and messages that hold none that this version knows. After a crash a few that were sent are sent again, and counted once.
 	Sent       uint64 `json:"sent"`
 	Unreadable uint64 `json:"unreadable"`
-	// Runs is how often a process has begun it, or gone on with it.
-	Runs   int           `json:"runs"`
-	Result target.Result `json:"result"`
+	// Runs is how often a process has begun it, or gone on with it, and Process the one that did so last, as host/pid: a file is on its machine.
+	Runs    int           `json:"runs"`
+	Process string        `json:"process,omitempty"`
+	Result  target.Result `json:"result"`
 	// Error is why it has failed, or why a running one waits at the moment. Next is the next command to type.
 	Error string `json:"error,omitempty"`
 	Next  string `json:"next,omitempty"`
@@ -57,7 +58,7 @@ type Replay struct {
 // stored is a replay as it is kept: with what is needed to go on, and nothing secret.
 type stored struct {
 	Replay
-	// Head is the ledger that was read when the replay was asked for: positions of another one mean something else.
+	// Made is the ledger that there was when the replay was asked for: positions of another one mean something else.
 	Made       time.Time          `json:"made"`
 	Checkpoint *target.Checkpoint `json:"checkpoint,omitempty"`
 	revision   uint64

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -119,7 +120,7 @@ func (s *Set) Open(ctx context.Context, replay string, spec Spec, from *Checkpoi
 		return openFile(s.cfg.Folder, replay, spec.Name, from)
 	case KindRedis:
 		if s.cfg.Redis == nil {
-			return nil, fmt.Errorf("target redis: this process has none: set redis.url_file for all with the role replay")
+			return nil, errors.New("target redis: this process has none: set redis.url_file for all with the role replay")
 		}
 		return openRedis(s.cfg.Redis, replay), nil
 	case KindTabs:
