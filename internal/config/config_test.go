@@ -63,6 +63,11 @@ func TestValidate(t *testing.T) {
 		}, want: "canary: takes the role publisher"},
 		{name: "a file of checkpoints", change: func(c *config.Config) { c.Audit.File = "f" }},
 		{name: "a file of checkpoints without any", change: func(c *config.Config) { c.Audit.File, c.Roles = "f", []string{config.RolePublisher} }, want: "audit.file: only processes with the role audit"},
+		{name: "networks of webhooks", change: func(c *config.Config) { c.Replay.WebhookNetworks = []string{"10.1.2.3/16", "fd00::/8"} }},
+		{name: "no networks of webhooks", change: func(c *config.Config) { c.Replay.WebhookNetworks = nil }},
+		{name: "a network without bits", change: func(c *config.Config) { c.Replay.WebhookNetworks = []string{"10.1.2.3"} }, want: `replay.webhook_networks: "10.1.2.3" isn't a network`},
+		{name: "no group of replicas", change: func(c *config.Config) { c.ReplicaGroup = "" }, want: "replica_group: must be"},
+		{name: "a group that can't be", change: func(c *config.Config) { c.ReplicaGroup = "Blue" }, want: "replica_group: must be"},
 
 		{name: "retention as long as it must be", change: func(c *config.Config) { c.Ledger.Retention = c.MaxAge + config.Leeway }},
 		{name: "retention shorter than max age", change: func(c *config.Config) { c.Ledger.Retention = 24 * time.Hour },
@@ -212,5 +217,26 @@ func TestOrigins(t *testing.T) {
 		if err := c.Validate(); (err == nil) != ok {
 			t.Errorf("%q: got %v, want ok = %v", origin, err, ok)
 		}
+	}
+}
+
+// TestReplayFolder: replays write to the data folder unless another is named, and nowhere if none is.
+func TestReplayFolder(t *testing.T) {
+	c := config.Default()
+	if got := c.ReplayFolder(); got != filepath.Join("curfew-data", "replays") {
+		t.Error(got)
+	}
+	c.DataDir = ""
+	if got := c.ReplayFolder(); got != "" {
+		t.Error(got)
+	}
+	for _, want := range []string{"", "/srv/replays"} {
+		if c.Replay.Folder = want; c.ReplayFolder() != want {
+			t.Error(c.ReplayFolder())
+		}
+	}
+	c.Replay.WebhookNetworks = []string{"10.1.2.3/16"}
+	if p, err := c.Replay.Prefixes(); err != nil || len(p) != 1 || p[0].String() != "10.1.0.0/16" {
+		t.Error(p, err)
 	}
 }

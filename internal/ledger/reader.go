@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -267,18 +266,22 @@ func covered(topics []string, subject string) bool {
 	return false
 }
 
+// covers is asked for each message, so it cuts nothing.
 func covers(topic, subject string) bool {
-	for {
-		wanted, restWanted, moreWanted := strings.Cut(topic, ".")
-		part, rest, more := strings.Cut(subject, ".")
-		if wanted != "*" && wanted != part || more != moreWanted {
+	at := 0
+	for i := range len(topic) {
+		if topic[i] == '*' && (i == 0 || topic[i-1] == '.') && (i+1 == len(topic) || topic[i+1] == '.') {
+			for at < len(subject) && subject[at] != '.' {
+				at++
+			}
+			continue
+		}
+		if at == len(subject) || subject[at] != topic[i] {
 			return false
 		}
-		if !more {
-			return true
-		}
-		topic, subject = restWanted, rest
+		at++
 	}
+	return at == len(subject)
 }
 
 func (r *Reader) forget(ctx context.Context, name string) {

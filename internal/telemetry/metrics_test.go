@@ -12,7 +12,7 @@ import (
 )
 
 // boundedLabels are the labels whose values are a fixed, small set. An id, a tenant, a path or an address is none.
-var boundedLabels = []string{"type", "result", "cause", "state", "code", "outcome", "transport"}
+var boundedLabels = []string{"type", "result", "cause", "state", "code", "outcome", "transport", "target"}
 
 // noted keeps what is registered.
 type noted struct {
