@@ -54,7 +54,7 @@ type Config struct {
 	Redis    Redis    `koanf:"redis"`
 	Replay   Replay   `koanf:"replay"`
 
-	// ReplicaGroup is the group of this process's replica, by which a replay has it read the ledger anew.
+	// ReplicaGroup is the group of this process's replica, in reports and receipts, and by which a replay has it read the ledger anew.
 	ReplicaGroup string `koanf:"replica_group"`
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.

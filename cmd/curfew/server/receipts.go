@@ -16,9 +16,6 @@ import (
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
-// replicaGroup is what Curfew's own processes call themselves in reports and receipts.
-const replicaGroup = "curfew"
-
 // startPresence has this process's replica report how far it is, and listens to what all replicas report.
 func (s *Server) startPresence() error {
 	fleet, err := replicas.NewFleet(s.bus.Conn())
@@ -28,7 +25,7 @@ func (s *Server) startPresence() error {
 	s.replicas = fleet
 	s.parts.Push("replicas", func(context.Context) error { fleet.Close(); return nil })
 	registerFleetMetrics(s.reg, fleet)
-	p, err := revocationnats.NewPresence(s.bus.Conn(), s.replica, revocationnats.PresenceConfig{Group: replicaGroup, Version: s.opts.Version})
+	p, err := revocationnats.NewPresence(s.bus.Conn(), s.replica, revocationnats.PresenceConfig{Group: s.cfg.ReplicaGroup, Version: s.opts.Version})
 	if err != nil {
 		return fmt.Errorf("report the replica: %w", err)
 	}
