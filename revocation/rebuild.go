@@ -20,17 +20,20 @@ var errOtherStream = errors.New("the stream was made anew meanwhile: rebuild aga
 type Rebuilt struct {
 	// Position is up to where the stream had been applied when what the replica held was replaced.
 	Position uint64
-	// Same is whether that held the same as what took its place. Where it isn't, it need not have been wrong: a session that is revoked again after its first revocation was forgotten may be remembered by another reason.
+	// Same is whether that held the same as what took its place. Where it isn't, it need not have been wrong: a session that is revoked again after its first revocation
+	// was forgotten may be remembered by another reason.
 	Same bool
 	// Digest is that of what took its place (see Replica.Digest).
 	Digest [32]byte
 }
 
-// Rebuild reads the stream from its beginning into another set, by a feed of its own, and has Check ask that one from then on: what a restart without a snapshot does, but without being away. Until then the
-// replica goes on as before. What it knew of events that the stream has lost goes: as after a restart, sessions that began before the stream is whole are past max age then. It takes the memory of a second replica meanwhile,
-// and at the end holds up the replica, though no Check, for about a fifth of a microsecond for each revocation.
+// Rebuild reads the stream from its beginning into another set, by a feed of its own, and has Check ask that one from then on: what a restart without a snapshot does,
+// but without being away. Until then the replica goes on as before. What it knew of events that the stream has lost goes: as after a restart, sessions that began before
+// the stream is whole are past max age then. It takes the memory of a second replica meanwhile, and at the end holds up the replica, though no Check, for about a fifth of
+// a microsecond for each revocation.
 //
-// It blocks until that is done, or returns why it isn't: as Open does; ErrRebuilding; ErrClosed; the cause of ctx's end. After an error nothing has changed. feed must follow the same stream, and not be one that is being followed.
+// It blocks until that is done, or returns why it isn't: as Open does; ErrRebuilding; ErrClosed; the cause of ctx's end. After an error nothing has changed. feed must
+// follow the same stream, and not be one that is being followed.
 func (r *Replica) Rebuild(ctx context.Context, feed Feed) (Rebuilt, error) {
 	if !r.rebuilding.CompareAndSwap(false, true) {
 		return Rebuilt{}, ErrRebuilding

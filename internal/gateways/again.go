@@ -62,8 +62,10 @@ func (g *Gateway) heardAgain(msg *nats.Msg) {
 	}
 }
 
-// TellAgain has every gateway read the events at some positions, at most MaxAgain, and tell the open tabs that they end and that haven't been told. It returns when every member has answered, or ctx has
-// reached its deadline (AgainPatience if it has none): how many tabs were told, and who hasn't answered. It returns ErrInvalid, ErrClosed, why the register can't be read, and the error of a ctx that was
+// TellAgain has every gateway read the events at some positions, at most MaxAgain, and tell the open tabs that they end and that haven't been told. It returns when
+// every member has answered, or ctx has
+// reached its deadline (AgainPatience if it has none): how many tabs were told, and who hasn't answered. It returns ErrInvalid, ErrClosed, why the register can't be
+// read, and the error of a ctx that was
 // cancelled. To be told twice does no harm.
 func (f *Fleet) TellAgain(ctx context.Context, positions []uint64) (told int, missing []Member, err error) {
 	if len(positions) == 0 || len(positions) > MaxAgain || slices.Contains(positions, 0) {

@@ -31,7 +31,8 @@ type Obeying struct {
 	to   map[string]struct{}
 }
 
-// Obey begins to take orders for a group. rebuild does what is ordered, one order at a time, and returns whether the replica held the same before, with the digest and the position; its context ends with Close.
+// Obey begins to take orders for a group. rebuild does what is ordered, one order at a time, and returns whether the replica held the same before, with the digest and
+// the position; its context ends with Close.
 func Obey(nc *nats.Conn, name, group string, rebuild func(context.Context) (Rebuild, error)) (*Obeying, error) {
 	o := &Obeying{nc: nc, replica: rand.Text(), name: name, group: group, rebuild: rebuild, to: map[string]struct{}{}}
 	o.ctx, o.stop = context.WithCancel(context.Background())

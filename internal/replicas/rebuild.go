@@ -66,7 +66,8 @@ type rebuildMessage struct {
 }
 
 // Order has the replicas of a group read the ledger anew, and calls told with what each says, whenever one says something, until all that have answered are through or are silent, or ctx ends. Who
-// hasn't answered within 2 s is taken not to be there. An order that is given again, under the same id, asks what has become of it. It returns what was said last, by name: at least by one, or ErrNobody.
+// hasn't answered within 2 s is taken not to be there. An order that is given again, under the same id, asks what has become of it. It returns what was said last, by
+// name: at least by one, or ErrNobody.
 func Order(ctx context.Context, nc *nats.Conn, id, group string, told func([]Rebuild)) ([]Rebuild, error) {
 	if !regexp.MustCompile(GroupForm).MatchString(group) || id == "" || len(id) > 64 {
 		return nil, fmt.Errorf("replicas: %w", ErrInvalid)

@@ -10,7 +10,8 @@ import (
 // eventPatience is how long the ledger has to answer for one event.
 const eventPatience = 2 * time.Second
 
-// Again reads the events at some positions of the ledger, and tells the tabs that they end and that haven't been told: an operator has asked for it. The events come from the ledger and whether a session is over from the replica, so
+// Again reads the events at some positions of the ledger, and tells the tabs that they end and that haven't been told: an operator has asked for it. The events come
+// from the ledger and whether a session is over from the replica, so
 // that whoever can name positions can end nothing. It returns how many tabs were told, and is called by one goroutine at a time.
 func (s *Service) Again(positions []uint64) (told int) {
 	if s.cfg.EventAt == nil {

@@ -17,8 +17,10 @@ import (
 	"github.com/curfewhq/curfew/internal/natstest"
 )
 
-// BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one. With -cpu 1 the embedded NATS server, the
-// service and the caller share one core; events/cpu-s is by the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what the heap grew by at most, the server's reading included.
+// BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one. With
+// -cpu 1 the embedded NATS server, the
+// service and the caller share one core; events/cpu-s is by the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what the heap
+// grew by at most, the server's reading included.
 func BenchmarkPlan(b *testing.B) {
 	d := newDesk(b, natstest.Bus(b))
 	filled := 0

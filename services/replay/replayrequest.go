@@ -9,7 +9,8 @@ import (
 	"github.com/curfewhq/curfew/services/replay/target"
 )
 
-// Filter says which events a replay sends: the history's parameters, but for those of pages. What is nil isn't given; what is given and empty is refused, for to ignore it would send more than was meant.
+// Filter says which events a replay sends: the history's parameters, but for those of pages. What is nil isn't given; what is given and empty is refused, for to ignore
+// it would send more than was meant.
 type Filter struct {
 	Tenant      *string `json:"tenant,omitempty"`
 	User        *string `json:"user,omitempty"`

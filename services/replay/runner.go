@@ -19,7 +19,7 @@ const (
 	// maxRunning is how many run at once: each reads the ledger at the speed of its target.
 	maxRunning = 2
 	// defaultLeaseTTL is short: a replay that loses its process for nothing, as when a NATS cluster elects a leader, loses half a second of its work.
-	defaultLeaseTTL = 6 * time.Second
+	defaultLeaseTTL = 10 * time.Second
 )
 
 // Run runs replays while this process is the one that was elected for it, until ctx ends; then it writes down how far they came, for the next one, and returns nil. It returns an error when the

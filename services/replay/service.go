@@ -37,7 +37,7 @@ type Config struct {
 	// Targets are what replays can be sent to, and Fleet are the gateways, which plans ask for tabs.
 	Targets *target.Set
 	Fleet   *gateways.Fleet
-	// LeaseTTL is how long after a crash of the process that runs replays another one goes on with them, or the same. Zero means 6 s; it is the only member that may be left out.
+	// LeaseTTL is how long after a crash of the process that runs replays another one goes on with them, or the same. Zero means 10 s; it is the only member that may be left out.
 	LeaseTTL time.Duration
 }
 

@@ -37,7 +37,8 @@ type Replay struct {
 	CreatedAt time.Time `json:"created_at"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
-	// From and To are the first and the last position of the range, as it was when the replay was asked for, and Position is up to where everything has been sent. Of the target replicas they are how many are through, of how many.
+	// From and To are the first and the last position of the range, as it was when the replay was asked for, and Position is up to where everything has been sent. Of the
+	// target replicas they are how many are through, of how many.
 	From     uint64 `json:"from"`
 	To       uint64 `json:"to"`
 	Position uint64 `json:"position"`
