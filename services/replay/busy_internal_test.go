@@ -160,23 +160,3 @@ func TestFollowingFromThePastWaitsForItsTurn(t *testing.T) {
 		<-ended
 	}
 }
-
-// TestLongReadingIsNotCutOff: a reading that takes longer than a request may take to arrive goes on.
-func TestLongReadingIsNotCutOff(t *testing.T) {
-	s := &Service{cfg: Config{Metrics: telemetry.NewMetrics(prometheus.NewRegistry())}, turns: newTurns()}
-	srv := httptest.NewUnstartedServer(s.oneOfFew(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-			t.Error("its context has ended")
-		case <-time.After(500 * time.Millisecond):
-		}
-	}))
-	srv.Config.ReadTimeout = 100 * time.Millisecond
-	srv.Start()
-	defer srv.Close()
-	resp, err := srv.Client().Post(srv.URL, "application/json", strings.NewReader("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-}

@@ -105,9 +105,8 @@ func (s *Service) Routes(mux *http.ServeMux) {
 // oneOfFew lets a reading wait for its turn.
 func (s *Service) oneOfFew(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// The server's own deadlines are for calls that take milliseconds. Each answer sets one when it begins; and one for reading would end the request's context, though all of it has been read.
-		ctl := http.NewResponseController(w)
-		_, _ = ctl.SetWriteDeadline(time.Time{}), ctl.SetReadDeadline(time.Time{})
+		// The server's own deadline is for calls that take milliseconds. Each answer sets one when it begins.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		if q := r.URL.Query(); q.Get("follow") == "true" && !q.Has("after") && !q.Has("since") {
 			next(w, r)
 			return
