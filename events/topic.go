@@ -116,6 +116,11 @@ func UserTopics(tenant, user string) string {
 	return fmt.Sprintf("%s%s.%02x.*", topicPrefix, literal(tenant), Shard(tenant, user))
 }
 
+// KindTopics returns the wildcard that matches every event of one kind of a tenant. For what isn't a tenant it matches nothing.
+func KindTopics(tenant string, k Kind) string {
+	return topicPrefix + literal(tenant) + ".*." + string(k)
+}
+
 // literal returns tenant, or "_", which no tenant can be called, for what would be more or less than one part of a topic.
 func literal(tenant string) string {
 	if TenantFault(tenant) != "" {

@@ -64,6 +64,10 @@ type Config struct {
 	// RetryAfter is what clients are told to wait when time can mend it. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration
 
+	// Passes remembers the calls that are passed on, by their full methods, for whoever asks later which calls a session got through before its revocation arrived. Nil remembers none. It is
+	// borrowed. Anonymous calls, and those of sessions without an id, aren't remembered.
+	Passes *revocation.Passes
+
 	// The hooks are called from the call's goroutine, and may be nil. All but OnError find the session in ctx, with SessionFrom. OnDecision tells of
 	// every decision.
 	OnDecision func(ctx context.Context, fullMethod string, d revocation.Decision)

@@ -113,6 +113,7 @@ func (g *Guard) admit(ctx context.Context, method string) (*call, error) {
 	if failOpen && g.cfg.OnFailOpen != nil {
 		g.cfg.OnFailOpen(watched, method, d)
 	}
+	g.cfg.Passes.Record(session, method, d)
 	return &call{guard: g, method: method, ctx: watched, watched: true, unwatch: stop}, nil
 }
 

@@ -46,6 +46,13 @@ type Config struct {
 	// RetryAfter is what clients are told to wait when time can mend it; whole seconds, rounded up. Zero means DefaultRetryAfter.
 	RetryAfter time.Duration
 
+	// Passes remembers the requests that are passed on, for whoever asks later which requests a session got through before its revocation arrived. Nil remembers none. It is borrowed. Requests
+	// without a token, and those of sessions without an id, aren't remembered.
+	Passes *revocation.Passes
+	// Route names a request's route for Passes: one of few names, never a path with ids in it. Nil takes the pattern of the http.ServeMux that has routed the request to this middleware, which is
+	// empty where the middleware stands in front of the mux.
+	Route func(*http.Request) string
+
 	// OnDecision, OnAsk, OnFailOpen and OnError are called from the request's goroutine, and may be nil. OnDecision tells of every
 	// decision, once per handler of this package that the request passes.
 	OnDecision func(*http.Request, revocation.Decision)
@@ -87,6 +94,9 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	if c.PositionTimeout == 0 {
 		c.PositionTimeout = DefaultPositionTimeout
+	}
+	if c.Route == nil {
+		c.Route = func(r *http.Request) string { return r.Pattern }
 	}
 	if c.RetryAfter == 0 {
 		c.RetryAfter = DefaultRetryAfter

@@ -147,6 +147,9 @@ func (m *Middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		m.refuse(w, Answer(d))
 		return
 	}
+	if m.cfg.Passes != nil {
+		m.cfg.Passes.Record(session, m.cfg.Route(r), d)
+	}
 	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
