@@ -65,6 +65,8 @@ type Config struct {
 	ClockSkew time.Duration `koanf:"clock_skew"`
 	// DangerouslyFailOpen passes undetermined callers of forward-auth.
 	DangerouslyFailOpen bool `koanf:"dangerously_fail_open"`
+	// Passes is how many requests that passed this process remembers, for curfew exposure: 32 bytes each. Zero remembers none.
+	Passes int `koanf:"passes"`
 	// AllowedOrigins are the origins from which browsers may open conns.
 	AllowedOrigins []string `koanf:"allowed_origins"`
 	// Heartbeat is how often an idle conn is pinged.
@@ -204,7 +206,7 @@ func Default() Config {
 		Replay:         Replay{Folder: autoFolder, WebhookNetworks: []string{"127.0.0.0/8", "::1/128"}}, ReplicaGroup: "curfew",
 		JWT: JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
-		MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
+		Passes: 1 << 16, MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -308,6 +310,7 @@ func (c Config) Validate() error {
 	fault(c.Retention() < duplicateWindow, "ledger.retention: must be at least %v, within which repeated calls are recognised", duplicateWindow)
 	// Zero would be taken for the default.
 	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
+	fault(c.Passes < 0 || c.Passes > 1<<26, "passes: must be between 0, which remembers no requests that passed, and 67108864, which takes 2 GiB")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
 	fault(c.MaxConnsPerUser < -1 || c.MaxConnsPerUser == 0, "max_conns_per_user: must be at least 1, or -1 for no bound")

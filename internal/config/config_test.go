@@ -68,6 +68,9 @@ func TestValidate(t *testing.T) {
 		{name: "a network without bits", change: func(c *config.Config) { c.Replay.WebhookNetworks = []string{"10.1.2.3"} }, want: `replay.webhook_networks: "10.1.2.3" isn't a network`},
 		{name: "no group of replicas", change: func(c *config.Config) { c.ReplicaGroup = "" }, want: "replica_group: must be"},
 		{name: "a group that can't be", change: func(c *config.Config) { c.ReplicaGroup = "Blue" }, want: "replica_group: must be"},
+		{name: "no passes", change: func(c *config.Config) { c.Passes = 0 }},
+		{name: "fewer passes than none", change: func(c *config.Config) { c.Passes = -1 }, want: "passes: must be between 0"},
+		{name: "passes of all memory", change: func(c *config.Config) { c.Passes = 1 << 27 }, want: "passes: must be between 0"},
 
 		{name: "retention as long as it must be", change: func(c *config.Config) { c.Ledger.Retention = c.MaxAge + config.Leeway }},
 		{name: "retention shorter than max age", change: func(c *config.Config) { c.Ledger.Retention = 24 * time.Hour },

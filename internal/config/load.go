@@ -95,6 +95,7 @@ func Flags(set *pflag.FlagSet) {
 	set.Duration("staleness-budget", d.StalenessBudget, "how old the replica's proof may be")
 	set.Duration("clock-skew", d.ClockSkew, "how far in the future a caller's cutoff may lie")
 	set.Bool("dangerously-fail-open", false, "pass undetermined callers of forward-auth")
+	set.Int("passes", d.Passes, "how many requests that passed are remembered, for curfew exposure, in 32 bytes each; 0 for none")
 	set.StringSlice("allowed-origins", nil, "origins from which browsers may open conns")
 	set.Duration("heartbeat", d.Heartbeat, "how often an idle conn is pinged")
 	set.Int("max-conns", d.MaxConns, "most open conns")

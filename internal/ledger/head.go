@@ -39,6 +39,14 @@ func (r *Reader) Head(ctx context.Context) (Head, error) {
 	return h, nil
 }
 
+// GoneBefore is before when what was stored has left the stream for its age; zero while that is nothing.
+func (h Head) GoneBefore() time.Time {
+	if gone := h.Clock.Streams.Add(-h.Retention); h.Retention > 0 && gone.After(h.Made) {
+		return gone
+	}
+	return time.Time{}
+}
+
 // Clock is that of the last answer of Head, and zero before the first.
 func (r *Reader) Clock() Clock {
 	if c := r.clock.Load(); c != nil {

@@ -13,13 +13,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/exposure"
 	"github.com/curfewhq/curfew/internal/bus"
 )
 
 const (
 	version = 1
-	// maxMessageBytes is far above what a question or an answer takes.
-	maxMessageBytes = 8 << 10
+	// maxMessageBytes is far above what a question or an answer takes; those about exposure may hold a hundred ids, or two hundred passes.
+	maxMessageBytes = 256 << 10
 	// maxQuestions is how many questions wait; of what comes beyond that, nats.go drops.
 	maxQuestions = 64
 	maxAnswers   = 1024
@@ -39,6 +40,8 @@ type Question struct {
 	Client  string `json:"client,omitempty"`
 	// AuthTime is zero if it isn't known.
 	AuthTime time.Time `json:"auth_time,omitzero"`
+	// Exposure asks what passed; nil asks nothing of it.
+	Exposure *exposure.Question `json:"exposure,omitempty"`
 }
 
 // NamesSession reports whether the question is about a session.
@@ -50,7 +53,7 @@ func (q Question) inForm() bool {
 			return false
 		}
 	}
-	return events.TenantFault(q.Tenant) == ""
+	return events.TenantFault(q.Tenant) == "" && (q.Exposure == nil || q.Exposure.InForm())
 }
 
 // Answer is what one replica says.
@@ -68,6 +71,12 @@ type Answer struct {
 	Reason        string `json:"reason,omitempty"`
 	EventPosition uint64 `json:"event_position,omitempty"`
 	Cause         string `json:"cause,omitempty"`
+	// Exposure is what passed; nil where that wasn't asked, and of a process that doesn't remember it.
+	Exposure *exposure.Answer `json:"exposure,omitempty"`
+
+	// Asked and Heard are when Ask sent the question and heard this answer, by the clock of who asks: it was given in between.
+	Asked time.Time `json:"-"`
+	Heard time.Time `json:"-"`
 }
 
 type questionMessage struct {
@@ -140,6 +149,7 @@ func AskEach(ctx context.Context, nc *nats.Conn, q Question, fn func(Answer) (mo
 		return fmt.Errorf("replicas: ask: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where there is nothing to end
+	asked := time.Now()
 	if err := nc.PublishRequest(bus.LiveReplicasTopic, topic, data); err != nil {
 		return fmt.Errorf("replicas: ask: %w", err)
 	}
@@ -147,7 +157,11 @@ func AskEach(ctx context.Context, nc *nats.Conn, q Question, fn func(Answer) (mo
 		select {
 		case msg := <-answers:
 			var a answerMessage
-			if len(msg.Data) <= maxMessageBytes && json.Unmarshal(msg.Data, &a) == nil && a.V == version && !fn(a.Answer) {
+			if len(msg.Data) > maxMessageBytes || json.Unmarshal(msg.Data, &a) != nil || a.V != version {
+				continue
+			}
+			a.Asked, a.Heard = asked, time.Now()
+			if !fn(a.Answer) {
 				return nil
 			}
 		case <-ctx.Done():

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 
+	"github.com/curfewhq/curfew/events/exposure"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/replicas"
@@ -33,10 +35,11 @@ func TestAsk(t *testing.T) {
 	srv := natstest.Start(t)
 	asked := make(chan replicas.Question, 10)
 	want := replicas.Question{Tenant: "acme", Session: "s-1", User: "用户", AuthTime: time.Date(2026, 8, 4, 9, 30, 0, 250_000_000, time.UTC)}
+	want.Exposure = &exposure.Question{Position: 7, Event: "e", Sessions: []string{"s-1"}, UntilMS: 1}
 	for i, name := range []string{"b", "a", "stopped"} {
 		l, err := replicas.Listen(connect(t, srv), name, func(q replicas.Question) replicas.Answer {
 			asked <- q
-			return replicas.Answer{Position: uint64(i), Fresh: true, State: "revoked", Reason: "admin", EventPosition: 7}
+			return replicas.Answer{Exposure: &exposure.Answer{Count: 3}, Position: uint64(i), Fresh: true, State: "revoked", Reason: "admin", EventPosition: 7}
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -56,10 +59,15 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	answer := func(name string, position uint64) replicas.Answer {
-		return replicas.Answer{Name: name, Position: position, Fresh: true, State: "revoked", Reason: "admin", EventPosition: 7}
+		return replicas.Answer{Exposure: &exposure.Answer{Count: 3}, Name: name, Position: position, Fresh: true, State: "revoked", Reason: "admin", EventPosition: 7}
 	}
-	if diff := cmp.Diff([]replicas.Answer{answer("a", 1), answer("b", 0)}, got); diff != "" {
+	if diff := cmp.Diff([]replicas.Answer{answer("a", 1), answer("b", 0)}, got, cmpopts.IgnoreFields(replicas.Answer{}, "Asked", "Heard")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, a := range got {
+		if a.Asked.IsZero() || a.Heard.Before(a.Asked) {
+			t.Errorf("asked at %v, and heard at %v", a.Asked, a.Heard)
+		}
 	}
 	if diff := cmp.Diff(want, <-asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
@@ -80,7 +88,7 @@ func TestAskRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc := connect(t, srv)
-	for _, q := range []replicas.Question{{}, {Tenant: "*"}, {Tenant: "acme", User: strings.Repeat("x", 257)}} {
+	for _, q := range []replicas.Question{{}, {Tenant: "*"}, {Tenant: "acme", User: strings.Repeat("x", 257)}, {Tenant: "acme", Exposure: &exposure.Question{}}} {
 		if _, err := replicas.Ask(t.Context(), nc, q); !errors.Is(err, replicas.ErrInvalid) {
 			t.Errorf("%+v: %v", q, err)
 		}

@@ -63,11 +63,14 @@ type answered struct {
 	decision revocation.Decision
 }
 
-// ask checks one session of the key's tenant.
-func (s *Service) ask(tenant string, q Question) answered {
+// ask checks one session of the key's tenant, for a call on a route.
+func (s *Service) ask(tenant string, q Question, route string) answered {
 	session := q.session(tenant)
 	d := s.cfg.Replica.CheckWith(session, q.require())
 	s.count(d)
+	if d.State == revocation.Active {
+		s.cfg.Passes.Record(session, route, d)
+	}
 	return answered{session, d}
 }
 
@@ -149,7 +152,7 @@ func (s *Service) handleCheck(w http.ResponseWriter, r *http.Request) {
 	all := make([]answered, len(batch))
 	key, _ := access.KeyFrom(r.Context())
 	for i, q := range batch {
-		all[i] = s.ask(key.Tenant, q)
+		all[i] = s.ask(key.Tenant, q, r.Pattern)
 	}
 	verdicts := s.verdicts(r.Context(), all)
 	if array {
@@ -188,7 +191,7 @@ func (s *Service) handleCheckOne(w http.ResponseWriter, r *http.Request) {
 	q.Position = max(q.Position, position)
 	s.catchUp(r, q.Position)
 	key, _ := access.KeyFrom(r.Context())
-	a := s.ask(key.Tenant, q)
+	a := s.ask(key.Tenant, q, r.Pattern)
 	d, v := a.decision, s.verdicts(r.Context(), []answered{a})[0]
 	if d.State == revocation.Active {
 		problem.JSON(w, http.StatusOK, v)

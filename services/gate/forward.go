@@ -15,7 +15,7 @@ import (
 // newForward returns the middleware that answers forward-auth.
 func (s *Service) newForward() (*revocationhttp.Middleware, error) {
 	return revocationhttp.New(revocationhttp.Config{
-		Replica: s.cfg.Replica, Session: s.cfg.Session, Policy: revocationhttp.Policy{DangerouslyFailOpen: s.cfg.DangerouslyFailOpen},
+		Replica: s.cfg.Replica, Passes: s.cfg.Passes, Session: s.cfg.Session, Policy: revocationhttp.Policy{DangerouslyFailOpen: s.cfg.DangerouslyFailOpen},
 		OnDecision: func(_ *http.Request, d revocation.Decision) { s.count(d) },
 		// The metric counts; a line for each would fill the disk in the very hour when that hurts most.
 		OnFailOpen: func(*http.Request, revocation.Decision) { s.cfg.Metrics.FailOpen.Inc() },

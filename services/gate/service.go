@@ -28,6 +28,8 @@ type Config struct {
 	Session func(*http.Request) (revocation.Session, error)
 	// DangerouslyFailOpen passes callers of forward-auth whose session is undetermined because the replica is stale.
 	DangerouslyFailOpen bool
+	// Passes remembers the sessions for which the gate has answered active, and those that forward-auth has let through; nil remembers none.
+	Passes *revocation.Passes
 	// EventAt reads the event at a position of the ledger, and returns soon after ctx has ended. The answers about revoked sessions tell its id
 	// and time; nil leaves both out.
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)

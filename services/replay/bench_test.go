@@ -76,3 +76,32 @@ func BenchmarkHistory(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPast asks what is in force of a tenant with a million revoked sessions, of one of its users, and what changed: a page of a hundred.
+func BenchmarkPast(b *testing.B) {
+	const n = 1_000_000
+	d := newDesk(b, natstest.Bus(b))
+	d.fill(b, n)
+	for _, bench := range []struct{ name, path string }{
+		{"state=tenant", "/v1/state"}, {"state=user", "/v1/state?user=u-7&limit=1000"}, {"diff=tenant", "/v1/diff?from=1h"}, {"diff=user", "/v1/diff?from=1h&user=u-7&limit=1000"},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			for range b.N {
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, d.url+bench.path, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+d.key)
+				resp, err := d.client.Do(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				read, err := io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				if err != nil || read < 10_000 || resp.StatusCode != http.StatusOK {
+					b.Fatal(resp.StatusCode, read, err, d.log.String())
+				}
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -25,6 +26,26 @@ func (s *Service) handleEvent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	wanted := r.PathValue("event")
+	found, fault, err := s.find(r.Context(), f, wanted)
+	switch {
+	case fault != nil:
+		s.refuse(w, *fault)
+	case err != nil:
+		s.unreadable(w, r, err)
+	case found == nil:
+		s.answer(w, eventUnknown())
+	default:
+		s.tell(w, recordOf(*found))
+	}
+}
+
+func eventUnknown() problem.Problem {
+	return problem.New(http.StatusNotFound, "event_unknown",
+		"The ledger holds no such event of this tenant: it may have expired, or be another tenant's. 'curfew events ls' lists those that there are.")
+}
+
+// find returns the event of an id or a position that a filter lets through; nil for none. A fault is the caller's.
+func (s *Service) find(ctx context.Context, f *filter, wanted string) (found *ledger.Entry, fault *problem.Fault, err error) {
 	match := func(ledger.Entry) bool { return true }
 	if position, err := strconv.ParseUint(wanted, 10, 63); err == nil && position > 0 {
 		f.span.After, f.span.Before = position-1, position+1
@@ -32,27 +53,16 @@ func (s *Service) handleEvent(w http.ResponseWriter, r *http.Request) {
 		f.span.Since = time.Unix(id.Time().UnixTime()).Add(-idSlack)
 		match = func(entry ledger.Entry) bool { return entry.Event.Meta().ID == wanted }
 	} else {
-		s.refuse(w, problem.Fault{Field: "event", Detail: "must be an event's id, a UUIDv7 in lower case, or its position, a number above 0"})
-		return
+		return nil, &problem.Fault{Field: "event", Detail: "must be an event's id, a UUIDv7 in lower case, or its position, a number above 0"}, nil
 	}
-	var found *Record
-	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
+	err = s.cfg.Ledger.Read(ctx, f.span, func(entry ledger.Entry) error {
 		if entry.Event == nil || !f.match(entry.Event) || !match(entry) {
 			return nil
 		}
-		record := recordOf(entry)
-		found = &record
+		found = &entry
 		return ledger.ErrStop
 	}, nil)
-	switch {
-	case err != nil:
-		s.unreadable(w, r, err)
-	case found == nil:
-		s.answer(w, problem.New(http.StatusNotFound, "event_unknown",
-			"The ledger holds no such event of this tenant: it may have expired, or be another tenant's. 'curfew events ls' lists those that there are."))
-	default:
-		s.tell(w, found)
-	}
+	return found, nil, err
 }
 
 // Stats counts the events of a range.

@@ -71,7 +71,7 @@ func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, *fault)
 		return
 	}
-	span, out, fault, err := s.moment(r.Context(), q)
+	m, fault, err := s.moment(r.Context(), lookup{q.session.Tenant, q.everybodys}, q.at, "at")
 	if fault != nil {
 		s.refuse(w, *fault)
 		return
@@ -80,8 +80,10 @@ func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, err)
 		return
 	}
-	x := &explaining{session: q.session, limits: s.cfg.Limits, out: out}
-	if err := s.cfg.Ledger.Read(r.Context(), span, func(entry ledger.Entry) error { x.apply(entry); return nil }, nil); err != nil {
+	x := &explaining{session: q.session, limits: s.cfg.Limits, out: Explanation{
+		Tenant: q.session.Tenant, AsOf: m.asOf, Position: m.position, LostBefore: m.lostBefore, Ending: []Finding{}, Sparing: []Finding{},
+	}}
+	if err := s.cfg.Ledger.Read(r.Context(), m.span, func(entry ledger.Entry) error { x.apply(entry); return nil }, nil); err != nil {
 		s.unreadable(w, r, err)
 		return
 	}

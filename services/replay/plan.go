@@ -3,10 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"time"
-
-	"github.com/axiomhq/hyperloglog"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -24,7 +21,7 @@ type Plan struct {
 	Events     uint64 `json:"events"`
 	Replayed   uint64 `json:"replayed"`
 	Unreadable uint64 `json:"unreadable"`
-	// Users and Sessions are how many different ones the events name; Estimated says that one of them is above 65,536 and within about a percent.
+	// Users and Sessions are how many different ones the events name; Estimated says that one of them is above 32,768 and within about a percent.
 	Users     uint64 `json:"users"`
 	Sessions  uint64 `json:"sessions"`
 	Estimated bool   `json:"estimated"`
@@ -45,57 +42,12 @@ type Plan struct {
 }
 
 const (
-	// exactly is up to how many are counted one by one.
-	exactly = 1 << 16
 	// askedUsers is of how many users at most gateways are asked for tabs, and askFor for how long.
 	askedUsers = 100
 	askFor     = 5 * time.Second
 	// readRate is about how many events a second are read of the ledger, which bounds how fast any are sent.
 	readRate = 250_000
 )
-
-// distinct counts different ids in bounded memory: exactly, and beyond many by an estimate.
-type distinct struct {
-	seed   maphash.Seed
-	seen   map[uint64]struct{}
-	sketch *hyperloglog.Sketch
-}
-
-func newDistinct() *distinct {
-	return &distinct{seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
-}
-
-func (d *distinct) add(tenant, id string) (isNew bool) {
-	var h maphash.Hash
-	h.SetSeed(d.seed)
-	_, _ = h.WriteString(tenant)
-	_ = h.WriteByte(0) // no id holds it
-	_, _ = h.WriteString(id)
-	sum := h.Sum64()
-	if d.sketch != nil {
-		d.sketch.InsertHash(sum)
-		return false
-	}
-	if _, there := d.seen[sum]; there {
-		return false
-	}
-	d.seen[sum] = struct{}{}
-	if len(d.seen) > exactly {
-		d.sketch = hyperloglog.New14()
-		for sum := range d.seen {
-			d.sketch.InsertHash(sum)
-		}
-		d.seen = nil
-	}
-	return true
-}
-
-func (d *distinct) count() uint64 {
-	if d.sketch != nil {
-		return d.sketch.Estimate()
-	}
-	return uint64(len(d.seen))
-}
 
 // planning counts a range.
 type planning struct {
@@ -155,7 +107,7 @@ func (s *Service) makePlan(ctx context.Context, q *ReplayRequest, f *filter) (Pl
 		return Plan{}, err
 	}
 	v.DryRun, v.Filter, v.Target, v.Rate = true, q.Filter, q.Target, q.Rate
-	v.Users, v.Sessions, v.Estimated = p.users.count(), p.sessions.count(), p.users.sketch != nil || p.sessions.sketch != nil
+	v.Users, v.Sessions, v.Estimated = p.users.estimate(), p.sessions.estimate(), p.users.sketch != nil || p.sessions.sketch != nil
 	v.ExpectedSeconds = float64(v.Events) / float64(min(q.Rate, readRate))
 	v.Notes = s.cfg.Targets.Notes(ctx, q.Target, v.Events)
 	if v.Unreadable > 0 {
@@ -173,7 +125,7 @@ func (s *Service) countTabs(ctx context.Context, p *planning) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	v := &p.plan
-	if p.users.count() > askedUsers || p.others {
+	if p.users.estimate() > askedUsers || p.others {
 		members, err := s.cfg.Fleet.Members(ctx)
 		if err != nil {
 			v.Notes = append(v.Notes, "How many tabs are open isn't known: the gateways' register can't be read.")

@@ -66,7 +66,7 @@ func (d *desk) status(t testing.TB, id string) replay.Replay {
 }
 
 // await waits for a state.
-func (d *desk) await(t testing.TB, id string, want replay.State) (got replay.Replay) {
+func (d *desk) await(t testing.TB, id string, want replay.ReplayState) (got replay.Replay) {
 	t.Helper()
 	eventually(t, string("the replay is "+want), func() bool {
 		got = d.status(t, id)

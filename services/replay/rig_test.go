@@ -27,6 +27,8 @@ import (
 	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/replicas"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
@@ -51,6 +53,12 @@ type desk struct {
 	log     *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
+	// sessions are what the registry answers about any user; awry is its error.
+	sessions []sessionstore.Session
+	awry     error
+	// ask and present are what processes answer about exposure, and who is there.
+	ask     func(context.Context, replicas.Question) ([]replicas.Answer, error)
+	present func(context.Context) ([]string, error)
 	// stop ends every request, as a process that stops does.
 	stop context.CancelFunc
 	// cfg is the service's, and svc the service.
@@ -63,6 +71,7 @@ type desk struct {
 func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	t.Helper()
 	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}, folder: t.TempDir()}
+	d.present = func(context.Context) ([]string, error) { return nil, nil }
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +95,11 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	d.cfg = replay.Config{
 		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 400 * time.Millisecond,
+		Sessions: func(context.Context, string, string, int) ([]sessionstore.Session, bool, error) {
+			return d.sessions, false, d.awry
+		},
+		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) { return d.ask(ctx, q) },
+		Present:     func(ctx context.Context) ([]string, error) { return d.present(ctx) },
 	}
 	d.cfg.Fleet = gateways.NewFleet(b.Conn(), bucket(t, b, bus.GatewaysBucket()), gateways.FleetConfig{})
 	t.Cleanup(d.cfg.Fleet.Close)

@@ -15,11 +15,13 @@ import (
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/replicas"
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/replay/target"
 )
 
-// Config of the service. Members without a note of their own are required.
+// Config of the service. Members without a note that they may be nil are required.
 type Config struct {
 	Ledger *ledger.Reader
 	// Store takes the events of an import.
@@ -37,8 +39,14 @@ type Config struct {
 	// Targets are what replays can be sent to, and Fleet are the gateways, which plans ask for tabs.
 	Targets *target.Set
 	Fleet   *gateways.Fleet
-	// LeaseTTL is how long after a crash of the process that runs replays another one goes on with them, or the same. Zero means 10 s; it is the only member that may be left out.
+	// LeaseTTL is how long after a crash of the process that runs replays another one goes on with them, or the same. Zero means 10 s.
 	LeaseTTL time.Duration
+	// Sessions returns a user's sessions out of the registry, as a sessionstore.Store does; nil where this process has no registry.
+	Sessions func(ctx context.Context, tenant, user string, limit int) (list []sessionstore.Session, more bool, err error)
+	// AskExposure asks all processes, as replicas.Ask does with a question about exposure, until ctx ends; nil leaves GET /v1/exposure out.
+	AskExposure func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
+	// Present returns the names of processes that are known to be there, as they name themselves in answers, so that those can be named that are silent; nil where nobody knows.
+	Present func(ctx context.Context) ([]string, error)
 }
 
 // Service reads the ledger for operators, and sends it again. It holds no state of its own; make one with New, and run it with Run.
@@ -100,6 +108,11 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("GET /v1/replays/{id}", operator(s.handleReplayStatus))
 	mux.Handle("POST /v1/replays/{id}/cancel", operator(s.handleCancel))
 	mux.Handle("POST /v1/replays/{id}/resume", operator(s.handleResume))
+	mux.Handle("GET /v1/state", guard(s.handleState))
+	mux.Handle("GET /v1/diff", guard(s.handleDiff))
+	if s.cfg.AskExposure != nil {
+		mux.Handle("GET /v1/exposure", guard(s.handleExposure))
+	}
 }
 
 // oneOfFew lets a reading wait for its turn.

@@ -6,26 +6,26 @@ import (
 	"github.com/curfewhq/curfew/services/replay/target"
 )
 
-// State of a replay.
-type State string
+// ReplayState is how far a replay has come, in a word.
+type ReplayState string
 
 // The states. A replay waits until a process has room for it; it is over when it is done, cancelled or failed, and the last two can be resumed.
 const (
-	StateWaiting   State = "waiting"
-	StateRunning   State = "running"
-	StateDone      State = "done"
-	StateCancelled State = "cancelled"
-	StateFailed    State = "failed"
+	StateWaiting   ReplayState = "waiting"
+	StateRunning   ReplayState = "running"
+	StateDone      ReplayState = "done"
+	StateCancelled ReplayState = "cancelled"
+	StateFailed    ReplayState = "failed"
 )
 
 // over reports whether nothing more happens by itself.
-func (s State) over() bool { return s == StateDone || s == StateCancelled || s == StateFailed }
+func (s ReplayState) over() bool { return s == StateDone || s == StateCancelled || s == StateFailed }
 
 // Replay is the record of a replay, and the only one: who asked for what, how far it is and how it ended.
 type Replay struct {
 	// ID is a UUIDv7. Events carry it.
 	ID     string      `json:"id"`
-	State  State       `json:"state"`
+	State  ReplayState `json:"state"`
 	Filter Filter      `json:"filter"`
 	Target target.Spec `json:"target"`
 	Rate   int         `json:"rate"`

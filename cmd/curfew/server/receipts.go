@@ -33,6 +33,16 @@ func (s *Server) startPresence() error {
 	return nil
 }
 
+// present returns the names of all replicas that report, or have in the last hour, those of other services among them. Curfew's own processes answer questions under the same name.
+func (s *Server) present(context.Context) ([]string, error) {
+	members := s.replicas.Members()
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.Name
+	}
+	return names, nil
+}
+
 func registerFleetMetrics(reg prometheus.Registerer, f *replicas.Fleet) {
 	gauge := func(name, help string, value func(members []replicas.Member) int) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "curfew", Subsystem: "replicas", Name: name, Help: help},

@@ -41,7 +41,7 @@ func (s *Server) startReplay(ctx context.Context, secret access.Secret) error {
 	}
 	stream := s.bus.Publisher()
 	s.parts.Push("imports", func(context.Context) error { return stream.Close() })
-	svc, err := replay.New(replay.Config{
+	cfg := replay.Config{
 		Store: stream, ImportKey: secret.Derive("import"),
 		Ledger: ledger.NewReader(s.bus.JetStream(), bus.LedgerStream), Limits: s.replica, Keys: s.keys, Metrics: s.metrics, Log: log,
 		Tasks: tasks, Leases: leases, Conn: s.bus.Conn(), Fleet: fleet,
@@ -49,7 +49,15 @@ func (s *Server) startReplay(ctx context.Context, secret access.Secret) error {
 			JetStream: s.bus.JetStream(), Fleet: fleet, WebhookKey: secret.Derive("replay-webhooks"), WebhookNetworks: networks, Folder: s.cfg.ReplayFolder(),
 			Redis: streams, Group: s.cfg.ReplicaGroup,
 		}),
-	})
+		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
+			return replicas.Ask(ctx, s.bus.Conn(), q)
+		},
+		Present: s.present,
+	}
+	if s.store != nil {
+		cfg.Sessions = s.store.Sessions
+	}
+	svc, err := replay.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,12 @@ func (s *Server) startReplica(ctx context.Context) error {
 	s.health.replica.Store(replica)
 	s.parts.Push("replica", func(context.Context) error { return replica.Close() })
 	metrics.Observe(replica)
+	if s.cfg.Passes > 0 {
+		if s.passes, err = revocation.NewPasses(replica, revocation.PassesConfig{Entries: s.cfg.Passes}); err != nil {
+			return err
+		}
+		s.parts.Push("passes", func(context.Context) error { s.passes.Close(); return nil })
+	}
 	if s.opts.OnReplica != nil {
 		s.opts.OnReplica(replica)
 	}

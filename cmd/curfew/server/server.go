@@ -63,7 +63,9 @@ type Server struct {
 	storeMissing error
 	idleHolds    time.Time
 	replica      *revocation.Replica
-	gate         *gate.Service
+	// passes is nil where the configuration wants none.
+	passes *revocation.Passes
+	gate   *gate.Service
 	// replicas are those that report, and gateways what asks all gateways; nil where no role needs it.
 	replicas *replicas.Fleet
 	gateways *gateways.Fleet

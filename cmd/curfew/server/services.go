@@ -59,7 +59,7 @@ func (s *Server) startServices(ctx context.Context) error {
 // startAnswers lets other processes ask this one's replica, and have it read the ledger anew.
 func (s *Server) startAnswers() error {
 	host, _ := os.Hostname() // for people only
-	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), gate.AnswerFor(s.replica))
+	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), s.answerFor())
 	if err != nil {
 		return err
 	}
@@ -70,6 +70,19 @@ func (s *Server) startAnswers() error {
 	}
 	s.parts.Push("orders to the replica", func(context.Context) error { o.Close(); return nil })
 	return nil
+}
+
+// answerFor answers what the replica knows, and what this process has let through.
+func (s *Server) answerFor() func(replicas.Question) replicas.Answer {
+	answer := gate.AnswerFor(s.replica)
+	return func(q replicas.Question) replicas.Answer {
+		a := answer(q)
+		if q.Exposure != nil && s.passes != nil {
+			passed := s.passes.Answer(q.Tenant, *q.Exposure)
+			a.Exposure = &passed
+		}
+		return a
+	}
 }
 
 // startAccess opens the API keys and the deployment's secret.
@@ -135,7 +148,7 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 		return err
 	}
 	svc, err := gate.New(gate.Config{
-		Replica: s.replica, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
+		Replica: s.replica, Passes: s.passes, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
 		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
 			return replicas.Ask(ctx, s.bus.Conn(), q)
 		},
