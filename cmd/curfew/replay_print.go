@@ -186,7 +186,7 @@ func progress(w io.Writer, quiet bool) func(replay.Replay) {
 		return bar(w)
 	}
 	var told time.Time
-	var state replay.State
+	var state replay.ReplayState
 	return func(r replay.Replay) {
 		if time.Since(told) < tellEvery && r.State == state {
 			return
