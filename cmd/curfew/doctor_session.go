@@ -165,7 +165,7 @@ func (p *patient) examineDecision(ctx context.Context, c *apiclient.Client) serv
 	return f
 }
 
-// examineReplicas asks those of the deployment's own processes.
+// examineReplicas asks all that answer, and names those that report and don't.
 func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []server.Finding {
 	values := url.Values{}
 	for name, v := range map[string]string{"session": p.session, "user": p.user, "device": p.device, "client": p.client} {
@@ -192,11 +192,19 @@ func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []se
 			knows++
 		}
 	}
+	for _, r := range answer.Silent {
+		if r.LeaseEnded {
+			out = append(out, server.Finding{Name: "replica " + r.Name, Status: "warn", Detail: fmt.Sprintf("not heard any more, at position %d: it fails closed since %s", r.Position, instant(r.FailsClosedSince)),
+				Hint: "is that process gone? then it is forgotten within the hour; if not, is NATS reachable from it?"})
+			continue
+		}
+		out = append(out, server.Finding{Name: "replica " + r.Name, Status: "warn", Detail: fmt.Sprintf("reports, and doesn't answer: it was at position %d at %s", r.Position, instant(r.Heard)), Hint: "ask again"})
+	}
 	detail := fmt.Sprintf("answers: %d; fresh: %d", len(answer.Replicas), knows)
 	if p.revoked {
 		detail = fmt.Sprintf("answers: %d; know that it is over: %d", len(answer.Replicas), knows)
 	}
-	return append(out, server.Finding{Name: "replicas", Status: "ok", Detail: detail + "; those of your own services don't answer here: look at curfew_replica_position there"})
+	return append(out, server.Finding{Name: "replicas", Status: "ok", Detail: detail + "; services whose replicas don't report (revocationnats.NewPresence) aren't among them: look at curfew_replica_position there"})
 }
 
 // proof says how old the proof of a replica is.

@@ -169,7 +169,5 @@ func IsName(s string) bool {
 }
 
 func isID(s string) bool {
-	return len(s) >= 8 && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	})
+	return len(s) >= 8 && len(s) <= 64 && !strings.ContainsFunc(s, notAlphanumeric)
 }

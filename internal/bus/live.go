@@ -1,10 +1,11 @@
 package bus
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/curfewhq/curfew/events/presence"
 )
 
 // Topics of what gateways tell and are asked while it happens; those of what replicas report are package events/presence's. No stream takes them: who doesn't listen has missed it. No id stands in one, and no tenant:
@@ -31,25 +32,14 @@ const (
 
 	// LiveRebuildTopic is where replicas of a group are told to read the ledger anew.
 	LiveRebuildTopic = "curfew.live.rebuild"
-
-	// LiveReplicasTopic is where replicas are asked how far they are, and what they know of a session.
-	LiveReplicasTopic = "curfew.live.replicas"
-
-	// liveAnswerPrefix begins the topics of answers. They aren't under _INBOX, which every user of the account may read.
-	liveAnswerPrefix = "curfew.live.answers."
 )
 
 // LiveAnswerTopic is where the answers to one question go; token is of letters and digits, and can't be guessed.
-func LiveAnswerTopic(token string) string { return liveAnswerPrefix + token }
+func LiveAnswerTopic(token string) string { return presence.AnswerTopic(token) }
 
 // IsLiveAnswerTopic reports whether topic is one of LiveAnswerTopic. Who answers a question must know: he has the right to publish elsewhere, as to the
 // ledger, which who asks may not have.
-func IsLiveAnswerTopic(topic string) bool {
-	token, ok := strings.CutPrefix(topic, liveAnswerPrefix)
-	return ok && token != "" && len(token) <= 64 && !strings.ContainsFunc(token, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	})
-}
+func IsLiveAnswerTopic(topic string) bool { return presence.IsAnswerTopic(topic) }
 
 // Hearing is what a process hears on one live topic. Make it with Hear, and close it.
 type Hearing struct {

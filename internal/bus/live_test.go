@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/curfewhq/curfew/events/presence"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 )
@@ -11,7 +12,7 @@ import (
 // What travels on live topics is kept by no stream: it holds ids of users and sessions, and nobody would ever delete it.
 func TestNoStreamTakesLiveTopics(t *testing.T) {
 	b := natstest.Bus(t)
-	for _, topic := range []string{bus.LiveTabsTopic, bus.LivePresenceTopic, bus.LiveAcksTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveReplicasTopic, bus.LiveAnswerTopic("x")} {
+	for _, topic := range []string{bus.LiveTabsTopic, bus.LivePresenceTopic, bus.LiveAcksTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, presence.QuestionsTopic, bus.LiveAnswerTopic("x")} {
 		if name, err := b.JetStream().StreamNameBySubject(t.Context(), topic); err == nil {
 			t.Errorf("%s is kept by the stream %s", topic, name)
 		}

@@ -95,12 +95,12 @@ func TestProposedPermissions(t *testing.T) {
 	eventually(t, "the follower hears both", func() bool { return len(acks.all()) == 1 && len(changes.all()) == 1 })
 
 	may := map[string][]string{
-		"replica":  {"publish curfew.live.replica.reports", "publish curfew.live.replica.applied", "subscribe curfew.live.replica.await"},
+		"replica":  {"publish curfew.live.replica.reports", "publish curfew.live.replica.applied", "publish curfew.live.answers.x", "subscribe curfew.live.replicas", "subscribe curfew.live.replica.await"},
 		"follower": {"publish curfew.live.tabs", "subscribe curfew.live.acks", "subscribe curfew.live.presence", "subscribe curfew.live.answers.*"},
 	}
 	for _, user := range []string{"publisher", "replica", "follower"} {
 		for _, topic := range []string{
-			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveShownTopic, bus.LiveReplicasTopic, presence.ReportsTopic, presence.AppliedTopic, presence.AwaitTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"),
+			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveShownTopic, presence.QuestionsTopic, presence.ReportsTopic, presence.AppliedTopic, presence.AwaitTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"),
 			"curfew.live.>", "$KV.CURFEW_GATEWAYS.x", "$KV.CURFEW_GATEWAYS.>", "$KV.CURFEW_SESSIONS.x", "$KV.CURFEW_SESSIONS.>", "$KV.CURFEW_SETTINGS.idle-timeout",
 		} {
 			allowed := strings.Join(may[user], ",")

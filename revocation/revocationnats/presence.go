@@ -19,6 +19,8 @@ import (
 const (
 	// maxAwaited is how many positions a replica waits for at once because somebody has asked. Of what comes beyond that, the regular report tells.
 	maxAwaited = 64
+	// maxQuestions is how many questions wait; of what comes beyond that, nats.go drops.
+	maxQuestions = 64
 	// awaitFor is for how long it waits for one: a position may never come.
 	awaitFor = 35 * time.Second
 )
@@ -29,6 +31,7 @@ var ErrPresence = errors.New("the replica can't report itself")
 // Reporting is what a Presence needs of a replica. *[revocation.Replica] is one.
 type Reporting interface {
 	Status() revocation.Status
+	Check(revocation.Session) revocation.Decision
 	StalenessBudget() time.Duration
 	WaitFor(ctx context.Context, position uint64) error
 }
@@ -44,16 +47,21 @@ type PresenceConfig struct {
 	// Budget is the oldest proof with which any route of the process answers active ([revocation.Require]). Zero means the replica's own budget. A route that takes an older one than
 	// is said here, or that fails open, makes the lease a promise that isn't kept.
 	Budget time.Duration
+	// Passes is what the process has let through, as its middleware has recorded; nil answers nobody who asks for that.
+	Passes *revocation.Passes
 }
 
-// Presence has a replica report how far it is, so that receipts name it and whoever waits for a revocation to be applied waits for this replica too (package presence tells how). Make
+// Presence has a replica report how far it is, and answer what it knows of a session, so that receipts name it and whoever waits for a revocation to be applied waits for this replica too (package presence tells how). Make
 // one with NewPresence, and close it before the replica and the connection.
 type Presence struct {
 	nc      *nats.Conn
 	replica Reporting
 	about   presence.Report
-	sub     *nats.Subscription
+	passes  *revocation.Passes
+	subs    []*nats.Subscription
 	awaits  chan *nats.Msg
+	// questions are answered by a goroutine of their own: they may take longer than a report can wait.
+	questions chan *nats.Msg
 	// soon has a token when there is something to report at once.
 	soon chan struct{}
 	// places has a token for each position that is waited for.
@@ -63,15 +71,15 @@ type Presence struct {
 	once   sync.Once
 }
 
-// NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports and
-// curfew.live.replica.applied, and to subscribe to curfew.live.replica.await. A connection that is lost ends nothing. It returns ErrPresence, and what NATS says where nothing can be heard.
+// NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports,
+// curfew.live.replica.applied and curfew.live.answers.*, and to subscribe to curfew.live.replica.await and curfew.live.replicas. A connection that is lost ends nothing. It returns ErrPresence, and what NATS says where nothing can be heard.
 func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presence, error) {
 	if nc == nil || replica == nil {
 		return nil, fmt.Errorf("%w: the connection and the replica are required", ErrPresence)
 	}
 	host, _ := os.Hostname() // for people only
 	p := &Presence{
-		nc: nc, replica: replica, awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), places: make(chan struct{}, maxAwaited),
+		nc: nc, replica: replica, passes: cfg.Passes, questions: make(chan *nats.Msg, maxQuestions), awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), places: make(chan struct{}, maxAwaited),
 		about: presence.Report{
 			ID: rand.Text(), Name: cmp.Or(cfg.Name, fmt.Sprintf("%s:%d", host, os.Getpid())), Group: cmp.Or(cfg.Group, "default"), Version: cfg.Version,
 			BudgetMS: cmp.Or(cfg.Budget, replica.StalenessBudget()).Milliseconds(),
@@ -80,13 +88,18 @@ func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presenc
 	if _, err := presence.EncodeReport(p.report()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPresence, err)
 	}
-	var err error
-	if p.sub, err = nc.ChanSubscribe(presence.AwaitTopic, p.awaits); err != nil {
-		return nil, fmt.Errorf("hear who waits for replicas: %w", err)
+	for topic, messages := range map[string]chan *nats.Msg{presence.AwaitTopic: p.awaits, presence.QuestionsTopic: p.questions} {
+		sub, err := nc.ChanSubscribe(topic, messages)
+		if err != nil {
+			p.unsubscribe()
+			return nil, fmt.Errorf("hear who asks for replicas: %w", err)
+		}
+		p.subs = append(p.subs, sub)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	p.work.Go(func() { p.run(ctx) })
+	p.work.Go(func() { p.answerAll(ctx) })
 	return p, nil
 }
 
@@ -96,7 +109,7 @@ func (p *Presence) ID() string { return p.about.ID }
 // Close says that the replica leaves, and reports nothing more. It may be called more than once, and always returns nil.
 func (p *Presence) Close() error {
 	p.once.Do(func() {
-		_ = p.sub.Unsubscribe() // fails only where there is nothing to end
+		p.unsubscribe()
 		p.cancel()
 		p.work.Wait()
 		leaving := p.report()
@@ -106,6 +119,12 @@ func (p *Presence) Close() error {
 	})
 	p.work.Wait()
 	return nil
+}
+
+func (p *Presence) unsubscribe() {
+	for _, sub := range p.subs {
+		_ = sub.Unsubscribe() // fails only where there is nothing to end
+	}
 }
 
 // run reports until ctx ends.

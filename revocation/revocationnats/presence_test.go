@@ -143,7 +143,8 @@ type standing struct {
 func (s *standing) Status() revocation.Status {
 	return revocation.Status{Made: "CURFEW@1", Position: s.position.Load(), Staleness: -1}
 }
-func (*standing) StalenessBudget() time.Duration { return time.Minute }
+func (*standing) Check(revocation.Session) revocation.Decision { return revocation.Decision{} }
+func (*standing) StalenessBudget() time.Duration               { return time.Minute }
 func (s *standing) WaitFor(ctx context.Context, _ uint64) error {
 	s.waits.Add(1)
 	select {

@@ -115,20 +115,13 @@ func TestReplicasThatSayNothing(t *testing.T) {
 	// It answers once each round, and has ended by the time that it is asked again.
 	seen := map[string]bool{}
 	nc := r.connect(r.srv.URL())
-	ends, err := replicas.Listen(nc, "ends", func(q replicas.Question) replicas.Answer {
+	natstest.Answer(t, nc, "ends", func(q replicas.Question) replicas.Answer {
 		if seen[q.Session] {
-			return replicas.Answer{State: string(make([]byte, 9000))} // longer than an answer may be
+			return replicas.Answer{State: string(make([]byte, 100_000))} // longer than an answer may be
 		}
 		seen[q.Session] = true
 		return replicas.Answer{State: "active"}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ends.Close)
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
 	alarms := strings.Count(r.log.String(), "level=error")
 	r.runUntil(svc, "a round without it", func() bool { return r.probes("silent") >= 1 && r.probes("ok") >= 1 })
 	if said := r.log.String(); strings.Count(said, "level=error") > alarms+1 || !strings.Contains(said, "cut off") {

@@ -80,14 +80,10 @@ func (r *rig) follow(url string, budget time.Duration) *revocation.Replica {
 func (r *rig) replica(name, url string, budget time.Duration) *revocation.Replica {
 	r.t.Helper()
 	replica := r.follow(url, budget)
-	l, err := replicas.Listen(r.connect(r.srv.URL()), name, func(q replicas.Question) replicas.Answer {
+	natstest.Answer(r.t, r.connect(r.srv.URL()), name, func(q replicas.Question) replicas.Answer {
 		d := replica.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, AuthTime: q.AuthTime})
 		return replicas.Answer{State: d.State.String()}
 	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(l.Close)
 	return replica
 }
 

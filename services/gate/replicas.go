@@ -13,32 +13,43 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/replicas"
-	"github.com/curfewhq/curfew/revocation"
 )
 
-// Replicas are those that have answered in time.
+// Replicas are those that there are.
 type Replicas struct {
+	// Replicas have answered in time.
 	Replicas []replicas.Answer `json:"replicas"`
+	// Silent have reported in the last hour and haven't answered.
+	Silent []SilentReplica `json:"silent"`
 }
 
-// replicaStates is what a replica says of itself; *revocation.Replica does.
-type replicaStates interface {
-	Status() revocation.Status
-	Check(revocation.Session) revocation.Decision
+// SilentReplica is what a replica's last report told.
+type SilentReplica struct {
+	Name     string    `json:"name"`
+	Group    string    `json:"group,omitempty"`
+	Version  string    `json:"version,omitempty"`
+	Position uint64    `json:"position"`
+	Heard    time.Time `json:"heard_at"`
+	// LeaseEnded is whether it fails closed, and FailsClosedSince from when on it does so if nothing more is heard.
+	LeaseEnded       bool      `json:"lease_ended"`
+	FailsClosedSince time.Time `json:"fails_closed_since"`
 }
 
-// AnswerFor returns what a replica answers to replicas.Ask.
-func AnswerFor(r replicaStates) func(replicas.Question) replicas.Answer {
-	return func(q replicas.Question) replicas.Answer {
-		st := r.Status()
-		a := replicas.Answer{Position: st.Position, Fresh: st.Fresh, StalenessMS: stalenessMS(st.Staleness)}
-		if !q.NamesSession() {
-			return a
-		}
-		v := verdict(r.Check(revocation.Session{Tenant: q.Tenant, ID: q.Session, User: q.User, Device: q.Device, Client: q.Client, AuthTime: q.AuthTime}))
-		a.State, a.Scope, a.Reason, a.EventPosition, a.Cause = v.State, v.Scope, v.Reason, v.EventPosition, v.Cause
-		return a
+// silent returns those of members that aren't among the answers.
+func silent(members []replicas.Member, answers []replicas.Answer) []SilentReplica {
+	heard := map[[2]string]bool{}
+	for _, a := range answers {
+		heard[[2]string{a.Group, a.Name}] = true
 	}
+	out := []SilentReplica{}
+	for _, m := range members {
+		if !heard[[2]string{m.Group, m.Name}] {
+			out = append(out, SilentReplica{
+				Name: m.Name, Group: m.Group, Version: m.Version, Position: m.Position, Heard: m.Heard.UTC(), LeaseEnded: m.Ended, FailsClosedSince: m.FailsClosedSince().UTC(),
+			})
+		}
+	}
+	return out
 }
 
 // replicasQuestion reads what replicas are asked, and how long they have to answer. A problem of status 0 is none.
@@ -70,7 +81,7 @@ func replicasQuestion(tenant, rawQuery string) (q replicas.Question, patience ti
 	return q, patience, problem.Problem{}
 }
 
-// handleReplicas asks all replicas of the deployment's own processes, and, if the call names a session, what they know of it.
+// handleReplicas asks all replicas that answer, and, if the call names a session, what they know of it.
 func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
 	q, patience, p := replicasQuestion(key.Tenant, r.URL.RawQuery)
@@ -88,17 +99,26 @@ func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 		s.cfg.Log.WithError(err).Warn("replicas can't be asked")
 		s.refuse(w, problem.Unavailable("replicas_unavailable", "The replicas can't be asked: is NATS up? 'curfew doctor' tells.", time.Second))
 	case err == nil:
-		if !key.Has(access.ScopeOperator) {
-			nameless(answers)
+		all := Replicas{Replicas: answers, Silent: []SilentReplica{}}
+		if s.cfg.Reporting != nil {
+			all.Silent = silent(s.cfg.Reporting(), answers)
 		}
-		problem.JSON(w, http.StatusOK, Replicas{Replicas: answers})
+		if !key.Has(access.ScopeOperator) {
+			all.nameless()
+		}
+		problem.JSON(w, http.StatusOK, all)
 	}
 }
 
-// nameless numbers the answers of processes in the order of their names, which tell of machines: those are for operators.
-func nameless(answers []replicas.Answer) {
-	slices.SortFunc(answers, func(a, b replicas.Answer) int { return strings.Compare(a.Name, b.Name) })
-	for i := range answers {
-		answers[i].Name = strconv.Itoa(i + 1)
+// nameless numbers processes in the order of their names, which tell of machines and of what else the deployment runs: those are for operators.
+func (all Replicas) nameless() {
+	slices.SortFunc(all.Replicas, func(a, b replicas.Answer) int { return strings.Compare(a.Name, b.Name) })
+	for i := range all.Replicas {
+		a := &all.Replicas[i]
+		a.Name, a.Group, a.Version = strconv.Itoa(i+1), "", ""
+	}
+	for i := range all.Silent {
+		one := &all.Silent[i]
+		one.Name, one.Group, one.Version = strconv.Itoa(len(all.Replicas)+i+1), "", ""
 	}
 }

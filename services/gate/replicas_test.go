@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
-	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/presence"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -40,14 +40,21 @@ func TestReplicas(t *testing.T) {
 	log.SetOutput(io.Discard)
 	var asked *replicas.Question
 	var fails error
+	heard := time.Now()
 	svc, err := gate.New(gate.Config{
+		Reporting: func() []replicas.Member {
+			return []replicas.Member{
+				{Report: presence.Report{Name: "one:11", Group: "curfew", Position: 7, BudgetMS: 15_000}, Heard: heard},
+				{Report: presence.Report{Name: "billing-7", Group: "billing", Version: "1.4.2", Position: 3, BudgetMS: 15_000}, Heard: heard, Ended: true},
+			}
+		},
 		Replica: replica, Keys: keys.store, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
 			asked = &q
 			if _, bounded := ctx.Deadline(); !bounded {
 				t.Error("replicas are waited for without an end")
 			}
-			return []replicas.Answer{{Name: "two:12", Position: 6}, {Name: "one:11", Position: 7}}, fails
+			return []replicas.Answer{{Name: "two:12", Group: "curfew", Position: 6}, {Name: "one:11", Group: "curfew", Position: 7}}, fails
 		},
 	})
 	if err != nil {
@@ -77,7 +84,10 @@ func TestReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := ask("", operator.Reveal()); !strings.Contains(w.Body.String(), `"one:11"`) {
+	if s := got.Silent; len(s) != 1 || s[0].Name != "3" || s[0].Group != "" || s[0].Version != "" || s[0].Position != 3 || !s[0].LeaseEnded || !s[0].FailsClosedSince.Equal(heard.Add(16*time.Second)) || got.Replicas[0].Group != "" {
+		t.Errorf("silent are %+v", s)
+	}
+	if w := ask("", operator.Reveal()); !strings.Contains(w.Body.String(), `"billing-7"`) || !strings.Contains(w.Body.String(), `"one:11"`) {
 		t.Errorf("an operator isn't told which processes they are: %s", w.Body)
 	}
 	for query, code := range map[string]string{
@@ -98,44 +108,5 @@ func TestReplicas(t *testing.T) {
 	fails = errors.New("no NATS")
 	if w := ask("", text.Reveal()); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("without NATS: %d %s", w.Code, w.Body)
-	}
-}
-
-// sayer is a replica that says what it is told to.
-type sayer struct {
-	status   revocation.Status
-	decision revocation.Decision
-	asked    revocation.Session
-}
-
-func (s *sayer) Status() revocation.Status { return s.status }
-func (s *sayer) Check(session revocation.Session) revocation.Decision {
-	s.asked = session
-	return s.decision
-}
-
-// A replica answers with its own state, and with what it knows of a session where one was named.
-func TestAnswerFor(t *testing.T) {
-	s := &sayer{
-		status:   revocation.Status{Position: 9, Fresh: true, Staleness: 1500 * time.Microsecond},
-		decision: revocation.Decision{State: revocation.Revoked, Scope: revocation.ScopeUser, Reason: events.ReasonAdmin, EventPosition: 7},
-	}
-	answer := gate.AnswerFor(s)
-	own := replicas.Answer{Position: 9, Fresh: true, StalenessMS: 1.5}
-	if diff := cmp.Diff(own, answer(replicas.Question{Tenant: "acme"})); diff != "" {
-		t.Errorf("of itself (-want +got):\n%s", diff)
-	}
-	known := own
-	known.State, known.Scope, known.Reason, known.EventPosition = "revoked", "user", "admin", 7
-	if diff := cmp.Diff(known, answer(replicas.Question{Tenant: "acme", Session: "s-1", User: "ada"})); diff != "" {
-		t.Errorf("of a session (-want +got):\n%s", diff)
-	}
-	if s.asked.Tenant != "acme" || s.asked.ID != "s-1" || s.asked.User != "ada" {
-		t.Errorf("looked for %+v", s.asked)
-	}
-	// A replica without a proof isn't one with the best there can be.
-	s.status = revocation.Status{Staleness: -1}
-	if diff := cmp.Diff(replicas.Answer{StalenessMS: -1}, answer(replicas.Question{Tenant: "acme"})); diff != "" {
-		t.Errorf("without a proof (-want +got):\n%s", diff)
 	}
 }

@@ -35,6 +35,8 @@ type Config struct {
 	EventAt func(ctx context.Context, position uint64) (events.Event, error)
 	// AskReplicas asks the replicas of all processes, as replicas.Ask does; nil leaves GET /v1/replicas out.
 	AskReplicas func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
+	// Reporting returns the replicas that report, so that those can be named that are silent; nil names none.
+	Reporting func() []replicas.Member
 	// Ledger is what streams of revocations are read from; nil leaves that call out.
 	Ledger *ledger.Reader
 	// BeatTimeout is how long a stream's reading of the ledger may be silent before it is begun anew. Zero means 3 s, three times the default beat.

@@ -15,7 +15,6 @@ import (
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
-	processes "github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
 	"github.com/curfewhq/curfew/revocation/revocationnats"
@@ -57,18 +56,11 @@ func newExposed(t *testing.T, entries int) *exposed {
 		t.Fatal(err)
 	}
 	t.Cleanup(passes.Close)
-	answering, err := processes.Listen(dial(t, natsURL), "billing", func(q processes.Question) processes.Answer {
-		a := processes.Answer{Position: x.replica.Status().Position}
-		if q.Exposure != nil {
-			passed := passes.Answer(q.Tenant, *q.Exposure)
-			a.Exposure = &passed
-		}
-		return a
-	})
+	reporting, err := revocationnats.NewPresence(dial(t, natsURL), x.replica, revocationnats.PresenceConfig{Name: "billing", Group: "billing", Passes: passes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(answering.Close)
+	t.Cleanup(func() { _ = reporting.Close() })
 	guard, err := revocationhttp.New(revocationhttp.Config{Replica: x.replica, Passes: passes, Session: func(r *http.Request) (revocation.Session, error) {
 		return revocation.Session{ID: r.URL.Query().Get("session"), User: "ada", AuthTime: x.authTime}, nil
 	}})

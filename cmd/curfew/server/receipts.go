@@ -25,7 +25,7 @@ func (s *Server) startPresence() error {
 	s.replicas = fleet
 	s.parts.Push("replicas", func(context.Context) error { fleet.Close(); return nil })
 	registerFleetMetrics(s.reg, fleet)
-	p, err := revocationnats.NewPresence(s.bus.Conn(), s.replica, revocationnats.PresenceConfig{Group: s.cfg.ReplicaGroup, Version: s.opts.Version})
+	p, err := revocationnats.NewPresence(s.bus.Conn(), s.replica, revocationnats.PresenceConfig{Group: s.cfg.ReplicaGroup, Version: s.opts.Version, Passes: s.passes})
 	if err != nil {
 		return fmt.Errorf("report the replica: %w", err)
 	}

@@ -33,7 +33,7 @@ func (s *Server) startServices(ctx context.Context) error {
 		{config.RolePublisher, s.startPublisher}, {config.RoleGate, s.startGate}, {config.RoleFanout, s.startFanout}, {config.RoleSessions, s.startSessions},
 		{config.RoleReplay, s.startReplay}, {config.RoleAudit, s.startAudit},
 	}
-	if err := s.startAnswers(); err != nil {
+	if err := s.startOrders(); err != nil {
 		return err
 	}
 	if err := s.startPresence(); err != nil {
@@ -56,33 +56,15 @@ func (s *Server) startServices(ctx context.Context) error {
 	return nil
 }
 
-// startAnswers lets other processes ask this one's replica, and have it read the ledger anew.
-func (s *Server) startAnswers() error {
+// startOrders lets other processes have this one's replica read the ledger anew.
+func (s *Server) startOrders() error {
 	host, _ := os.Hostname() // for people only
-	l, err := replicas.Listen(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), s.answerFor())
-	if err != nil {
-		return err
-	}
-	s.parts.Push("answers of the replica", func(context.Context) error { l.Close(); return nil })
 	o, err := replicas.Obey(s.bus.Conn(), fmt.Sprintf("%s:%d", host, os.Getpid()), s.cfg.ReplicaGroup, s.rebuild)
 	if err != nil {
 		return err
 	}
 	s.parts.Push("orders to the replica", func(context.Context) error { o.Close(); return nil })
 	return nil
-}
-
-// answerFor answers what the replica knows, and what this process has let through.
-func (s *Server) answerFor() func(replicas.Question) replicas.Answer {
-	answer := gate.AnswerFor(s.replica)
-	return func(q replicas.Question) replicas.Answer {
-		a := answer(q)
-		if q.Exposure != nil && s.passes != nil {
-			passed := s.passes.Answer(q.Tenant, *q.Exposure)
-			a.Exposure = &passed
-		}
-		return a
-	}
 }
 
 // startAccess opens the API keys and the deployment's secret.
@@ -149,6 +131,7 @@ func (s *Server) startGate(context.Context, access.Secret) error {
 	}
 	svc, err := gate.New(gate.Config{
 		Replica: s.replica, Passes: s.passes, Keys: s.keys, Session: session, DangerouslyFailOpen: s.cfg.DangerouslyFailOpen, EventAt: s.eventAt,
+		Reporting: s.replicas.Members,
 		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
 			return replicas.Ask(ctx, s.bus.Conn(), q)
 		},
