@@ -37,17 +37,8 @@ func (s *Store) guard(scopes []Scope, onRefuse func(code string), next http.Hand
 		p.Write(w)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, ok := bearer(r)
-		if !ok {
-			p := problem.New(http.StatusUnauthorized, "api_key_missing", "There is no API key, or what is there isn't one: send 'Authorization: Bearer <API key>'; make a key with 'curfew keys create'.")
-			p.Authenticate = `Bearer realm="curfew"`
-			refuse(w, p)
-			return
-		}
-		key, ok := s.Lookup(text)
-		if !ok {
-			p := problem.New(http.StatusUnauthorized, "api_key_invalid", "The API key is unknown or revoked; list the keys with 'curfew keys ls'.")
-			p.Authenticate = `Bearer realm="curfew", error="invalid_token"`
+		key, p := s.identify(r)
+		if p.Status != 0 {
 			refuse(w, p)
 			return
 		}
@@ -57,6 +48,26 @@ func (s *Store) guard(scopes []Scope, onRefuse func(code string), next http.Hand
 		}
 		next.ServeHTTP(w, r.WithContext(WithKey(r.Context(), key)))
 	})
+}
+
+// identify returns the key that a request came with, or whom this process has vouched for. The problem has status 0 when all is well.
+func (s *Store) identify(r *http.Request) (Key, problem.Problem) {
+	if key, ok := r.Context().Value(vouchedKey{}).(Key); ok {
+		return key, problem.Problem{}
+	}
+	text, ok := bearer(r)
+	if !ok {
+		p := problem.New(http.StatusUnauthorized, "api_key_missing", "There is no API key, or what is there isn't one: send 'Authorization: Bearer <API key>'; make a key with 'curfew keys create'.")
+		p.Authenticate = `Bearer realm="curfew"`
+		return Key{}, p
+	}
+	key, ok := s.Lookup(text)
+	if !ok {
+		p := problem.New(http.StatusUnauthorized, "api_key_invalid", "The API key is unknown or revoked; list the keys with 'curfew keys ls'.")
+		p.Authenticate = `Bearer realm="curfew", error="invalid_token"`
+		return Key{}, p
+	}
+	return key, problem.Problem{}
 }
 
 // lacks is the answer to a key that may not do what it asks for without a scope.

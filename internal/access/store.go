@@ -29,6 +29,8 @@ type Store struct {
 	keys map[string]record
 	// passing: id → key of this process alone; nil until there is one.
 	passing map[string]record
+	// vouched: id → how many requests Vouch lets pass under it.
+	vouched map[string]int
 }
 
 // Option is an option of Open.
@@ -45,7 +47,7 @@ func Open(ctx context.Context, kv jetstream.KeyValue, opts ...Option) (*Store, e
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &Store{kv: kv, keys: map[string]record{}}
+	s := &Store{kv: kv, keys: map[string]record{}, vouched: map[string]int{}}
 	var err error
 	if s.following, err = bus.Follow(ctx, o.conn, kv, s.take); err != nil {
 		return nil, fmt.Errorf("read the API keys: %w", err)
@@ -224,6 +226,9 @@ func (s *Store) Lookup(text Text) (Key, bool) {
 func (s *Store) Live(id string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if !isID(id) {
+		return s.vouched[id] > 0
+	}
 	r, ok := s.record(id)
 	return ok && r.RevokedAt.IsZero()
 }
