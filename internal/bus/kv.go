@@ -81,9 +81,14 @@ func ReplaysBucket() Bucket {
 	return Bucket{Name: "CURFEW_REPLAYS", TTL: 91 * 24 * time.Hour, Description: "replays: who asked for them, how far they are, and how they ended"}
 }
 
+// ConsoleBucket holds which sessions of the console were signed out, for longer than one can last: what is copied of a cookie is over with it, at every process.
+func ConsoleBucket() Bucket {
+	return Bucket{Name: "CURFEW_CONSOLE", TTL: 25 * time.Hour, MaxBytes: 16 << 20, Description: "sessions of the console that were signed out"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket(), ReplaysBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket(), ReplaysBucket(), ConsoleBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	// Listen is the address of the API and the tabs.
 	Listen string `koanf:"listen"`
-	// AdminListen is the address of /healthz, /readyz, /doctor and /metrics, which ask for no key and speak no TLS. Empty means none.
+	// AdminListen is the address of /healthz, /readyz, /doctor and /metrics, which ask for no key and speak no TLS, and of the console. Empty means none.
 	AdminListen string `koanf:"admin_listen"`
 	// DataDir holds the embedded ledger, the first admin key and the snapshot.
 	DataDir string `koanf:"data_dir"`
@@ -56,6 +56,8 @@ type Config struct {
 
 	// ReplicaGroup is the group of this process's replica, in reports and receipts, and by which a replay has it read the ledger anew.
 	ReplicaGroup string `koanf:"replica_group"`
+
+	Console Console `koanf:"console"`
 
 	// MaxAge is the absolute age, from auth time, at which every session is over.
 	MaxAge time.Duration `koanf:"max_age"`
@@ -204,7 +206,8 @@ func Default() Config {
 		Ledger:         Ledger{BeatInterval: time.Second},
 		Sessions:       Sessions{Notice: time.Minute, MaxPerUser: maxSessions, IPv4Bits: 24, IPv6Bits: 48},
 		Replay:         Replay{Folder: autoFolder, WebhookNetworks: []string{"127.0.0.0/8", "::1/128"}}, ReplicaGroup: "curfew",
-		JWT: JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
+		Console: Console{Enabled: autoConsole, Lifetime: 8 * time.Hour, IdleTimeout: 30 * time.Minute, OIDC: OIDC{Claim: "groups", Scopes: []string{"profile", "email"}}},
+		JWT:     JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
 		Passes: 1 << 16, MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
 	}
@@ -330,6 +333,7 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	fault(!groupForm.MatchString(c.ReplicaGroup), "replica_group: must be 1 to 63 of a-z, 0-9 and -")
+	errs = append(errs, c.consoleFaults()...)
 	return errors.Join(errs...)
 }
 

@@ -51,11 +51,12 @@ func (m member) env() string {
 }
 
 func (m member) yaml(value string) string {
-	group, leaf, nested := strings.Cut(m.name, ".")
-	if !nested {
-		return m.name + ": " + value + "\n"
+	var out strings.Builder
+	names := strings.Split(m.name, ".")
+	for depth, name := range names[:len(names)-1] {
+		out.WriteString(strings.Repeat("  ", depth) + name + ":\n")
 	}
-	return group + ":\n  " + leaf + ": " + value + "\n"
+	return out.String() + strings.Repeat("  ", len(names)-1) + names[len(names)-1] + ": " + value + "\n"
 }
 
 func (m member) of(c config.Config) any { return reflect.ValueOf(c).FieldByIndex(m.index).Interface() }
