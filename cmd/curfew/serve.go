@@ -72,11 +72,11 @@ func stopServer(ctx context.Context, cfg config.Config, s *server.Server) error 
 // announce says where the server is, once it is ready.
 func announce(out io.Writer, asJSON bool, s *server.Server) error {
 	if asJSON {
-		return printJSON(out, map[string]string{"url": s.URL(), "admin_url": s.AdminURL(), "nats_url": s.LedgerURL(), "nats_url_file": s.NATSURLFile(), "admin_key_file": s.AdminKeyFile()})
+		return printJSON(out, map[string]string{"url": s.URL(), "admin_url": s.AdminURL(), "console_url": s.ConsoleURL(), "nats_url": s.LedgerURL(), "nats_url_file": s.NATSURLFile(), "admin_key_file": s.AdminKeyFile()})
 	}
 	fmt.Fprintln(out, "curfew serves", s.URL())
 	for _, line := range []struct{ what, where string }{
-		{"health and metrics", s.AdminURL()}, {"the ledger takes replicas at", s.LedgerURL()}, {"with the password in", s.NATSURLFile()}, {"first admin key written to", s.AdminKeyFile()},
+		{"health and metrics", s.AdminURL()}, {"the console for operators", s.ConsoleURL()}, {"the ledger takes replicas at", s.LedgerURL()}, {"with the password in", s.NATSURLFile()}, {"first admin key written to", s.AdminKeyFile()},
 	} {
 		if line.where != "" {
 			fmt.Fprintln(out, line.what, line.where)

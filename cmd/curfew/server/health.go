@@ -99,6 +99,7 @@ func (s *Server) startAdmin(context.Context) error {
 	})
 	mux.HandleFunc("GET /doctor", s.handleDoctor)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.reg, promhttp.HandlerOpts{}))
+	s.mountConsole(mux)
 	var err error
 	if s.admin, err = app.ListenHTTP(app.HTTPConfig{Addr: s.cfg.AdminListen, Handler: app.API(mux), Log: s.log}); err != nil {
 		return err

@@ -77,6 +77,8 @@ type Server struct {
 	mux     *http.ServeMux
 	api     *app.HTTP
 	admin   *app.HTTP
+	// console is nil before it is there and once it stops.
+	console atomic.Pointer[http.Handler]
 
 	// snapshots are those of the deployment; started is when this process began.
 	snapshots *revocationnats.Snapshots
@@ -100,7 +102,7 @@ func Start(ctx context.Context, cfg config.Config, opts Options) (*Server, error
 	}
 	reg := telemetry.NewRegistry()
 	s := &Server{cfg: cfg, opts: opts, log: opts.Log, reg: reg, metrics: telemetry.NewMetrics(reg), mux: http.NewServeMux(), started: time.Now(), beatTried: make(chan struct{})}
-	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startSnapshots, s.startServices, s.startAPI, s.startCanary, s.awaitBeat} {
+	for _, step := range []func(context.Context) error{s.startAdmin, s.startBus, s.startReplica, s.startSnapshots, s.startServices, s.startAPI, s.startCanary, s.startConsole, s.awaitBeat} {
 		if err := step(ctx); err != nil {
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
@@ -136,6 +138,14 @@ func (s *Server) AdminURL() string {
 		return ""
 	}
 	return "http://" + s.admin.Addr()
+}
+
+// ConsoleURL is the address of the operators' page; empty if there is none.
+func (s *Server) ConsoleURL() string {
+	if !s.cfg.HasConsole() {
+		return ""
+	}
+	return s.AdminURL() + "/console/"
 }
 
 // LedgerURL is where other processes reach an embedded ledger; empty if they can't.
