@@ -25,7 +25,7 @@ func (s *Server) mountConsole(mux *http.ServeMux) {
 	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler := s.console.Load()
 		if handler == nil {
-			problem.Unavailable("starting", "This process starts, or stops: try again in a moment.", time.Second).Write(w)
+			problem.Unavailable("draining", "This process starts, or stops: try again in a moment.", time.Second).Write(w)
 			return
 		}
 		(*handler).ServeHTTP(w, r)

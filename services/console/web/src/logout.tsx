@@ -56,8 +56,8 @@ export function LogoutDialog({ user, who, target, sessions, tabs, onDone, onClos
           {target.kind !== "everywhere" && <div><dt>{target.kind === "one" ? "Ends" : "Keeps"}</dt><dd>{target.session.name} <Id>{target.session.session}</Id></dd></div>}
         </dl>
         <Field id="reason" label="Reason">
-          <select id="reason" name="reason" required defaultValue="">
-            <option value="" disabled>Choose one</option>
+          <select id="reason" name="reason" required>
+            <option value="" selected disabled>Choose one</option>
             {offered.map((r) => <option key={r} value={r}>{words(r)}</option>)}
           </select>
         </Field>

@@ -45,6 +45,7 @@ export function Plot({ title, unit, samples, series, dots = false }: { title: st
     const part = (e.clientX - box.left - inset.left) / (width - inset.left - inset.right);
     setAt(samples.length ? Math.min(samples.length - 1, Math.max(0, Math.round(part * (samples.length - 1)))) : -1);
   };
+  const tick = (t: number) => (last - first < 180_000 ? format(new Date(t), clock, "time").slice(0, 8) : format(new Date(t), clock, "minute"));
   const words = (s: Sample) => `${format(new Date(s.at), clock, "minute")}: ${series.map((one) => `${one.name} ${text(one.value(s))}`).join(", ")}`;
   return (
     <section class="panel plot" aria-labelledby={id}>
@@ -64,7 +65,7 @@ export function Plot({ title, unit, samples, series, dots = false }: { title: st
             </g>
           ))}
           {samples.length > 1 && [first, (first + last) / 2, last].map((t, i) => (
-            <text key={i} class="tick" x={x(t)} y={height - 4} text-anchor={["start", "middle", "end"][i]}>{format(new Date(t), clock, "minute")}</text>
+            <text key={i} class="tick" x={x(t)} y={height - 4} text-anchor={["start", "middle", "end"][i]}>{tick(t)}</text>
           ))}
           {series.map((one, i) => <path key={one.name} class={`line line-${i}`} d={path(samples, one, x, y)} />)}
           {dots && series.map((one, i) => samples.map((s) => {

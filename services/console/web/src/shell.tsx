@@ -28,10 +28,10 @@ export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSig
   return (
     <div class="shell">
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.querySelector<HTMLElement>("main h1")?.focus(); }}>Skip to the page</a>
-      <div class="bar">
+      <header class="bar">
         <a class="brand" href={link("overview")}>Curfew<span class="muted"> console</span></a>
         <button type="button" class="menu-button" aria-expanded={menu} aria-controls="side" onClick={() => setMenu(!menu)}>Menu</button>
-      </div>
+      </header>
       <div class={`side${menu ? " side-open" : ""}`} id="side">
         <nav aria-label="Pages">
           <ul>
@@ -40,7 +40,7 @@ export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSig
             ))}
           </ul>
         </nav>
-        <div class="side-foot">
+        <section class="side-foot" aria-label="Your settings">
           <Choice label="Clock" value={clock} options={[["local", "Local"], ["utc", "UTC"]]} onChange={(clock) => choose({ clock })} />
           <Choice label="Colours" value={theme} options={[["system", "Auto"], ["light", "Light"], ["dark", "Dark"]]} onChange={(theme) => choose({ theme })} />
           <div class="who">
@@ -51,9 +51,9 @@ export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSig
             <button type="button" class="small" onClick={onSignOut}>Sign out</button>
             <button type="button" class="small quiet" aria-keyshortcuts="?" onClick={() => setHelp(true)}>Keys <kbd>?</kbd></button>
           </div>
-        </div>
+        </section>
       </div>
-      <main>{page(route, who)}</main>
+      <main id="main">{page(route, who)}</main>
       {help && <Shortcuts onClose={() => setHelp(false)} />}
     </div>
   );

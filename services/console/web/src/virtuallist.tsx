@@ -75,19 +75,21 @@ export function VirtualList<T>({ label, rows, keyOf, columns, cells, rowHeight, 
   const id = (row: T) => `row-${keyOf(row)}`;
   const shownMark = markedAt >= from && markedAt < to ? rows[markedAt] : undefined;
   return (
-    <div ref={frame} class="virtual" role="grid" aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={columns.length} tabIndex={0}
-      aria-activedescendant={shownMark === undefined ? undefined : id(shownMark)} onScroll={scrolled} onKeyDown={key}
-      onFocus={() => { if (markedAt < 0 && rows[from] !== undefined) setMarked(keyOf(rows[Math.floor(view.top / rowHeight)] ?? rows[from]!)); }}>
-      <div class="virtual-head" role="row" aria-rowindex={1}>
-        {columns.map((c) => <span role="columnheader" key={c}>{c}</span>)}
-      </div>
-      <div class="virtual-space" role="rowgroup" style={{ height: `${rows.length * rowHeight}px` }}>
-        {rows.slice(from, to).map((row, i) => (
-          <div key={keyOf(row)} id={id(row)} class={`virtual-row${keyOf(row) === marked ? " marked" : ""}`} role="row" aria-rowindex={from + i + 2} aria-selected={keyOf(row) === marked}
-            style={{ transform: `translateY(${(from + i) * rowHeight}px)`, height: `${rowHeight}px` }} onClick={() => { setMarked(keyOf(row)); onOpen(row); }}>
-            {cells(row).map((cell, c) => <span role="gridcell" key={c} class={`cell-${c}`}>{cell}</span>)}
-          </div>
-        ))}
+    <div class="virtual-box">
+      <div ref={frame} class="virtual" role="grid" aria-label={label} aria-rowcount={rows.length + 1} aria-colcount={columns.length} tabIndex={0}
+        aria-activedescendant={shownMark === undefined ? undefined : id(shownMark)} onScroll={scrolled} onKeyDown={key}
+        onFocus={() => { if (markedAt < 0 && rows[from] !== undefined) setMarked(keyOf(rows[Math.floor(view.top / rowHeight)] ?? rows[from]!)); }}>
+        <div class="virtual-head" role="row" aria-rowindex={1}>
+          {columns.map((c) => <span role="columnheader" key={c}>{c}</span>)}
+        </div>
+        <div class="virtual-space" role="rowgroup" style={{ height: `${rows.length * rowHeight}px` }}>
+          {rows.slice(from, to).map((row, i) => (
+            <div key={keyOf(row)} id={id(row)} class={`virtual-row${keyOf(row) === marked ? " marked" : ""}`} role="row" aria-rowindex={from + i + 2} aria-selected={keyOf(row) === marked}
+              style={{ transform: `translateY(${(from + i) * rowHeight}px)`, height: `${rowHeight}px` }} onClick={() => { setMarked(keyOf(row)); onOpen(row); }}>
+              {cells(row).map((cell, c) => <span role="gridcell" key={c} class={`cell-${c}`}>{cell}</span>)}
+            </div>
+          ))}
+        </div>
       </div>
       <div class="virtual-foot">{foot}</div>
     </div>

@@ -25,7 +25,7 @@ export function OverviewPage() {
       <div class="plots">
         <Plot title="Events" unit="per second" samples={shown} series={[{ name: "applied", value: (s) => s.applied / s.seconds }]} />
         <Plot title="Propagation" unit="ms from stored to applied" samples={shown} dots series={[{ name: "p50", value: (s) => s.p50 }, { name: "p99", value: (s) => s.p99 }]} />
-        <Plot title="Checks" unit="per second, by state" samples={shown} series={[
+        <Plot title="Checks" unit="per second" samples={shown} series={[
           { name: "active", value: (s) => s.active / s.seconds }, { name: "revoked", value: (s) => s.revoked / s.seconds }, { name: "undetermined", value: (s) => s.undetermined / s.seconds },
         ]} />
         <Plot title="Open tabs" unit="conns" samples={shown} series={[{ name: "WebSocket", value: (s) => s.websocket }, { name: "SSE", value: (s) => s.sse }]} />

@@ -112,7 +112,7 @@ function Actions({ session, onLogout }: { session: SessionEntry; onLogout: (targ
   return (
     <>
       <button type="button" class="small" aria-label={`Log out ${session.name}, session ${session.session}`} onClick={() => onLogout({ kind: "one", session })}>Log out…</button>
-      <button type="button" class="small" aria-label={`Log out all but ${session.name}, session ${session.session}`} onClick={() => onLogout({ kind: "others", session })}>Others…</button>
+      <button type="button" class="small" aria-label={`Others: log out all but ${session.name}, session ${session.session}`} onClick={() => onLogout({ kind: "others", session })}>Others…</button>
     </>
   );
 }

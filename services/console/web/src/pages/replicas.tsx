@@ -73,7 +73,7 @@ function Replica({ replica: r, head, silent, now }: { replica: Seen; head: numbe
 /** Staleness draws how old the proof was at each look; its scale ends at two seconds, or at the worst. */
 function Staleness({ history }: { history: number[] }) {
   const top = Math.max(2_000, ...history);
-  const points = history.map((ms, i) => `${(i / (keptLooks - 1)) * 100},${28 - (Math.max(0, ms) / top) * 26}`).join(" ");
+  const points = history.map((ms, i) => `${((i + keptLooks - history.length) / (keptLooks - 1)) * 100},${28 - (Math.max(0, ms) / top) * 26}`).join(" ");
   const worst = Math.max(0, ...history);
   return (
     <svg class="sparkline" viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label={`Age of the proof over the last ${history.length} looks: ${seconds(worst)} at worst`}>
