@@ -15,6 +15,8 @@ func forwarded() []string {
 		"GET " + apiPrefix + "/v1/revocations/{event}",
 		"GET " + apiPrefix + "/v1/explain",
 		"GET " + apiPrefix + "/v1/replicas",
+		"GET " + apiPrefix + "/v1/receipts",
+		"GET " + apiPrefix + "/v1/receipts/{event}",
 		"GET " + apiPrefix + "/v1/users/{user}/sessions",
 		"GET " + apiPrefix + "/v1/users/{user}/tabs",
 		"POST " + apiPrefix + "/v1/users/{user}/logout",

@@ -23,9 +23,9 @@ var answers = []struct {
 	{"GET", "/console", 302}, {"GET", "/console/", 200}, {"HEAD", "/console/", 200}, {"POST", "/console/", 405},
 	{"GET", "/console/assets/none.js", 404}, {"GET", "/console/nothing", 404}, {"GET", "/console/methods", 200},
 	{"GET", "/console/session", 401}, {"DELETE", "/console/session", 401}, {"POST", "/console/session/touch", 401},
-	{"GET", "/console/metrics", 401}, {"GET", "/console/findings", 401}, {"POST", "/console/oidc/login", 404}, {"GET", "/console/oidc/callback?code=x&state=y", 404},
+	{"GET", "/console/metrics", 401}, {"GET", "/console/fleet", 401}, {"GET", "/console/findings", 401}, {"POST", "/console/oidc/login", 404}, {"GET", "/console/oidc/callback?code=x&state=y", 404},
 	{"GET", "/console/api/v1/revocations", 401}, {"GET", "/console/api/v1/revocations/stats", 401}, {"GET", "/console/api/v1/revocations/7", 401},
-	{"GET", "/console/api/v1/explain", 401}, {"GET", "/console/api/v1/replicas", 401}, {"GET", "/console/api/v1/users/ada/sessions", 401}, {"GET", "/console/api/v1/users/ada/tabs", 401},
+	{"GET", "/console/api/v1/explain", 401}, {"GET", "/console/api/v1/replicas", 401}, {"GET", "/console/api/v1/receipts", 401}, {"GET", "/console/api/v1/receipts/x", 401}, {"GET", "/console/api/v1/users/ada/sessions", 401}, {"GET", "/console/api/v1/users/ada/tabs", 401},
 	{"POST", "/console/api/v1/users/ada/logout", 401}, {"DELETE", "/console/api/v1/sessions/s1", 401},
 	{"GET", "/console/api/v1/keys", 404}, {"POST", "/console/api/v1/tickets", 404}, {"GET", "/console/api/v1/connect", 404}, {"PUT", "/console/api/v1/replicas", 405},
 }

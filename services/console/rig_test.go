@@ -20,6 +20,7 @@ import (
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/services/console"
 )
 
@@ -73,11 +74,16 @@ func newRig(t *testing.T, change func(*console.Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fleet, err := replicas.NewFleet(b.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fleet.Close)
 	r := &rig{bus: b, keys: keys, log: &lines{}, refused: &lines{}}
 	log := logrus.New()
 	log.SetOutput(r.log)
 	r.cfg = console.Config{
-		API: api(keys), Keys: keys, Seal: []byte("0123456789abcdef0123456789abcdef"), Ended: ended, Conn: b.Conn(), Lifetime: time.Hour, IdleTimeout: 30 * time.Minute,
+		API: api(keys), Keys: keys, Seal: []byte("0123456789abcdef0123456789abcdef"), Ended: ended, Conn: b.Conn(), Fleet: fleet, Lifetime: time.Hour, IdleTimeout: 30 * time.Minute,
 		Metrics: prometheus.NewRegistry(), Refused: func(code string) { _, _ = io.WriteString(r.refused, code+"\n") }, Log: log,
 		Findings: func(context.Context) any { return map[string]any{"findings": []any{}} },
 	}

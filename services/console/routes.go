@@ -22,6 +22,7 @@ func (s *Service) Handler() http.Handler {
 	own("POST /console/session/touch", s.signedIn(s.handleTouch))
 	own("DELETE /console/session", s.signedIn(s.handleSignOut))
 	own("GET /console/metrics", s.signedIn(s.handleMetrics))
+	own("GET /console/fleet", s.signedIn(s.handleFleet))
 	own("GET /console/findings", s.signedIn(s.handleFindings))
 	if s.oidc != nil {
 		own("POST /console/oidc/login", s.handleLogin)

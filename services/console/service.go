@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/replicas"
 )
 
 // Config of the service. All members are required but OIDC and Findings.
@@ -30,6 +31,8 @@ type Config struct {
 	Conn  *nats.Conn
 	// Lifetime is how long a session lasts at most, IdleTimeout how long without input.
 	Lifetime, IdleTimeout time.Duration
+	// Fleet hears replicas report. It is borrowed.
+	Fleet *replicas.Fleet
 	// OIDC is the provider; nil for none.
 	OIDC *OIDC
 	// Metrics is what the process measures.
@@ -107,6 +110,7 @@ func (c Config) validate() error {
 	missing(c.Conn == nil, "Conn")
 	missing(c.Lifetime <= 0, "Lifetime")
 	missing(c.IdleTimeout <= 0, "IdleTimeout")
+	missing(c.Fleet == nil, "Fleet")
 	missing(c.Metrics == nil, "Metrics")
 	missing(c.Refused == nil, "Refused")
 	missing(c.Log == nil, "Log")

@@ -155,7 +155,7 @@ func TestConfig(t *testing.T) {
 	if err == nil {
 		t.Fatal("nothing is needed")
 	}
-	for _, part := range []string{"API", "Keys", "Seal", "Ended", "Conn", "Lifetime", "IdleTimeout", "Metrics", "Refused", "Log"} {
+	for _, part := range []string{"API", "Keys", "Seal", "Ended", "Conn", "Lifetime", "IdleTimeout", "Fleet", "Metrics", "Refused", "Log"} {
 		if !strings.Contains(err.Error(), "console config: "+part) {
 			t.Errorf("%s isn't named in %v", part, err)
 		}

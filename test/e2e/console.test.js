@@ -6,7 +6,7 @@ import axe from "axe-core";
 
 import { deployment, launch, person, shoot, signIn, tabs, visit } from "./consolerig.js";
 
-let at, browser;
+let at, browser, waited;
 
 before(async () => {
   at = await deployment();
@@ -19,6 +19,7 @@ before(async () => {
     initiator: i % 2 ? { type: "admin", id: "helpdesk-2" } : { type: "system" },
   })));
   await at.call("POST", "/v1/revocations", { scope: "session", session: "ada-old-laptop", user: "ada", reason: "password_changed", reason_admin: "Asked for by phone, ticket 4711" });
+  waited = await at.call("POST", "/v1/users/lin/logout?wait=shown", { scope: "everywhere", reason: "compromised" });
   await at.call("POST", "/v1/check", [{ session: "8f14e45f-ceea-467f-a1b2-1", user: "u-1", auth_time: new Date().toISOString() }, { session: "s", user: "u", auth_time: new Date().toISOString() }]);
 });
 
@@ -32,6 +33,8 @@ const pages = [
   { name: "overview", path: "#/overview", ready: (page) => page.getByText("freshness").and(page.locator("strong")).waitFor() },
   { name: "events", path: "#/events", ready: (page) => page.getByRole("row").nth(8).waitFor() },
   { name: "person", path: "#/person?user=ada", ready: (page) => page.getByText("ada-old-laptop").waitFor() },
+  { name: "receipts", path: "#/receipts", ready: (page) => page.getByRole("rowheader").first().waitFor() },
+  { name: "receipt", path: "#/receipts?event=", ready: (page) => page.getByText(/^applied by 2\/2 replicas/).waitFor() },
   { name: "replicas", path: "#/replicas", ready: (page) => page.locator(".replica").nth(1).waitFor() },
 ];
 
@@ -57,7 +60,7 @@ for (const { width, height } of sizes) {
       await sound(page, `signin-${kind}`);
       await signIn(page, at);
       for (const p of pages) {
-        await page.goto(at.console + p.path);
+        await page.goto(at.console + p.path + (p.name === "receipt" ? waited.id : ""));
         await p.ready(page);
         assert.equal(await page.evaluate(() => document.activeElement?.tagName), "H1", `${p.name}: who goes there is at its heading`);
         await sound(page, `${p.name}-${kind}`);

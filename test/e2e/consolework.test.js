@@ -160,14 +160,14 @@ test("one session is logged out, then the others", async () => {
   await dialog.getByLabel("Note for operators (optional)").fill("ticket 17");
   await dialog.getByRole("button", { name: "Log out this session" }).click();
   const receipt = page.getByRole("region", { name: "What has become of the logout" });
-  await receipt.getByText("1 of 1 tabs have left").waitFor();
+  await receipt.getByText(/1 of 1 tabs: 1 signed out/).waitFor();
   await receipt.getByText(/by 2 of 2 replicas/).waitFor();
   await page.getByRole("row", { name: /Firefox on Linux.*ended/ }).waitFor();
   await page.getByRole("button", { name: "Others: log out all but Safari on iOS" }).click();
   await page.getByRole("dialog").getByLabel("Reason").selectOption("user_logout");
   await page.getByRole("dialog").getByRole("button", { name: "Log out the other sessions" }).click();
   await receipt.getByText("lin logged out but for one session").waitFor();
-  await receipt.getByText("1 of 1 tabs have left").waitFor();
+  await receipt.getByText(/1 of 1 tabs: 1 signed out/).waitFor();
   await page.getByRole("row", { name: /Safari on iOS.*active/ }).waitFor();
   const { revocations } = await at.call("GET", "/v1/revocations?user=lin");
   assert.deepEqual(revocations.map(({ event: { data } }) => [data.reason, data.reason_admin, data.initiator.type]), [["compromised", "ticket 17", "admin"], ["user_logout", undefined, "admin"]]);
@@ -217,9 +217,9 @@ test("log out everywhere by the keyboard alone", async () => {
   await shoot(page, "keyboard-logout-1280-light");
   await page.keyboard.press("Enter");
   const receipt = page.getByRole("region", { name: "What has become of the logout" });
-  await receipt.getByText("3 of 3 tabs have left").waitFor();
+  await receipt.getByText(/3 of 3 tabs: 3 signed out/).waitFor();
   await receipt.getByText(/by 2 of 2 replicas/).waitFor();
-  await page.getByText("Applied by all replicas that answer, and no tab of it is open.").waitFor({ state: "attached" });
+  await page.getByText("Applied by all replicas, and nothing more is to come of any tab.").waitFor({ state: "attached" });
   await page.waitForFunction(() => [...document.querySelectorAll("tbody tr.over")].length >= 3);
   await shoot(page, "receipt-1280-light");
   const { revocations: [entry] } = await at.call("GET", "/v1/revocations?user=ada&order=newest&limit=1");
@@ -231,7 +231,7 @@ test("log out everywhere by the keyboard alone", async () => {
   await closed(page);
 });
 
-test("a replica that stops answering is shown as silent, and one that is back as fresh", async () => {
+test("a replica that isn't heard is shown as silent, a receipt names it as late, and once it is back it is fresh", async () => {
   const page = await opened("#/replicas");
   const card = page.getByRole("listitem").filter({ hasText: `:${second.child.pid}` });
   await card.getByText("fresh").waitFor();
@@ -239,7 +239,24 @@ test("a replica that stops answering is shown as silent, and one that is back as
   await card.getByText("silent").waitFor();
   await page.getByText("1 of 2").waitFor();
   await shoot(page, "replica-silent-1280-light");
+  await person(at, "kim");
+  await page.goto(at.console + "#/person?user=kim");
+  await page.getByRole("button", { name: "Log out everywhere…" }).click();
+  await page.getByLabel("Reason").selectOption("compromised");
+  await page.getByLabel("Type the user's id to confirm").fill("kim");
+  await page.getByRole("dialog").getByRole("button", { name: "Log out everywhere" }).click();
+  const receipt = page.getByRole("region", { name: "What has become of the logout" });
+  await receipt.getByText(/by 1 of 2 replicas/).waitFor();
+  await receipt.getByText(new RegExp(`:${second.child.pid} hasn't yet`)).waitFor();
+  await shoot(page, "receipt-late-1280-light");
   second.child.kill("SIGCONT");
+  await receipt.getByText(/by 2 of 2 replicas/).waitFor();
+  await receipt.getByRole("link", { name: "Signed receipt" }).click();
+  await page.getByText(/applied by 2\/2 replicas/).waitFor();
+  await page.getByText("Signed form").click();
+  const token = await page.getByLabel("The signed receipt").textContent();
+  assert.deepEqual(JSON.parse(Buffer.from(token.split(".")[0], "base64url")).typ, "curfew-receipt");
+  await page.goto(at.console + "#/replicas");
   await card.getByText("fresh").waitFor();
   await page.getByText("2 of 2").waitFor();
   await closed(page);

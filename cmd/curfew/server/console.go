@@ -57,7 +57,7 @@ func (s *Server) startConsole(ctx context.Context) error {
 	}
 	svc, err := console.New(ctx, console.Config{
 		API: app.API(s.mux), Keys: s.keys, Seal: secret.Derive("console"), Ended: ended, Conn: s.bus.Conn(), Lifetime: s.cfg.Console.Lifetime, IdleTimeout: s.cfg.Console.IdleTimeout,
-		OIDC: provider, Metrics: s.reg, Refused: s.refused, Log: s.log.WithField(telemetry.FieldComponent, "console"),
+		Fleet: s.replicas, OIDC: provider, Metrics: s.reg, Refused: s.refused, Log: s.log.WithField(telemetry.FieldComponent, "console"),
 		Findings: func(ctx context.Context) any {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()

@@ -82,11 +82,53 @@ export interface Tabs {
   members_unknown?: boolean;
 }
 
-export interface ReplicaEntry {
+/** A replica as it has reported itself. */
+export interface Member {
+  id: string;
   name: string;
+  group: string;
+  version?: string;
   position: number;
   fresh: boolean;
+  /** Negative without a proof. */
   staleness_ms: number;
+  heard_at: string;
+  budget_ms: number;
+  lease_ms: number;
+  ended: boolean;
+  fails_closed_at: string;
+}
+
+export interface Fleet {
+  /** The server's clock, to which the others are relative. */
+  now: string;
+  members: Member[];
+}
+
+/** Whom an event has reached. */
+export interface Receipt {
+  event: string;
+  tenant: string;
+  position: number;
+  made_at: string;
+  aim: "applied" | "shown";
+  complete: boolean;
+  certain: boolean;
+  replicas: { expected: number; applied: number; more?: number; named: NamedReplica[] };
+  tabs?: { told: number; signed_out: number; already: number; ignored: number; gone: number; waiting: number; gateways: { name: string; state: string }[] };
+  sentence: string;
+  token?: string;
+}
+
+export interface NamedReplica {
+  name: string;
+  group?: string;
+  version?: string;
+  state: "applied" | "late" | "lease_ended";
+  after_ms?: number;
+  position?: number;
+  heard_at?: string;
+  fails_closed_since?: string;
 }
 
 /** What a revocation is answered with. */
@@ -98,6 +140,7 @@ export interface Stored {
   cutoff?: string;
   expires_at: string;
   duplicate: boolean;
+  receipt?: Receipt;
 }
 
 export interface Sample {

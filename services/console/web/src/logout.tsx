@@ -82,6 +82,9 @@ export function LogoutDialog({ user, who, target, sessions, tabs, onDone, onClos
   );
 }
 
+/** The first answer comes once all have been reached, or after a second; the receipt then goes on filling up. */
+const patience = "?wait=shown&timeout=1s";
+
 function effect(target: Target, sessions: number): string {
   switch (target.kind) {
     case "one": return "Every service refuses this session from now on.";
@@ -92,7 +95,7 @@ function effect(target: Target, sessions: number): string {
 
 function send(user: string, target: Target, why: object, once: string): Promise<Stored> {
   const headers = { "Idempotency-Key": once };
-  if (target.kind === "one") return post<Stored>(`/api/v1/sessions/${encodeURIComponent(target.session.session)}`, why, headers, "DELETE");
+  if (target.kind === "one") return post<Stored>(`/api/v1/sessions/${encodeURIComponent(target.session.session)}${patience}`, why, headers, "DELETE");
   const body = target.kind === "others" ? { scope: "others", current_session: target.session.session, ...why } : { scope: "everywhere", ...why };
-  return post<Stored>(`/api/v1/users/${encodeURIComponent(user)}/logout`, body, headers);
+  return post<Stored>(`/api/v1/users/${encodeURIComponent(user)}/logout${patience}`, body, headers);
 }

@@ -8,6 +8,7 @@ import { Shortcuts } from "./shortcuts";
 import { EventsPage } from "./pages/events";
 import { OverviewPage } from "./pages/overview";
 import { PersonPage } from "./pages/person";
+import { ReceiptsPage } from "./pages/receipts";
 import { ReplicasPage } from "./pages/replicas";
 
 /** The pages, in the order of the navigation. `key` goes there, after g. */
@@ -16,6 +17,7 @@ export const pages = [
   { page: "events", title: "Live events", key: "e" },
   { page: "person", title: "Person", key: "p" },
   { page: "replicas", title: "Replicas", key: "r" },
+  { page: "receipts", title: "Receipts", key: "c" },
 ] as const;
 
 /** Shell is what stands around each page. */
@@ -65,6 +67,7 @@ function page(route: Route, who: Who) {
     case "events": return <EventsPage who={who} params={route.params} />;
     case "person": return <PersonPage who={who} user={route.params.get("user") ?? ""} />;
     case "replicas": return <ReplicasPage />;
+    case "receipts": return <ReceiptsPage event={route.params.get("event") ?? ""} />;
   }
   return <Heading title="There is no such page" detail={<a href={link("overview")}>Go to the overview</a>} />;
 }

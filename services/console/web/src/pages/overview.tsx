@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { type Finding, Problem, type ReplicaEntry, type Sample, get } from "../api";
+import { type Finding, type Fleet, Problem, type Sample, get } from "../api";
 import { Badge, Choice, Figure, Heading, Panel, Trouble } from "../parts";
 import { Plot } from "../plot";
 import { usePolled } from "../poll";
@@ -12,7 +12,7 @@ type Span = "5" | "15" | "60";
 export function OverviewPage() {
   const [span, setSpan] = useState<Span>("15");
   const { samples, problem } = useSamples();
-  const replicas = usePolled("replicas", 5_000, (signal) => get<{ replicas: ReplicaEntry[] }>("/api/v1/replicas", {}, signal));
+  const fleet = usePolled("fleet", 5_000, (signal) => get<Fleet>("/fleet", {}, signal));
   const findings = usePolled("findings", 15_000, (signal) => get<{ findings: Finding[] }>("/findings", {}, signal));
   const shown = useMemo(() => samples.filter((s) => s.at > Date.now() - Number(span) * 60_000), [samples, span]);
   return (
@@ -20,8 +20,8 @@ export function OverviewPage() {
       <Heading title="Overview" detail="What the process that serves this page measures, every five seconds, kept for an hour.">
         <Choice label="Time shown" value={span} options={[["5", "5 min"], ["15", "15 min"], ["60", "1 h"]]} onChange={setSpan} />
       </Heading>
-      <Trouble problem={problem ?? replicas.problem} again={replicas.again} />
-      <Figures samples={shown} replicas={replicas.data?.replicas} span={span} />
+      <Trouble problem={problem ?? fleet.problem} again={fleet.again} />
+      <Figures samples={shown} fleet={fleet.data} span={span} />
       <div class="plots">
         <Plot title="Events" unit="per second" samples={shown} series={[{ name: "applied", value: (s) => s.applied / s.seconds }]} />
         <Plot title="Propagation" unit="ms from stored to applied" samples={shown} dots series={[{ name: "p50", value: (s) => s.p50 }, { name: "p99", value: (s) => s.p99 }]} />
@@ -47,16 +47,16 @@ function useSamples() {
   return { samples: polled.data ?? [], problem: polled.problem };
 }
 
-function Figures({ samples, replicas, span }: { samples: Sample[]; replicas: ReplicaEntry[] | undefined; span: Span }) {
+function Figures({ samples, fleet, span }: { samples: Sample[]; fleet: Fleet | undefined; span: Span }) {
   const sum = (of: (s: Sample) => number) => samples.reduce((n, s) => n + of(s), 0);
   const last = samples.at(-1);
-  const fresh = replicas?.filter((r) => r.fresh).length ?? 0;
+  const fresh = fleet?.members.filter((m) => m.fresh && !m.ended).length ?? 0;
   const worst = samples.reduce((n, s) => Math.max(n, s.p99 ?? 0), 0);
   const undetermined = sum((s) => s.undetermined);
   const note = `in ${span} min`;
   return (
     <dl class="figures">
-      <Figure name="Replicas fresh" tone={!replicas ? "plain" : fresh === replicas.length && fresh > 0 ? "ok" : "bad"} value={replicas ? <a href={link("replicas")}>{fresh} of {replicas.length}</a> : "–"} />
+      <Figure name="Replicas fresh" tone={!fleet ? "plain" : fresh === fleet.members.length && fresh > 0 ? "ok" : "bad"} value={fleet ? <a href={link("replicas")}>{fresh} of {fleet.members.length}</a> : "–"} />
       <Figure name="Events applied" value={sum((s) => s.applied).toLocaleString("en")} note={note} />
       <Figure name="Slowest p99" value={worst ? `${number(worst)} ms` : "–"} note={worst ? note : "no events"} />
       <Figure name="Undetermined checks" tone={undetermined > 0 ? "warn" : "plain"} value={undetermined.toLocaleString("en")} note={note} />

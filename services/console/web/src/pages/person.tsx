@@ -5,7 +5,7 @@ import { EventDialog, by, reasonTone, scopeOf, targetOf, words } from "../event"
 import { LogoutDialog, type Target } from "../logout";
 import { Badge, Empty, Field, Figure, Heading, Id, Panel, Trouble } from "../parts";
 import { usePolled } from "../poll";
-import { Receipt } from "../receipt";
+import { ReceiptPanel } from "../receipt";
 import { go, link } from "../route";
 import { When } from "../when";
 
@@ -34,11 +34,11 @@ function Person({ user, who }: { user: string; who: Who }) {
   const tabs = usePolled("tabs", 4_000, (signal) => get<Tabs>(path + "/tabs", {}, signal));
   const history = usePolled("history", 8_000, (signal) => get<History>("/api/v1/revocations", { user, order: "newest", limit: 50 }, signal));
   const [target, setTarget] = useState<Target>();
-  const [stored, setStored] = useState<{ answer: Stored; tookMs: number; target: Target; openTabs: number }>();
+  const [stored, setStored] = useState<{ answer: Stored; tookMs: number; target: Target }>();
   const active = sessions.data?.sessions.filter((s) => s.state === "active") ?? [];
   const open = tabs.data?.gateways.flatMap((g) => g.tabs) ?? [];
   const done = (answer: Stored, tookMs: number) => {
-    setStored({ answer, tookMs, target: target!, openTabs: open.filter((t) => concerns(target!, t.session)).length });
+    setStored({ answer, tookMs, target: target! });
     setTarget(undefined);
     for (const p of [sessions, tabs, history]) p.again();
   };
@@ -52,8 +52,7 @@ function Person({ user, who }: { user: string; who: Who }) {
         </dl>
         <button type="button" class="danger" onClick={() => setTarget({ kind: "everywhere" })}>Log out everywhere…</button>
       </div>
-      {stored && <Receipt key={stored.answer.id} stored={stored.answer} tookMs={stored.tookMs} what={says(stored.target, user)} tabs={tabs.data && open.filter((t) => concerns(stored.target, t.session)).length} tabsBefore={stored.openTabs}
-        complete={tabs.data?.complete ?? false} askTabs={tabs.again} onClose={() => setStored(undefined)} />}
+      {stored && <ReceiptPanel key={stored.answer.id} stored={stored.answer} tookMs={stored.tookMs} what={says(stored.target, user)} onClose={() => setStored(undefined)} />}
       <Panel title="Sessions" tight>
         <Trouble problem={sessions.problem} again={sessions.again} />
         {sessions.data && <SessionTable sessions={sessions.data} openTabs={(id) => open.filter((t) => t.session === id).length} onLogout={setTarget} />}
