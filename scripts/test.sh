@@ -20,7 +20,8 @@ Runs, in this order, everything that must pass before a change is merged:
   stress       Watermill's stress test at its full size, and the replica's set while it changes, without the race detector
   fuzz         every fuzz target, one after the other
   authjs       the reader of Auth.js's cookies against fresh ones of the real Auth.js, from npm
-  browser      the browser tests in test/e2e, with the system's Chromium
+  console      builds the console's page anew, and compares it with what is committed
+  browser      the browser tests in test/e2e, with the system's Chromium; pictures of the console are left in test/e2e/screenshots
   clients      installs what the npm packages are built and tested with
   @curfew/browser, @curfew/authjs
                the npm packages, with a server that is built now, the system's Chromium and the real frameworks
@@ -290,6 +291,7 @@ while read -r package name; do
 done <<<"$targets"
 
 step authjs authjs
+step console scripts/console.sh --check
 step browser browser
 step clients clients
 step @curfew/browser package browser test
