@@ -57,7 +57,7 @@ export async function deployment() {
 }
 
 async function serve(binary, processes, args) {
-  const child = spawn(binary, ["serve", "--json", "--log-level", "error", ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(binary, ["serve", "--json", "--log-level", "error", ...args], { stdio: ["ignore", "pipe", "inherit"], env: { PATH: process.env.PATH } });
   processes.push(child);
   let text = "";
   for await (const line of createInterface({ input: child.stdout })) {
