@@ -19,6 +19,10 @@ func forwarded() []string {
 		"GET " + apiPrefix + "/v1/receipts/{event}",
 		"GET " + apiPrefix + "/v1/users/{user}/sessions",
 		"GET " + apiPrefix + "/v1/users/{user}/tabs",
+		"GET " + apiPrefix + "/v1/parked",
+		"GET " + apiPrefix + "/v1/parked/{position}",
+		"DELETE " + apiPrefix + "/v1/parked/{position}",
+		"POST " + apiPrefix + "/v1/parked/{position}/retry",
 		"POST " + apiPrefix + "/v1/users/{user}/logout",
 		"DELETE " + apiPrefix + "/v1/sessions/{session}",
 	}

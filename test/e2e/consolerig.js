@@ -4,6 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -42,6 +43,17 @@ export async function deployment() {
       const answer = await fetch(main.url + path, { method, headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json", ...headers }, body: body && JSON.stringify(body) });
       if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
       return answer.json();
+    },
+    /** publish puts bytes on a topic of the ledger, past the API, as a publisher does that is broken. */
+    async publish(topic, text) {
+      const to = new URL(readFileSync(main.nats_url_file, "utf8").trim());
+      const socket = connect(Number(to.port), to.hostname);
+      const said = createInterface({ input: socket })[Symbol.asyncIterator]();
+      await said.next(); // INFO
+      socket.write(`CONNECT ${JSON.stringify({ user: decodeURIComponent(to.username), pass: decodeURIComponent(to.password), verbose: false })}\r\nPUB ${topic} ${text.length}\r\n${text}\r\nPING\r\n`);
+      const { value } = await said.next();
+      socket.end();
+      if (value !== "PONG") throw new Error(value);
     },
     async close() {
       for (const child of processes.reverse()) {
@@ -130,5 +142,6 @@ export async function tabs(browser, at, sessions) {
 /** shoot keeps a picture. */
 export async function shoot(page, name) {
   mkdirSync(screenshots, { recursive: true });
+  await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: join(screenshots, `console-${name}.png`), fullPage: true });
 }

@@ -262,6 +262,28 @@ test("a replica that isn't heard is shown as silent, a receipt names it as late,
   await closed(page);
 });
 
+// A message that no consumer understands is there with its reason, can be looked at, and goes for good.
+test("parked messages", async () => {
+  const page = await opened("#/parked");
+  await page.getByText("Nothing is parked.").waitFor();
+  for (const text of ['{"bad":1}', "<b>bad</b>"]) await at.publish("curfew.v1.default.00.session", text);
+  await page.reload();
+  await page.getByRole("row").nth(2).waitFor();
+  await page.getByRole("button", { name: "Show the message at 2" }).click();
+  await page.getByLabel("What it holds").getByText("<b>bad</b>").waitFor();
+  await page.keyboard.press("Escape");
+  await shoot(page, "parked-1280-light");
+  await page.getByRole("button", { name: "Drop the message at 1" }).click();
+  await page.getByRole("button", { name: "Drop it" }).click();
+  await page.getByRole("row").nth(2).waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Retry the message at 2" }).click();
+  await page.getByRole("button", { name: "Put it back" }).click();
+  await page.getByText(/^Put back: it lies in CURFEW at \d+\.$/).first().waitFor();
+  // It is as bad as it was, and so is parked anew.
+  await page.getByRole("button", { name: "Show the message at 3" }).waitFor();
+  await closed(page);
+});
+
 // Another page of this machine, of which the browser sends the cookie along, can neither read, write nor frame.
 test("other pages get nothing", async () => {
   const page = await opened("#/overview");

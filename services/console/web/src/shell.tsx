@@ -7,18 +7,20 @@ import { type Route, go, link } from "./route";
 import { Shortcuts } from "./shortcuts";
 import { EventsPage } from "./pages/events";
 import { OverviewPage } from "./pages/overview";
+import { ParkedPage } from "./pages/parked";
 import { PersonPage } from "./pages/person";
 import { ReceiptsPage } from "./pages/receipts";
 import { ReplicasPage } from "./pages/replicas";
 
-/** The pages, in the order of the navigation. `key` goes there, after g. */
-export const pages = [
+/** The pages, in the order of the navigation. `key` goes there, after g. Those that `operator` is set for ask the API for what takes that scope. */
+export const pages: { page: string; title: string; key: string; operator?: boolean }[] = [
   { page: "overview", title: "Overview", key: "o" },
   { page: "events", title: "Live events", key: "e" },
   { page: "person", title: "Person", key: "p" },
   { page: "replicas", title: "Replicas", key: "r" },
   { page: "receipts", title: "Receipts", key: "c" },
-] as const;
+  { page: "parked", title: "Parked", key: "k", operator: true },
+];
 
 /** Shell is what stands around each page. */
 export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSignOut: () => void }) {
@@ -37,7 +39,7 @@ export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSig
       <div class={`side${menu ? " side-open" : ""}`} id="side">
         <nav aria-label="Pages">
           <ul>
-            {pages.map(({ page, title }) => (
+            {pages.filter((p) => !p.operator || who.scopes.includes("operator")).map(({ page, title }) => (
               <li key={page}><a href={link(page)} aria-current={route.page === page ? "page" : undefined}>{title}</a></li>
             ))}
           </ul>
@@ -67,6 +69,7 @@ function page(route: Route, who: Who) {
     case "events": return <EventsPage who={who} params={route.params} />;
     case "person": return <PersonPage who={who} user={route.params.get("user") ?? ""} />;
     case "replicas": return <ReplicasPage />;
+    case "parked": return <ParkedPage />;
     case "receipts": return <ReceiptsPage event={route.params.get("event") ?? ""} />;
   }
   return <Heading title="There is no such page" detail={<a href={link("overview")}>Go to the overview</a>} />;
