@@ -1,12 +1,13 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 
 import type { Problem } from "./api";
 
 /** Heading is a page's first one, which takes the focus when somebody has gone there. */
 export function Heading({ title, children, detail }: { title: string; detail?: ComponentChildren; children?: ComponentChildren }) {
   const at = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  // At once: an effect after the paint would take the focus from where a fast hand has put it meanwhile.
+  useLayoutEffect(() => {
     document.title = `${title} – Curfew`;
     at.current?.focus({ preventScroll: true });
     scrollTo(0, 0);

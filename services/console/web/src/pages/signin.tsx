@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, type Who, get, post } from "../api";
 import { Field } from "../parts";
@@ -14,9 +14,11 @@ export function SignIn({ failed, left, onSignedIn }: { failed: string; left: str
   const [fault, setFault] = useState(failures[failed] ?? "");
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = "Sign in – Curfew";
     field.current?.focus();
+  }, []);
+  useEffect(() => {
     get<{ oidc: boolean }>("/methods").then((m) => setOidc(m.oidc), () => {
       // The key's field is there all the same.
     });
