@@ -316,3 +316,15 @@ test("other pages get nothing", async () => {
   assert.equal(evil.frames().some((f) => f.url() === at.console), false);
   await page.context().close();
 });
+
+// A fleet of hundreds is a picture, and those that need a look come first.
+test("a large fleet", async () => {
+  const report = (i, more = {}) => JSON.stringify({ v: 1, id: `simulated${i}`, name: `${i < 150 ? "billing" : "search"}-${i}`, group: i < 150 ? "billing" : "search", version: "v2.1.0", stream: "s", position: 40 + (i % 3), fresh: true, staleness_ms: 200 + i, budget_ms: 15_000, ...more });
+  const page = await opened("#/replicas");
+  for (let i = 0; i < 300; i += 100) await Promise.all(Array.from({ length: 100 }, (_, n) => at.publish("curfew.live.replica.reports", report(i + n, (i + n) % 60 === 7 ? { fresh: false, staleness_ms: 21_000 } : {}))));
+  await page.waitForFunction(() => document.querySelectorAll(".squares .square").length === 302);
+  await page.getByText("The 24 that need a look first, of 302.").waitFor();
+  assert.equal(await page.locator(".replica").count(), 24);
+  await shoot(page, "fleet-1280-light");
+  await closed(page);
+});

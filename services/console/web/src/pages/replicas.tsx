@@ -6,7 +6,7 @@ import { usePolled } from "../poll";
 import { When, ago } from "../when";
 
 /** How many replicas are shown in full; the others are squares in the picture alone. */
-const most = 60;
+const most = 24;
 const keptLooks = 60;
 
 type State = "fresh" | "stale" | "not synced" | "silent" | "lease ended";
