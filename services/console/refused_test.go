@@ -28,6 +28,7 @@ var answers = []struct {
 	{"GET", "/console/api/v1/explain", 401}, {"GET", "/console/api/v1/replicas", 401}, {"GET", "/console/api/v1/receipts", 401}, {"GET", "/console/api/v1/receipts/x", 401}, {"GET", "/console/api/v1/users/ada/sessions", 401}, {"GET", "/console/api/v1/users/ada/tabs", 401},
 	{"POST", "/console/api/v1/users/ada/logout", 401}, {"DELETE", "/console/api/v1/sessions/s1", 401},
 	{"GET", "/console/api/v1/parked", 401}, {"GET", "/console/api/v1/parked/1", 401}, {"DELETE", "/console/api/v1/parked/1", 401}, {"POST", "/console/api/v1/parked/1/retry", 401},
+	{"GET", "/console/api/v1/replays", 401}, {"POST", "/console/api/v1/replays", 401}, {"GET", "/console/api/v1/replays/x", 401}, {"POST", "/console/api/v1/replays/x/cancel", 401}, {"POST", "/console/api/v1/replays/x/resume", 401},
 	{"GET", "/console/api/v1/keys", 404}, {"POST", "/console/api/v1/tickets", 404}, {"GET", "/console/api/v1/connect", 404}, {"PUT", "/console/api/v1/replicas", 405},
 }
 

@@ -20,6 +20,7 @@ before(async () => {
   })));
   await at.call("POST", "/v1/revocations", { scope: "session", session: "ada-old-laptop", user: "ada", reason: "password_changed", reason_admin: "Asked for by phone, ticket 4711" });
   await at.publish("curfew.v1.default.00.session", '{"specversion":"0.1"}');
+  await at.call("POST", "/v1/replays", { filter: { reason: "policy" }, target: { kind: "file" }, execute: true });
   waited = await at.call("POST", "/v1/users/lin/logout?wait=shown", { scope: "everywhere", reason: "compromised" });
   await at.call("POST", "/v1/check", [{ session: "8f14e45f-ceea-467f-a1b2-1", user: "u-1", auth_time: new Date().toISOString() }, { session: "s", user: "u", auth_time: new Date().toISOString() }]);
 });
@@ -36,6 +37,7 @@ const pages = [
   { name: "person", path: "#/person?user=ada", ready: (page) => page.getByText("ada-old-laptop").waitFor() },
   { name: "receipts", path: "#/receipts", ready: (page) => page.getByRole("rowheader").first().waitFor() },
   { name: "receipt", path: "#/receipts?event=", ready: (page) => page.getByText(/^applied by 2\/2 replicas/).waitFor() },
+  { name: "replays", path: "#/replays", ready: (page) => page.getByText("done", { exact: true }).waitFor() },
   { name: "parked", path: "#/parked", ready: (page) => page.getByRole("rowheader").first().waitFor() },
   { name: "replicas", path: "#/replicas", ready: (page) => page.locator(".replica").nth(1).waitFor() },
 ];

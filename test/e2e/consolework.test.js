@@ -262,6 +262,40 @@ test("a replica that isn't heard is shown as silent, a receipt names it as late,
   await closed(page);
 });
 
+// Nothing is sent before its plan was seen; then it is seen to go on, and can be stopped and taken up again.
+test("a replay from its plan to its end", async () => {
+  await at.call("POST", "/v1/revocations", Array.from({ length: 200 }, (_, i) => ({ scope: "session", session: `again-${i}`, user: `u-${i}`, reason: "account_disabled" })));
+  const page = await opened("#/replays");
+  await page.getByText("There was none.").waitFor();
+  await page.getByLabel("Events a second, at most").fill("40");
+  await page.getByLabel("Reason").selectOption("account_disabled");
+  await page.getByRole("button", { name: "Plan", exact: true }).click();
+  await page.getByText("Dry run: nothing was sent.").waitFor();
+  const plan = page.getByRole("region", { name: "Plan", exact: true });
+  await plan.getByText("tenant default, reason account disabled").waitFor();
+  await shoot(page, "replay-plan-1280-light");
+  assert.deepEqual((await at.call("GET", "/v1/replays")).replays, []);
+  await plan.getByRole("button", { name: "Run it: send 200 events" }).click();
+  await page.getByText("running", { exact: true }).waitFor();
+  await page.waitForFunction(() => document.querySelector("table progress")?.value > 0);
+  await shoot(page, "replay-running-1280-light");
+  await page.getByRole("button", { name: /^Cancel the replay/ }).click();
+  await page.getByText("cancelled", { exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Details of the replay/ }).click();
+  await page.getByRole("dialog", { name: "Replay" }).getByText(/^curfew replay resume /).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: /^Resume the replay/ }).click();
+  await page.getByText("done", { exact: true }).waitFor();
+  const { replays: [replay] } = await at.call("GET", "/v1/replays");
+  assert.deepEqual([replay.state, replay.sent], ["done", 200]);
+  // What can't be planned is said, and nothing is kept.
+  await page.getByLabel("To", { exact: true }).selectOption("webhook");
+  await page.getByLabel("URL").fill("ftp://example.com/");
+  await page.getByRole("button", { name: "Plan", exact: true }).click();
+  await page.getByRole("alert").waitFor();
+  await closed(page);
+});
+
 // A message that no consumer understands is there with its reason, can be looked at, and goes for good.
 test("parked messages", async () => {
   const page = await opened("#/parked");

@@ -10,6 +10,7 @@ import { OverviewPage } from "./pages/overview";
 import { ParkedPage } from "./pages/parked";
 import { PersonPage } from "./pages/person";
 import { ReceiptsPage } from "./pages/receipts";
+import { ReplaysPage } from "./pages/replays";
 import { ReplicasPage } from "./pages/replicas";
 
 /** The pages, in the order of the navigation. `key` goes there, after g. Those that `operator` is set for ask the API for what takes that scope. */
@@ -19,6 +20,7 @@ export const pages: { page: string; title: string; key: string; operator?: boole
   { page: "person", title: "Person", key: "p" },
   { page: "replicas", title: "Replicas", key: "r" },
   { page: "receipts", title: "Receipts", key: "c" },
+  { page: "replays", title: "Replays", key: "y", operator: true },
   { page: "parked", title: "Parked", key: "k", operator: true },
 ];
 
@@ -69,6 +71,7 @@ function page(route: Route, who: Who) {
     case "events": return <EventsPage who={who} params={route.params} />;
     case "person": return <PersonPage who={who} user={route.params.get("user") ?? ""} />;
     case "replicas": return <ReplicasPage />;
+    case "replays": return <ReplaysPage who={who} />;
     case "parked": return <ParkedPage />;
     case "receipts": return <ReceiptsPage event={route.params.get("event") ?? ""} />;
   }
