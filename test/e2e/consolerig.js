@@ -16,8 +16,8 @@ export const DEADLINE = 10_000;
 /** Screenshots are for people who look at a run; git doesn't keep them. */
 export const screenshots = join(root, "test/e2e/screenshots");
 
-/** deployment builds the command, unless CURFEW_BINARY names it, and starts a process with everything. */
-export async function deployment() {
+/** deployment builds the command, unless CURFEW_BINARY names it, and starts a process with everything. Flags that are given come last. */
+export async function deployment(...flags) {
   const dir = mkdtempSync(join(tmpdir(), "curfew-console-"));
   let binary = process.env.CURFEW_BINARY;
   if (!binary) {
@@ -33,7 +33,7 @@ export async function deployment() {
   const origin = `http://localhost:${web.address().port}`;
   const data = join(dir, "data");
   const processes = [];
-  const main = await serve(binary, processes, ["--data-dir", data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--allowed-origins", origin, "--ledger-sync-interval", "10s"]);
+  const main = await serve(binary, processes, ["--data-dir", data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--allowed-origins", origin, "--ledger-sync-interval", "10s", ...flags]);
   const key = readFileSync(main.admin_key_file, "utf8").trim();
   return {
     dir, origin, key, api: main.url, admin: main.admin_url.replace("127.0.0.1", "localhost"), console: main.console_url.replace("127.0.0.1", "localhost"),

@@ -49,7 +49,7 @@ export function LogoutDialog({ user, who, target, sessions, tabs, onDone, onClos
   };
   return (
     <Dialog title={titles[target.kind]} onClose={onClose}>
-      <form onSubmit={submit}>
+      <form onSubmit={submit} onInput={() => setFault("")}>
         <p>{effect(target, sessions)} {tabs > 0 && <>{tabs === 1 ? "1 open tab is" : `${tabs} open tabs are`} told at once. </>}Signing in again works.</p>
         <dl class="pairs">
           <div><dt>User</dt><dd><Id>{user}</Id></dd></div>
