@@ -31,7 +31,7 @@ Runs, in this order, everything that must pass before a change is merged:
 A step that fails doesn't stop the later ones; only without the tools nothing
 else is tried. The exit code is 0 if every step passed, else 1.
 
-Needs Debian 12 with Go 1.26 or later, Node 20 or later and npm. Packages are
+Needs Debian 12 with Go 1.26 or later, Node 20.19 or later and npm. Packages are
 installed as root or through sudo, and only those that are missing.
 
 Environment:
@@ -137,13 +137,13 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; 
 tools() {
   local missing=()
   has go || { echo "test.sh: go is not on PATH; install Go 1.26 or later" >&2 && return 1; }
-  has node || { echo "test.sh: node is not on PATH; install Node 20 or later" >&2 && return 1; }
+  has node || { echo "test.sh: node is not on PATH; install Node 20.19 or later" >&2 && return 1; }
   has npm || { echo "test.sh: npm is not on PATH; it comes with Node" >&2 && return 1; }
   local go_version node_version
   go_version=$(go env GOVERSION)
   node_version=$(node --version)
   at_least 1.26 "${go_version#go}" || { echo "test.sh: Go 1.26 or later is needed, this is $go_version" >&2 && return 1; }
-  at_least 20 "${node_version#v}" || { echo "test.sh: Node 20 or later is needed, this is $node_version" >&2 && return 1; }
+  at_least 20.19 "${node_version#v}" || { echo "test.sh: Node 20.19 or later is needed, this is $node_version" >&2 && return 1; }
 
   has gcc || missing+=(gcc libc6-dev) # the race detector is linked with C
   [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
