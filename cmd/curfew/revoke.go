@@ -28,14 +28,18 @@ type revokeOptions struct {
 	wait           string
 	timeout        time.Duration
 	yes            bool
+	dryRun         bool
 }
 
 func newRevoke(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "revoke",
-		Short: "End a session, or every session of a user, device, client or tenant",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "revoke",
+		Aliases: []string{"logout"},
+		Short:   "End a session, or every session of a user, device, client or tenant",
+		Long: `Ends a session, or every session of a user, device, client or tenant. With --dry-run nothing is ended: it shows how many sessions, open tabs and applications it
+would reach, and how many people would sign in again each second. Where the server asks for a second person's approval, the answer is the request, and 'curfew approve' goes on.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	scopes := []struct {
 		kind  events.Kind
@@ -46,7 +50,7 @@ func newRevoke(r *remote) *cobra.Command {
 		{events.KindUser, "user USER", "Log a user out everywhere, but for --except"},
 		{events.KindDevice, "device DEVICE", "End every session of a device"},
 		{events.KindClient, "client CLIENT", "End every session of an application"},
-		{events.KindTenant, "tenant", "Log everybody out of the API key's tenant"},
+		{events.KindTenant, "tenant [TENANT]", "Log everybody out of the API key's tenant; TENANT makes sure that it is the one you mean"},
 	}
 	for _, s := range scopes {
 		cmd.AddCommand(newRevokeScope(r, s.kind, s.use, s.short))
@@ -59,7 +63,7 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 	o.what.Scope = kind
 	args := cobra.ExactArgs(1)
 	if kind == events.KindTenant {
-		args = noArgs
+		args = cobra.MaximumNArgs(1)
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short,
@@ -92,6 +96,7 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 	if kind == events.KindClient || kind == events.KindTenant {
 		f.BoolVar(&o.yes, "yes", false, "yes, everybody's")
 	}
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what it would do, and do nothing")
 	f.StringVar(&o.reason, "reason", "admin", "why, for machines")
 	f.StringVar(&o.what.ReasonAdmin, "reason-admin", "", "why, for operators")
 	f.StringVar(&o.what.ReasonUser, "reason-user", "", "why, for the person")
@@ -102,8 +107,8 @@ func newRevokeScope(r *remote, kind events.Kind, use, short string) *cobra.Comma
 }
 
 func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
-	if (o.what.Scope == events.KindTenant || o.what.Scope == events.KindClient) && !o.yes {
-		return hinted{usageError{fmt.Errorf("this ends the sessions of everybody in the %s; nothing was done", o.what.Scope)}, "add --yes"}
+	if (o.what.Scope == events.KindTenant || o.what.Scope == events.KindClient) && !o.yes && !o.dryRun {
+		return hinted{usageError{fmt.Errorf("this ends the sessions of everybody in the %s; nothing was done", o.what.Scope)}, "add --yes, or --dry-run to see whom it would reach"}
 	}
 	switch o.what.Scope {
 	case events.KindSession:
@@ -114,6 +119,10 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		o.what.Device = args[0]
 	case events.KindClient:
 		o.what.Client = args[0]
+	case events.KindTenant:
+		if len(args) > 0 {
+			o.what.Tenant = args[0]
+		}
 	}
 	if err := o.parseTimes(); err != nil {
 		return usageError{err}
@@ -125,6 +134,9 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer c.Close()
+	if o.dryRun {
+		return o.preview(cmd, c)
+	}
 	if o.idempotencyKey == "" {
 		if o.idempotencyKey, err = events.NewID(); err != nil {
 			return err

@@ -24,6 +24,9 @@ const (
 	// LiveShownTopic is where gateways are asked what became of the notice of an event.
 	LiveShownTopic = "curfew.live.shown"
 
+	// LiveCrowdTopic is where gateways are asked how many tabs an event would end.
+	LiveCrowdTopic = "curfew.live.crowd"
+
 	// LiveHintsTopic is where gateways are told what tabs should know that isn't in the ledger.
 	LiveHintsTopic = "curfew.live.hints"
 

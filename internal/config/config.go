@@ -52,6 +52,7 @@ type Config struct {
 
 	Sessions Sessions `koanf:"sessions"`
 	Redis    Redis    `koanf:"redis"`
+	Approval Approval `koanf:"approval"`
 	Replay   Replay   `koanf:"replay"`
 
 	// ReplicaGroup is the group of this process's replica, in reports and receipts, and by which a replay has it read the ledger anew.
@@ -84,6 +85,8 @@ type Config struct {
 	MaxConnAge time.Duration `koanf:"max_conn_age"`
 	// DrainWindow is over how long conns are closed at shutdown. At least 1 ms, which closes them all at once.
 	DrainWindow time.Duration `koanf:"drain_window"`
+	// LoginRate is how many tabs a second this process sends to the sign-in page at most, where one revocation ends many. Zero sends all at once.
+	LoginRate int `koanf:"login_rate"`
 
 	LogFormat string `koanf:"log_format"`
 	LogLevel  string `koanf:"log_level"`
@@ -209,7 +212,7 @@ func Default() Config {
 		Console: Console{Enabled: autoConsole, Lifetime: 8 * time.Hour, IdleTimeout: 30 * time.Minute, OIDC: OIDC{Claim: "groups", Scopes: []string{"profile", "email"}}},
 		JWT:     JWT{Tenant: "default"}, AuthJS: AuthJS{Tenant: "default"},
 		MaxAge: 30 * 24 * time.Hour, StalenessBudget: 15 * time.Second, ClockSkew: 5 * time.Second, Heartbeat: 45 * time.Second,
-		Passes: 1 << 16, MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LogFormat: "auto", LogLevel: "info",
+		Passes: 1 << 16, MaxConns: 19_000, MaxConnsPerUser: 256, MaxConnAge: 24 * time.Hour, DrainWindow: 2 * time.Second, LoginRate: 500, LogFormat: "auto", LogLevel: "info",
 	}
 }
 
@@ -321,6 +324,8 @@ func (c Config) Validate() error {
 	fault(c.TabsBySession && len(c.AllowedOrigins) == 0, "tabs_by_session: set allowed_origins, or no browser could connect: a cookie counts only with the Origin of a page of yours")
 	fault(c.MaxConnAge < time.Minute, "max_conn_age: must be at least 1m, or tabs do nothing but come back")
 	fault(c.DrainWindow < time.Millisecond, "drain_window: must be at least 1ms, which closes all conns at once")
+	fault(c.LoginRate < 0, "login_rate: can't be negative; 0 sends all tabs to the sign-in page at once")
+	errs = append(errs, c.Approval.faults()...)
 	for _, o := range c.AllowedOrigins {
 		fault(!isOrigin(o), "allowed_origins: %q isn't an origin as browsers send it: write scheme://host or scheme://host:port in lower case, no path, no wildcard, no default port", o)
 	}

@@ -114,6 +114,8 @@ func Flags(set *pflag.FlagSet) {
 	set.Bool("tabs-by-session", d.TabsBySession, "let tabs connect by their session cookie or token, which jwt-* and authjs-* read, without a ticket")
 	set.Duration("max-conn-age", d.MaxConnAge, "how long a conn stays open at most before its tab comes back with a new ticket; at least 1m")
 	set.Duration("drain-window", d.DrainWindow, "over how long conns are closed at shutdown; at least 1ms")
+	set.Int("login-rate", d.LoginRate, "most tabs a second that this process sends to the sign-in page where one revocation ends many; 0 for all at once")
+	set.Int("approval-threshold-sessions", d.Approval.ThresholdSessions, "sessions above which a second person approves the revocation of a client, and then of every tenant; 0 for nobody")
 	set.String("log-format", d.LogFormat, "auto, json or text")
 	set.String("log-level", d.LogLevel, "error, warning, info or debug")
 }

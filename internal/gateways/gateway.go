@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	Again func(positions []uint64) (told int)
 	// Shown tells what became of the notice of an event at this gateway; it must not block. nil answers nobody who asks for that.
 	Shown func(event string, position uint64) Shown
+	// Crowd tells how many tabs an event would end at this gateway; it must not block. nil answers nobody who asks for that.
+	Crowd func(events.Event) Crowd
 	// Renewal is how often the entry of the register is renewed, up to a quarter sooner. Zero means 5 s: a third of the TTL of the bucket, so that two may fail.
 	Renewal time.Duration
 	// PresenceDelay is how long a user's first tab must stay, or the last one be gone, before it is told. Zero means 10 s, negative at once.
@@ -136,7 +139,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gateways: listen for questions: %w", err)
 	}
-	hearings := make([]*bus.Hearing, 0, 4)
+	hearings := make([]*bus.Hearing, 0, 5)
 	stop := func() {
 		for _, h := range slices.Backward(hearings) {
 			h.Close()
@@ -148,6 +151,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		listen func() (*bus.Hearing, error)
 	}{
 		{"acknowledgements", g.takePassed}, {"hints", g.hear}, {"questions of what was shown", g.listenShown}, {"what is told again", g.tellAgain},
+		{"questions of how many an event would end", g.listenCrowd},
 	} {
 		h, err := to.listen()
 		if err != nil {

@@ -100,7 +100,7 @@ func TestProposedPermissions(t *testing.T) {
 	}
 	for _, user := range []string{"publisher", "replica", "follower"} {
 		for _, topic := range []string{
-			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveShownTopic, presence.QuestionsTopic, presence.ReportsTopic, presence.AppliedTopic, presence.AwaitTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"),
+			bus.LiveTabsTopic, bus.LiveAcksTopic, bus.LivePresenceTopic, bus.LivePassedAcksTopic, bus.LiveHintsTopic, bus.LiveShownTopic, bus.LiveCrowdTopic, presence.QuestionsTopic, presence.ReportsTopic, presence.AppliedTopic, presence.AwaitTopic, bus.LiveAnswerTopic("x"), bus.LiveAnswerTopic("*"),
 			"curfew.live.>", "$KV.CURFEW_GATEWAYS.x", "$KV.CURFEW_GATEWAYS.>", "$KV.CURFEW_SESSIONS.x", "$KV.CURFEW_SESSIONS.>", "$KV.CURFEW_SETTINGS.idle-timeout",
 		} {
 			allowed := strings.Join(may[user], ",")

@@ -47,6 +47,13 @@ func (m *Memory) Sessions(_ context.Context, tenant, user string, limit int) ([]
 	return list, more, nil
 }
 
+// Walk does what Store says.
+func (m *Memory) Walk(_ context.Context, tenant string, most int, each func(Session)) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.table.Walk(tenant, most, time.Now(), each), nil
+}
+
 // Touch does what Store says.
 func (m *Memory) Touch(_ context.Context, tenant string, touches []Touch) ([]Touched, error) {
 	m.mu.Lock()

@@ -59,6 +59,9 @@ func (s Session) Key() Key { return Key{s.Tenant, s.ID} }
 // over reports whether the session has ended, and not only been claimed.
 func (s Session) over() bool { return s.Ended != nil && !s.Ended.Pending() }
 
+// GoesOn reports whether the session has neither ended nor come to its absolute end.
+func (s Session) GoesOn(now time.Time) bool { return s.Ended == nil && s.ExpiresAt.After(now) }
+
 // KeptUntil is until when the store keeps the session.
 func (s Session) KeptUntil() time.Time {
 	end := s.ExpiresAt

@@ -27,6 +27,9 @@ type Store interface {
 	// Sessions returns sessions of a user, those that go on before those that have ended, of either the newest first by when they were created: at most limit, which is at
 	// most MaxListed. more is whether there are others.
 	Sessions(ctx context.Context, tenant, user string, limit int) (list []Session, more bool, err error)
+	// Walk calls each with sessions of a tenant that go on, in no order, and once or, while others come and go, more than once. It looks at most at most of them, of all tenants, and
+	// until ctx ends; more is whether there are others. each must be short, and leave the store alone: others may wait for it.
+	Walk(ctx context.Context, tenant string, most int, each func(Session)) (more bool, err error)
 	// Touch takes at most MaxTouches touches of one tenant, and returns an outcome for each. The same session may come more than once.
 	Touch(ctx context.Context, tenant string, touches []Touch) ([]Touched, error)
 	// Warn marks a session that was last touched at seen as warned. It returns false, and changes nothing, if it was touched after that, was warned already, has

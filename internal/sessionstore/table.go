@@ -222,6 +222,20 @@ func (t *Table) Sessions(tenant, user string, limit int, now time.Time) (list []
 	return list, false
 }
 
+// Walk does what Store.Walk says.
+func (t *Table) Walk(tenant string, most int, now time.Time, each func(Session)) (more bool) {
+	for key, r := range t.rows {
+		if most == 0 {
+			return true
+		}
+		most--
+		if key.Tenant == tenant && r.session.GoesOn(now) {
+			each(r.session)
+		}
+	}
+	return false
+}
+
 // Due returns what Store.Due does.
 func (t *Table) Due(at time.Time, limit int) []Key {
 	var taken []*row

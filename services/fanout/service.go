@@ -70,6 +70,8 @@ type Config struct {
 	Gateway Gateway
 	// Fleet is asked for a user's tabs at all gateways; nil leaves that call out. A [*gateways.Fleet] is one.
 	Fleet Fleet
+	// LoginRate is how many tabs a second are sent to the sign-in page at most, where one event ends many. Zero means 500, negative sends all at once.
+	LoginRate int
 	// OnShown is told of each event whose notice a tab has acknowledged; it may be nil and must not block.
 	OnShown func(event string, outcome tab.Outcome)
 }
@@ -189,6 +191,9 @@ func New(cfg Config) (*Service, error) {
 		cfg.DrainWindow = 2 * time.Second
 	}
 	cfg.DrainWindow = max(cfg.DrainWindow, 0)
+	if cfg.LoginRate == 0 {
+		cfg.LoginRate = 500
+	}
 	cfg.AllowedOrigins = slices.Clone(cfg.AllowedOrigins)
 	s := &Service{
 		cfg: cfg, tickets: newTickets(slices.Clone(cfg.TicketKey), cfg.UsedTickets, cfg.UsedSince), recent: newRecent(maxRecent), shown: newShownNotices(maxShown), began: time.Now(),

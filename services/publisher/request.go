@@ -14,11 +14,13 @@ import (
 // Revocation is one revocation as a caller asks for it.
 type Revocation struct {
 	// Scope is session, user, device, client or tenant.
-	Scope   events.Kind `json:"scope"`
-	Session string      `json:"session,omitempty"`
-	User    string      `json:"user,omitempty"`
-	Device  string      `json:"device,omitempty"`
-	Client  string      `json:"client,omitempty"`
+	Scope events.Kind `json:"scope"`
+	// Tenant is the key's own, for whoever wants to be sure of it.
+	Tenant  string `json:"tenant,omitempty"`
+	Session string `json:"session,omitempty"`
+	User    string `json:"user,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Client  string `json:"client,omitempty"`
 	// Cutoff is the present time if it is left out. Not for scope session.
 	Cutoff *time.Time `json:"cutoff,omitempty"`
 	// Except and KnownSessions are for scope user.
@@ -109,6 +111,9 @@ func (st stamp) event(q Revocation) (events.Event, error) {
 	if !slices.Contains(events.Kinds(), q.Scope) {
 		fault("scope", "must be one of session, user, device, client, tenant")
 		return nil, &events.InvalidError{Faults: faults}
+	}
+	if q.Tenant != "" && q.Tenant != st.key.Tenant {
+		fault("tenant", "isn't this API key's tenant: use a key of that tenant, or leave it out to mean the key's own")
 	}
 	for _, name := range q.foreign() {
 		fault(name, "doesn't apply to scope %s: leave it out", q.Scope)

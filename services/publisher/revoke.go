@@ -90,6 +90,22 @@ func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, ar
 	if p.Status != 0 {
 		return nil, p
 	}
+	evs, p := s.eventsOf(r, key, batch, array)
+	if p.Status != 0 {
+		return nil, p
+	}
+	if call.aim != "" && len(batch) > maxWaited {
+		return nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("At most %d revocations of one call can be waited for: send fewer, or wait=stored.", maxWaited))
+	}
+	answers, p := s.store(r, key, call, batch, evs)
+	if p.Status == 0 && call.aim != "" {
+		s.wait(r.Context(), key, call, answers)
+	}
+	return answers, p
+}
+
+// eventsOf turns what is asked into stamped events. The problem has status 0 when all of it is valid and may be asked by the key.
+func (s *Service) eventsOf(r *http.Request, key access.Key, batch []Revocation, array bool) ([]events.Event, problem.Problem) {
 	// Before the stamp. A repeated call is held to what was asked, not to what was known by then.
 	known := s.withRegistered(r.Context(), key.Tenant, s.withKnown(r.Context(), key.Tenant, batch))
 	st := s.stamp(r, key)
@@ -117,14 +133,7 @@ func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, ar
 	if len(faults) > 0 {
 		return nil, problem.Invalid(faults...)
 	}
-	if call.aim != "" && len(batch) > maxWaited {
-		return nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("At most %d revocations of one call can be waited for: send fewer, or wait=stored.", maxWaited))
-	}
-	answers, p := s.store(r, key, call, batch, evs)
-	if p.Status == 0 && call.aim != "" {
-		s.wait(r.Context(), key, call, answers)
-	}
-	return answers, p
+	return evs, problem.Problem{}
 }
 
 // faultsOf returns the faults of an invalid event; any other error becomes one fault without a field.

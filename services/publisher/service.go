@@ -33,6 +33,10 @@ type Config struct {
 	Registry Registry
 	// Receipts finds out whom revocations have reached. nil where nobody can wait for that.
 	Receipts *receipts.Desk
+	// Crowd counts whom a revocation would end. nil where nobody can ask for that.
+	Crowd Crowd
+	// ApprovalThreshold is above how many sessions a second person approves a revocation of a client, and of every revocation of a tenant. Zero means that nobody has to.
+	ApprovalThreshold int
 	// MessageKey keys the ids by which the stream recognises a repeated call, so that nobody can guess another's.
 	MessageKey []byte
 	// MaxAge and Leeway say how long a revocation must be remembered; they are those of the replicas.
@@ -62,7 +66,11 @@ type Session struct {
 }
 
 // Service is the logout publisher. It holds no state of its own; make one with New.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg Config
+	// counting has room for one, who counts sessions.
+	counting chan struct{}
+}
 
 // New returns a service. It reports every missing part at once.
 func New(cfg Config) (*Service, error) {
@@ -86,7 +94,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.ClockSkew == 0 {
 		cfg.ClockSkew = 5 * time.Second
 	}
-	return &Service{cfg: cfg}, nil
+	return &Service{cfg: cfg, counting: make(chan struct{}, 1)}, nil
 }
 
 // Routes adds the service's calls to mux.
@@ -96,6 +104,9 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/revocations", guard(access.ScopePublish, s.handleRevoke))
 	mux.Handle("POST /v1/users/{user}/logout", guard(access.ScopePublish, s.handleLogout))
 	mux.Handle("DELETE /v1/sessions/{session}", guard(access.ScopePublish, s.handleEnd))
+	if s.cfg.Crowd != nil {
+		mux.Handle("POST /v1/revocations/preview", guard(access.ScopePublish, s.handlePreview))
+	}
 	if s.cfg.Receipts == nil {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -27,6 +28,7 @@ func (s *Server) startGateways(ctx context.Context) (*gateways.Gateway, *gateway
 		Conns:  func() int { return s.fanout.Open() },
 		Passed: func(a gateways.PassedAck) { s.fanout.Passed(a) },
 		Shown:  func(event string, position uint64) gateways.Shown { return s.fanout.Shown(event, position) },
+		Crowd:  func(e events.Event) gateways.Crowd { return s.fanout.Crowd(e) },
 		Hint:   func(h gateways.Hint) { s.fanout.Hint(h) },
 		Again:  func(positions []uint64) int { return s.fanout.Again(positions) },
 		Failed: func(err error) { log.WithError(err).Warn("other processes may not know that this gateway is there") },

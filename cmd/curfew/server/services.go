@@ -100,10 +100,15 @@ func (s *Server) startPublisher(ctx context.Context, secret access.Secret) error
 	if err != nil {
 		return err
 	}
+	fleet, err := s.gatewayFleet(ctx)
+	if err != nil {
+		return err
+	}
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
 		Stream: stream, EventAt: s.bus.EventAt, Keys: s.keys, Registry: s.registry(), Receipts: desk,
+		Crowd: crowd{store: s.store, missing: s.storeMissing, replica: s.replica, gateways: fleet}, ApprovalThreshold: s.cfg.Approval.ThresholdSessions,
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
 	})
@@ -171,7 +176,7 @@ func (s *Server) startFanout(ctx context.Context, secret access.Secret) error {
 		Gateway: gateway, Fleet: fleet,
 		Replica: s.replica, Keys: s.keys, UsedTickets: used, UsedSince: kept.Since, TicketKey: secret.Derive("ticket"), AllowedOrigins: s.cfg.AllowedOrigins,
 		EventAt: s.eventAt, Heartbeat: s.cfg.Heartbeat, MaxConns: s.cfg.MaxConns, MaxConnsPerUser: s.cfg.MaxConnsPerUser, MaxConnAge: s.cfg.MaxConnAge, Session: session,
-		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow,
+		MaxHandshakesPerIP: perIP(s.cfg), DrainWindow: s.cfg.DrainWindow, LoginRate: noneIfZero(s.cfg.LoginRate),
 		Metrics: s.metrics, Log: s.log.WithField(telemetry.FieldComponent, "fanout"), OnShown: s.opts.OnShown,
 	})
 	if err != nil {

@@ -127,6 +127,16 @@ func (s *Store) Sessions(_ context.Context, tenant, user string, limit int) ([]s
 	return list, more, nil
 }
 
+// Walk does what sessionstore.Store says.
+func (s *Store) Walk(_ context.Context, tenant string, most int, each func(sessionstore.Session)) (bool, error) {
+	if err := s.available(); err != nil {
+		return false, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.table.Walk(tenant, most, time.Now(), each), nil
+}
+
 // Due does what sessionstore.Store says.
 func (s *Store) Due(_ context.Context, at time.Time, limit int) ([]sessionstore.Key, error) {
 	if err := s.available(); err != nil {

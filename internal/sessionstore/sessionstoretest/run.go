@@ -25,7 +25,7 @@ func Run(t *testing.T, each func(t *testing.T) Opener) {
 		name string
 		run  func(*testing.T, Opener)
 	}{
-		{"create", testCreate}, {"create at once", testCreateAtOnce}, {"list", testList}, {"tenants", testTenants}, {"touch", testTouch},
+		{"create", testCreate}, {"create at once", testCreateAtOnce}, {"list", testList}, {"tenants", testTenants}, {"walk", testWalk}, {"touch", testTouch},
 		{"touch many", testTouchMany}, {"warn", testWarn}, {"end", testEnd}, {"pending end", testPendingEnd}, {"ended ones are kept", testKept}, {"due", testDue}, {"hasten", testHasten},
 		{"touches against an idle end", testTouchesAgainstEnd}, {"touches at once", testTouchesAtOnce}, {"model", testModel},
 	} {
