@@ -20,6 +20,7 @@ const (
 	exitIncomplete   = 7
 	exitBroken       = 8
 	exitDoubts       = 9
+	exitPending      = 10
 )
 
 // usageError is a wrong command line or configuration.

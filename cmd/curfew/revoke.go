@@ -143,12 +143,26 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		}
 	}
 	header := http.Header{"Idempotency-Key": {o.idempotencyKey}}
-	var stored publisher.Stored
+	var answer struct {
+		publisher.Stored
+		Approval *publisher.Approval `json:"approval"`
+	}
 	began := time.Now()
 	path := "/v1/revocations?" + url.Values{"wait": {o.wait}, "timeout": {o.timeout.String()}}.Encode()
-	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &stored); err != nil {
+	if err := c.Call(cmd.Context(), http.MethodPost, path, header, o.what, &answer); err != nil {
 		return o.unsure(err)
 	}
+	if answer.Approval != nil {
+		if o.remote.json {
+			if err := printJSON(cmd.OutOrStdout(), map[string]any{"approval": answer.Approval}); err != nil {
+				return err
+			}
+		} else {
+			printApproval(cmd, *answer.Approval)
+		}
+		return coded(exitPending)
+	}
+	stored := answer.Stored
 	if o.remote.json {
 		if err := printJSON(cmd.OutOrStdout(), stored); err != nil {
 			return err

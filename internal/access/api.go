@@ -57,6 +57,7 @@ func (s *Store) handleCreate(w http.ResponseWriter, r *http.Request, by Key) pro
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), writeTimeout)
 	defer cancel()
+	q.createdBy = by.ID
 	key, text, err := s.Create(ctx, q)
 	if err != nil {
 		return unavailable()

@@ -50,6 +50,8 @@ type Key struct {
 	Name   string  `json:"name,omitempty"`
 	Tenant string  `json:"tenant"`
 	Scopes []Scope `json:"scopes"`
+	// CreatedBy is the id of the key that has made it; empty for one that was made by the server itself, or before that was kept.
+	CreatedBy string `json:"created_by,omitempty"`
 	// CreatedAt is when the key was made; RevokedAt is zero for a live key.
 	CreatedAt time.Time `json:"created_at"`
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
@@ -130,6 +132,9 @@ type Request struct {
 	Name   string  `json:"name"`
 	Tenant string  `json:"tenant"`
 	Scopes []Scope `json:"scopes"`
+
+	// createdBy is the id of the key that asks.
+	createdBy string
 }
 
 // Validate reports every fault at once.

@@ -104,7 +104,7 @@ func NewDraft(q Request) (Draft, error) {
 	}
 	text := newText()
 	return Draft{text: text, record: record{
-		Key:  Key{ID: text.id, Name: q.Name, Tenant: q.Tenant, Scopes: slices.Clone(q.Scopes), CreatedAt: time.Now().UTC()},
+		Key:  Key{ID: text.id, Name: q.Name, Tenant: q.Tenant, Scopes: slices.Clone(q.Scopes), CreatedBy: q.createdBy, CreatedAt: time.Now().UTC()},
 		Hash: text.hash(),
 	}}, nil
 }
@@ -191,6 +191,21 @@ func (s *Store) revoke(ctx context.Context, id string, may func(Key) error) (rec
 		return record{}, fmt.Errorf("store key: %w", err)
 	}
 	return r, nil
+}
+
+// Descends reports whether a key was made by another one, or by one that was, as far as is kept.
+func (s *Store) Descends(id, from string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	// A key is younger than the one that made it, so there is no way round, unless somebody has written the bucket by hand.
+	for range len(s.keys) {
+		by := s.keys[id].CreatedBy
+		if by == "" || by == from {
+			return by != "" && from != ""
+		}
+		id = by
+	}
+	return false
 }
 
 // List returns all keys, oldest first.

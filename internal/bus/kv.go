@@ -86,9 +86,14 @@ func ConsoleBucket() Bucket {
 	return Bucket{Name: "CURFEW_CONSOLE", TTL: 25 * time.Hour, MaxBytes: 16 << 20, Description: "sessions of the console that were signed out"}
 }
 
+// ApprovalsBucket holds revocations that wait for a second person's approval, and what became of them, for an hour after it.
+func ApprovalsBucket() Bucket {
+	return Bucket{Name: "CURFEW_APPROVALS", TTL: time.Hour, Description: "revocations that a second person approves"}
+}
+
 // buckets are all of ours. A process opens those that its roles need.
 func buckets() []Bucket {
-	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket(), ReplaysBucket(), ConsoleBucket()}
+	return []Bucket{KeysBucket(), SecretsBucket(), TicketsBucket(), LeasesBucket(), GatewaysBucket(), SessionsBucket(), SettingsBucket(), ReceiptsBucket(), ReplaysBucket(), ConsoleBucket(), ApprovalsBucket()}
 }
 
 // KeyValue opens a bucket, and creates it if it is missing. An existing one whose TTL, history, size or marker TTL differ is

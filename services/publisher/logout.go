@@ -33,7 +33,7 @@ func (s *Service) handleLogout(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Invalid(fault))
 		return
 	}
-	answers, p := s.revoke(r, key, []Revocation{revocation}, false)
+	answers, _, p := s.revoke(r, key, []Revocation{revocation}, false)
 	if p.Status != 0 {
 		s.refuse(w, p)
 		return

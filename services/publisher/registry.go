@@ -95,7 +95,7 @@ func (s *Service) handleEnd(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	answers, p := s.revoke(r, key, []Revocation{q.revocation(r.PathValue("session"))}, false)
+	answers, _, p := s.revoke(r, key, []Revocation{q.revocation(r.PathValue("session"))}, false)
 	if p.Status != 0 {
 		s.refuse(w, p)
 		return

@@ -73,6 +73,8 @@ type stamp struct {
 	maxAge      time.Duration
 	leeway      time.Duration
 	clockSkew   time.Duration
+	// approvedBy is the id of the key that has approved what key has asked for; empty where nobody had to.
+	approvedBy string
 }
 
 func (s *Service) stamp(r *http.Request, key access.Key) stamp {
@@ -156,8 +158,12 @@ func (st stamp) common(q Revocation) (events.Common, error) {
 	if q.Initiator != nil {
 		initiator = *q.Initiator
 	}
+	source := "curfew/publisher?key=" + st.key.ID
+	if st.approvedBy != "" {
+		source += "&approved_by=" + st.approvedBy
+	}
 	return events.Common{
-		ID: id, Time: st.now, Source: "curfew/publisher?key=" + st.key.ID, Tenant: st.key.Tenant, Reason: reason,
+		ID: id, Time: st.now, Source: source, Tenant: st.key.Tenant, Reason: reason,
 		ReasonAdmin: q.ReasonAdmin, ReasonUser: q.ReasonUser, Initiator: initiator, TraceParent: validTraceParent(st.traceParent),
 	}, nil
 }

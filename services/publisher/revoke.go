@@ -65,10 +65,12 @@ func (s *Service) handleRevoke(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("The array holds more than %d revocations: send them in several calls.", MaxBatch)))
 		return
 	}
-	answers, p := s.revoke(r, key, batch, array)
+	answers, held, p := s.revoke(r, key, batch, array)
 	switch {
 	case p.Status != 0:
 		s.refuse(w, p)
+	case held != nil:
+		problem.JSON(w, http.StatusAccepted, map[string]any{"approval": held})
 	case array:
 		problem.JSON(w, http.StatusOK, map[string]any{"revocations": answers, "position": lastPosition(answers)})
 	default:
@@ -84,24 +86,36 @@ func lastPosition(answers []Stored) uint64 {
 	return last
 }
 
-// revoke validates all, then publishes all. The problem has status 0 when every revocation is stored.
-func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) ([]Stored, problem.Problem) {
+// revoke validates all, then publishes all. The problem has status 0 when every revocation is stored, or, where held isn't nil, none is before a second person has approved.
+func (s *Service) revoke(r *http.Request, key access.Key, batch []Revocation, array bool) (answers []Stored, held *Approval, p problem.Problem) {
 	call, p := s.parseCall(r)
 	if p.Status != 0 {
-		return nil, p
+		return nil, nil, p
 	}
 	evs, p := s.eventsOf(r, key, batch, array)
 	if p.Status != 0 {
-		return nil, p
+		return nil, nil, p
 	}
 	if call.aim != "" && len(batch) > maxWaited {
-		return nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("At most %d revocations of one call can be waited for: send fewer, or wait=stored.", maxWaited))
+		return nil, nil, problem.New(http.StatusUnprocessableEntity, "invalid_request", fmt.Sprintf("At most %d revocations of one call can be waited for: send fewer, or wait=stored.", maxWaited))
 	}
-	answers, p := s.store(r, key, call, batch, evs)
+	held, p = s.hold(r, key, call, batch, evs, array)
+	switch {
+	case p.Status != 0:
+		return nil, nil, p
+	case held != nil && held.Stored == nil:
+		return nil, held, p
+	case held != nil:
+		stored := *held.Stored
+		stored.Duplicate = true
+		answers = []Stored{stored}
+	default:
+		answers, p = s.store(r, key, call, batch, evs)
+	}
 	if p.Status == 0 && call.aim != "" {
 		s.wait(r.Context(), key, call, answers)
 	}
-	return answers, p
+	return answers, nil, p
 }
 
 // eventsOf turns what is asked into stamped events. The problem has status 0 when all of it is valid and may be asked by the key.

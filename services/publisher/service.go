@@ -37,6 +37,8 @@ type Config struct {
 	Crowd Crowd
 	// ApprovalThreshold is above how many sessions a second person approves a revocation of a client, and of every revocation of a tenant. Zero means that nobody has to.
 	ApprovalThreshold int
+	// Approvals is the bucket of requests that wait for a second person. Required where ApprovalThreshold is above 0.
+	Approvals jetstream.KeyValue
 	// MessageKey keys the ids by which the stream recognises a repeated call, so that nobody can guess another's.
 	MessageKey []byte
 	// MaxAge and Leeway say how long a revocation must be remembered; they are those of the replicas.
@@ -88,6 +90,7 @@ func New(cfg Config) (*Service, error) {
 	missing(cfg.Leeway <= 0, "Leeway")
 	missing(cfg.Metrics == nil, "Metrics")
 	missing(cfg.Log == nil, "Log")
+	missing(cfg.ApprovalThreshold > 0 && (cfg.Approvals == nil || cfg.Crowd == nil), "Approvals and Crowd")
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -106,6 +109,12 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("DELETE /v1/sessions/{session}", guard(access.ScopePublish, s.handleEnd))
 	if s.cfg.Crowd != nil {
 		mux.Handle("POST /v1/revocations/preview", guard(access.ScopePublish, s.handlePreview))
+	}
+	if s.cfg.Approvals != nil {
+		mux.Handle("GET /v1/approvals", guard(access.ScopeAdmin, s.handleApprovals))
+		mux.Handle("GET /v1/approvals/{id}", guard(access.ScopeAdmin, s.handleApproval))
+		mux.Handle("DELETE /v1/approvals/{id}", guard(access.ScopeAdmin, s.handleReject))
+		mux.Handle("POST /v1/approvals/{id}/approve", guard(access.ScopeAdmin, s.handleApprove))
 	}
 	if s.cfg.Receipts == nil {
 		return

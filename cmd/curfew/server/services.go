@@ -104,11 +104,15 @@ func (s *Server) startPublisher(ctx context.Context, secret access.Secret) error
 	if err != nil {
 		return err
 	}
+	approvals, err := s.bus.KeyValue(ctx, bus.ApprovalsBucket())
+	if err != nil {
+		return err
+	}
 	stream := s.bus.Publisher()
 	s.parts.Push("publisher", func(context.Context) error { return stream.Close() })
 	svc, err := publisher.New(publisher.Config{
 		Stream: stream, EventAt: s.bus.EventAt, Keys: s.keys, Registry: s.registry(), Receipts: desk,
-		Crowd: crowd{store: s.store, missing: s.storeMissing, replica: s.replica, gateways: fleet}, ApprovalThreshold: s.cfg.Approval.ThresholdSessions,
+		Crowd: crowd{store: s.store, missing: s.storeMissing, replica: s.replica, gateways: fleet}, ApprovalThreshold: s.cfg.Approval.ThresholdSessions, Approvals: approvals,
 		MessageKey: secret.Derive("message-id"), MaxAge: s.cfg.MaxAge, Leeway: config.Leeway, ClockSkew: s.cfg.ClockSkew,
 		Metrics: s.metrics, Hasher: s.hasher, Log: s.log.WithField(telemetry.FieldComponent, "publisher"),
 	})
