@@ -176,10 +176,10 @@ func TestWhoApproves(t *testing.T) {
 		status        int
 		code          string
 	}{
-		{"the key that asked", g.admin, a.ID, 403, "approval_own"},
-		{"one that it made", made, a.ID, 403, "approval_own"},
-		{"one that that one made", grandchild, a.ID, 403, "approval_own"},
-		{"one that was made since", late, a.ID, 403, "approval_own"},
+		{"the key that asked", g.admin, a.ID, 409, "approval_own"},
+		{"one that it made", made, a.ID, 409, "approval_own"},
+		{"one that that one made", grandchild, a.ID, 409, "approval_own"},
+		{"one that was made since", late, a.ID, 409, "approval_own"},
 		{"one without the scope", g.key, a.ID, 403, "api_key_scope"},
 		{"another tenant's", foreign, a.ID, 404, "approval_not_found"},
 		{"an unknown id", g.second, "0011223344556677", 404, "approval_not_found"},

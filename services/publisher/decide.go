@@ -99,16 +99,14 @@ func (s *Service) approve(ctx context.Context, by access.Key, r *http.Request) (
 		if err != nil {
 			return rec, s.approvalProblem(err)
 		}
-		if p := s.mayApprove(rec, by); p.Status != 0 {
-			return rec, p
-		}
 		switch rec.State {
-		case ApprovalApproved, ApprovalStored:
-			return rec, problem.Problem{}
 		case ApprovalRejected:
 			return rec, s.approvalProblem(rejectedError{rec.ID})
 		case ApprovalExpired:
 			return rec, problem.New(http.StatusConflict, "approval_expired", "Nothing was revoked: nobody approved this request within 15 minutes. Ask anew.")
+		}
+		if p := s.mayApprove(rec, by); p.Status != 0 || rec.State != ApprovalPending {
+			return rec, p
 		}
 		st := s.stamp(r, access.Key{ID: rec.AskedBy, Tenant: rec.Tenant})
 		st.approvedBy = by.ID
@@ -140,11 +138,11 @@ func (s *Service) approve(ctx context.Context, by access.Key, r *http.Request) (
 func (s *Service) mayApprove(rec record, by access.Key) problem.Problem {
 	switch {
 	case by.ID == rec.AskedBy:
-		return problem.New(http.StatusForbidden, "approval_own", "The API key that asked can't approve: that takes another person's key with the scope admin.")
+		return problem.New(http.StatusConflict, "approval_own", "The API key that asked can't approve: that takes another person's key with the scope admin.")
 	case by.CreatedAt.After(rec.AskedAt):
-		return problem.New(http.StatusForbidden, "approval_own", "This API key was made after the request: approve with one that was there before.")
+		return problem.New(http.StatusConflict, "approval_own", "This API key was made after the request: approve with one that was there before.")
 	case s.cfg.Keys.Descends(by.ID, rec.AskedBy):
-		return problem.New(http.StatusForbidden, "approval_own", "This API key was made by the one that asked: approve with another person's.")
+		return problem.New(http.StatusConflict, "approval_own", "This API key was made by the one that asked: approve with another person's.")
 	case rec.State == ApprovalPending && !s.cfg.Keys.Live(rec.AskedBy):
 		return problem.New(http.StatusConflict, "approval_asker_revoked", "Nothing was revoked: the API key that asked has been revoked since. Ask anew with another.")
 	}

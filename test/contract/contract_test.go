@@ -47,6 +47,7 @@ func TestContract(t *testing.T) {
 		t.Run("conns", r.testConns)
 		t.Run("streams", r.testStreams)
 	})
+	t.Run("approvals", func(t *testing.T) { testApprovals(t, seen) })
 	t.Run("without NATS", func(t *testing.T) { testWithoutNATS(t, seen) })
 	if t.Failed() {
 		return
@@ -553,6 +554,10 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "history stats", method: "GET", path: "/v1/revocations/stats", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "an event", method: "GET", path: "/v1/revocations/1", auth: r.full, status: 503, code: "history_unavailable"},
 		{name: "explain", method: "GET", path: "/v1/explain?session=a", auth: r.full, status: 503, code: "history_unavailable"},
+		{name: "approvals", method: "GET", path: "/v1/approvals", auth: r.full, status: 503, code: "approvals_unavailable"},
+		{name: "an approval", method: "GET", path: "/v1/approvals/0011223344556677", auth: r.full, status: 503, code: "approvals_unavailable"},
+		{name: "approve", method: "POST", path: "/v1/approvals/0011223344556677/approve", auth: r.full, status: 503, code: "approvals_unavailable"},
+		{name: "reject", method: "DELETE", path: "/v1/approvals/0011223344556677", auth: r.full, status: 503, code: "approvals_unavailable"},
 		{name: "receipts", method: "GET", path: "/v1/receipts", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "a receipt", method: "GET", path: "/v1/receipts/01980b5c-58d4-7cc1-8a2b-1f0e9d3c4b5a", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "import", method: "POST", path: "/v1/import", body: r.line(t), auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},

@@ -140,6 +140,10 @@ func TestRoutes(t *testing.T) {
 				methods = append(methods, http.MethodHead)
 			}
 		}
+		if path == "/v1/revocations/preview" {
+			// It could be the name of an event.
+			methods = append(methods, http.MethodGet, http.MethodHead)
+		}
 		if path == "/v1/sessions/touch" {
 			// It could be the name of a session.
 			methods = append(methods, http.MethodGet, http.MethodHead, http.MethodDelete)
