@@ -61,7 +61,7 @@ func server(encode func() ([]byte, error), want tab.Frame) goldenFrame {
 
 func logout(l tab.Logout) goldenFrame {
 	return server(func() ([]byte, error) { return tab.EncodeLogout(l) },
-		tab.Frame{Type: tab.TypeLogout, ID: l.ID, Scope: l.Scope, Reason: l.Reason, Message: l.Message, At: l.At, Stream: l.Stream})
+		tab.Frame{Type: tab.TypeLogout, ID: l.ID, Scope: l.Scope, Reason: l.Reason, Message: l.Message, At: l.At, Stream: l.Stream, LoginAfterMS: l.LoginAfterMS})
 }
 
 // golden returns file → frame, for every frame in both directions.
@@ -74,6 +74,7 @@ func golden() map[string]goldenFrame {
 		"ack.ignored.json":    ack(tab.OutcomeIgnored),
 		"logout.minimal.json": logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "idle_timeout", At: "2026-03-01T09:30:00.000Z"}),
 		"logout.full.json":    logout(tab.Logout{ID: noticeID, Scope: "user", Reason: "password_changed", Message: "Dein Passwort wurde geändert 🔒 <b>&\n\u2028", At: "2026-03-01T09:30:00.123Z"}),
+		"logout.later.json":   logout(tab.Logout{ID: noticeID, Scope: "tenant", Reason: "admin", At: "2026-03-01T09:30:00.000Z", LoginAfterMS: 300_000}),
 		"logout.stream.json":  logout(tab.Logout{ID: noticeID, Scope: "session", Reason: "user_logout", At: "2026-03-01T09:30:00.000Z", Stream: "Zm9v.YmFy"}),
 		"sessions_changed.json": server(
 			func() ([]byte, error) { return tab.EncodeSessionsChanged(tab.SessionsChanged{Position: 1<<53 - 1}) },

@@ -123,6 +123,9 @@ type Logout struct {
 	At string `json:"at"`
 	// Stream is as in Ready, where a stream of notices begins with this frame.
 	Stream string `json:"stream,omitempty"`
+	// LoginAfterMS is how much longer than usual the page waits before it goes to the sign-in page by itself, because many are signed out at once, in milliseconds: at most 300,000. The
+	// session is over at once all the same, and a person who goes there needn't wait. 0 where the page needn't either.
+	LoginAfterMS int64 `json:"login_after_ms,omitempty"`
 }
 
 // SessionsChanged says that other sessions of the same user ended, or that one began. One stands for all that waited with it.
@@ -345,6 +348,7 @@ type Frame struct {
 	InMS             int64     `json:"in_ms"`
 	ReconnectAfterMS int64     `json:"reconnect_after_ms"`
 	Stream           string    `json:"stream"`
+	LoginAfterMS     int64     `json:"login_after_ms"`
 	Code             CloseCode `json:"code"`
 }
 

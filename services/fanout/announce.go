@@ -52,6 +52,7 @@ func (s *Service) announce(of revocation.Applied, found []*connEntry, mass bool)
 		svc: s, event: of.Event, notice: encode(logoutBy(of.Event)), changed: newChanged(of.Position), mass: mass,
 		users: map[string]struct{}{of.Event.UserID(): {}},
 	}
+	a.spread = newLoginSpread(logoutBy(of.Event), s.loginWindow(len(found)), len(found))
 	if len(found) > 0 {
 		s.shown.begin(a.notice.id)
 	}
@@ -80,6 +81,8 @@ type announcement struct {
 	notice  notice
 	changed *message
 	users   map[string]struct{}
+	// spread holds the notices in place of notice where many are ended.
+	spread loginSpread
 	// mass is whether it isn't the replica's goroutine that tells; said is how many conns were told.
 	mass bool
 	said int
@@ -107,8 +110,10 @@ func (a *announcement) signOut(entry *connEntry) {
 	case ends && !ready && !entry.Value.wire.answers():
 		// This is its first frame, which names the stream.
 		l := logoutBy(a.event)
-		l.Stream = a.svc.streamName(entry.Value)
+		l.Stream, l.LoginAfterMS = a.svc.streamName(entry.Value), a.spread.next().after
 		n = encode(l)
+	case ends && len(a.spread.slots) > 0:
+		n = a.spread.next().notice
 	case !ends && !ready:
 		// It is being told by who admits it, and of the event that has ended it.
 		return

@@ -37,7 +37,9 @@ func (c crowdOf) Sessions(_ context.Context, _ events.Event, each func(publisher
 	return c.more, c.err
 }
 
-func (c crowdOf) Tabs(context.Context, events.Event) (gateways.CrowdAnswer, error) { return c.tabs, nil }
+func (c crowdOf) Tabs(context.Context, events.Event) (gateways.CrowdAnswer, error) {
+	return c.tabs, nil
+}
 
 const (
 	ofClient = `{"scope":"client","client":"PLANTED app","reason_admin":"leaked","initiator":{"type":"admin","id":"PLANTED op"}}`

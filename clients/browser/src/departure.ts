@@ -5,10 +5,10 @@ import type { Ended, LogoutListenerOptions } from "./options.js";
 export class Departure {
   readonly #options: LogoutListenerOptions;
   #went = false;
-  readonly #tell: (ended: Ended, done: () => void) => Promise<boolean>;
+  readonly #tell: (ended: Ended, done: () => void) => Promise<number | undefined>;
 
-  /** tell hides the page behind a dialog, which calls done when somebody goes on; it resolves to whether it does. */
-  constructor(options: LogoutListenerOptions, tell: (ended: Ended, done: () => void) => Promise<boolean>) {
+  /** tell hides the page behind a dialog, which calls done when somebody goes on; it resolves to for how long the dialog stays, in milliseconds, or to nothing if there is none. */
+  constructor(options: LogoutListenerOptions, tell: (ended: Ended, done: () => void) => Promise<number | undefined>) {
     this.#options = options;
     this.#tell = tell;
   }
@@ -41,7 +41,8 @@ export class Departure {
       // A page that asks whether to leave, and is told not to, stays behind the dialog, and goes when that is answered again.
       done = () => (this.#went ? this.#go(ended) : resolve());
     });
-    if (await this.#within(ms, () => this.#tell(ended, () => done()))) await this.#within(this.#options.leaveAfterMs ?? 10_000, () => read);
+    const stays = await this.#within(ms, () => this.#tell(ended, () => done()));
+    if (stays) await this.#within(stays as number, () => read);
   }
 
   #go(ended: Ended): void {

@@ -22,8 +22,8 @@ export function checked(value: unknown): ServerFrame | undefined {
 
 /** Whether a value is of one of the kinds that MEMBERS has. */
 export function fits(value: unknown, kind: string): boolean {
-  if (kind === "integer") return Number.isSafeInteger(value) && (value as number) >= 0;
-  return typeof value === "string" || (kind === "string?" && value === undefined);
+  if (value === undefined) return kind.endsWith("?");
+  return kind.startsWith("string") ? typeof value === "string" : Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** Writes an acknowledgement. */

@@ -61,11 +61,7 @@ export class Listener implements LogoutListenerHandle {
     this.#url = new URL(options.url, location.href).href.replace(/\/$/, "");
     this.#signedIn = !!options.signedIn;
     this.#application = new Application(options);
-    this.#departure = new Departure(options, async (ended, done) => {
-      const dialogs = await this.#dialogs();
-      dialogs?.tell(options, ended, done);
-      return !!dialogs;
-    });
+    this.#departure = new Departure(options, async (...end) => (await this.#dialogs())?.tell(options, ...end));
     const { touches } = this.#application;
     this.#expiry = new Expiry({
       due: () => this.check(),

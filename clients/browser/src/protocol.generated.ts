@@ -46,6 +46,8 @@ export interface Logout {
   at: string;
   /** As in ready, where a stream of notices begins with this frame. */
   stream?: string;
+  /** How much longer than usual the page waits before it goes to the sign-in page by itself, because many are signed out at once, in milliseconds. Absent where it needn't. */
+  login_after_ms?: number;
 }
 
 /** From the server: another session of the same user ended, or one began. */
@@ -98,7 +100,7 @@ export type ClientFrame = Hello | Ack;
 /** The members of each of the server's frames with their types; those with a question mark may be absent. */
 export const MEMBERS = {
   ready: { session: "string", position: "integer", heartbeat_ms: "integer", stream: "string?" },
-  logout: { id: "string", scope: "string", reason: "string", message: "string?", at: "string", stream: "string?" },
+  logout: { id: "string", scope: "string", reason: "string", message: "string?", at: "string", stream: "string?", login_after_ms: "integer?" },
   sessions_changed: { position: "integer" },
   session_expiring: { reason: "string", at: "string", in_ms: "integer" },
   session_renewed: { },

@@ -196,6 +196,19 @@ test("the tab goes by itself when nobody reads it", async (t) => {
   assert.equal(await leaves(page), "idle_timeout");
 });
 
+test("where many are signed out at once each tab goes by itself later, and with whoever goes on at once", async (t) => {
+  const { session, tabs: [page, other] } = await device(t, 2, { options: { leaveAfterMs: 100 } });
+  app.sessions.delete(session.cookie);
+  const began = performance.now();
+  gateway.conns[0].say(goldenFrame("logout.later", { login_after_ms: 2_500 }));
+  await shown(page, other);
+  await page.keyboard.press("Enter");
+  assert.equal(await leaves(page), "admin");
+  assert.ok(performance.now() - began < 2_500, "who goes on needn't wait");
+  assert.equal(await leaves(other), "admin");
+  assert.ok(performance.now() - began >= 2_500, "the other tab has waited for as long as the notice says");
+});
+
 test("a warning that is open gives way to the end", async (t) => {
   const { session, page } = await device(t, 1, { options: { leaveAfterMs: 60_000 } });
   warn();
