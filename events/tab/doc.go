@@ -32,6 +32,8 @@
 // changed, not how often: several that wait together to be written are sent as one. Session_expiring and session_renewed are told once, to tabs that are there: one that
 // comes later may miss them, and learns the end itself like any other.
 //
+// A logout with login_after_ms is one of many at once: the page is over like any other, and goes to the sign-in page by itself that much later than usual.
+//
 // After logout nothing more comes but the close frame: the conn is closed with 4501 once the tab has acknowledged the notice, or
 // hasn't within two seconds.
 //

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
@@ -50,6 +50,7 @@ const (
 type guarded struct {
 	*desk
 	second string
+	kv     jetstream.KeyValue
 }
 
 func newGuarded(t *testing.T, crowd publisher.Crowd, change func(*publisher.Config)) guarded {
@@ -65,7 +66,7 @@ func newGuarded(t *testing.T, crowd publisher.Crowd, change func(*publisher.Conf
 			change(c)
 		}
 	})
-	return guarded{desk: d, second: d.newKey(t, "acme", access.Scopes()...)}
+	return guarded{desk: d, kv: kv, second: d.newKey(t, "acme", access.Scopes()...)}
 }
 
 // ask asks for a revocation that is held up.
@@ -301,53 +302,5 @@ func TestApproveAtOnce(t *testing.T) {
 		if n := len(g.stored(t)) - before; n != len(ids) || n > 1 {
 			t.Errorf("%d events, and those who approved were told of %v", n, ids)
 		}
-	}
-}
-
-// dyingStream loses the process before its first publish reaches the stream, or before its answer does.
-type dyingStream struct {
-	publisher.Stream
-	mu    sync.Mutex
-	fails []bool // whether the publish that fails is stored all the same
-}
-
-func (s *dyingStream) PublishAck(ctx context.Context, topic string, msg *message.Message) (bus.Ack, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.fails) == 0 {
-		return s.Stream.PublishAck(ctx, topic, msg)
-	}
-	stored := s.fails[0]
-	s.fails = s.fails[1:]
-	if stored {
-		if _, err := s.Stream.PublishAck(ctx, topic, msg); err != nil {
-			return bus.Ack{}, err
-		}
-	}
-	return bus.Ack{}, bus.ErrUnknownOutcome
-}
-
-// Between the approval and the ledger the process may end, before the event is stored or after: whoever approves it again stores it, once.
-func TestApprovedAndLost(t *testing.T) {
-	dying := &dyingStream{fails: []bool{false, true}}
-	g := newGuarded(t, crowdOf{sessions: 11}, func(c *publisher.Config) { dying.Stream, c.Stream = c.Stream, dying })
-	a := g.ask(t, g.key, ofClient)
-	for range 2 {
-		if r := g.approve(t, g.admin, a.ID); r.status != http.StatusServiceUnavailable || r.Code != "outcome_unknown" {
-			t.Fatalf("%d %s", r.status, r.body)
-		}
-		if s := g.state(t, a.ID); s != publisher.ApprovalApproved {
-			t.Errorf("it is %s", s)
-		}
-	}
-	if r := g.call(t, g.second, http.MethodDelete, "/v1/approvals/"+a.ID, ""); r.Code != "approval_decided" {
-		t.Errorf("what may be stored is rejected: %s", r.body)
-	}
-	r := g.approve(t, g.second, a.ID)
-	if e := g.one(t); r.status != 200 || r.ID != e.Meta().ID {
-		t.Errorf("%d %s; stored is %s", r.status, r.body, e.Meta().ID)
-	}
-	if s := g.state(t, a.ID); s != publisher.ApprovalStored {
-		t.Errorf("it is %s", s)
 	}
 }

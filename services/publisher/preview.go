@@ -54,8 +54,10 @@ func (s *Service) heldBy(e events.Event, c crowd) string {
 	}
 	n, sure := c.size()
 	switch {
+	case n > s.cfg.ApprovalThreshold && sure:
+		return fmt.Sprintf("it ends %d sessions, and above %d a second person approves", n, s.cfg.ApprovalThreshold)
 	case n > s.cfg.ApprovalThreshold:
-		return fmt.Sprintf("it ends %d sessions or more, and above %d a second person approves", n, s.cfg.ApprovalThreshold)
+		return fmt.Sprintf("it ends at least %d sessions, and above %d a second person approves", n, s.cfg.ApprovalThreshold)
 	case !sure:
 		return fmt.Sprintf("it isn't known how many sessions it ends, and above %d a second person approves", s.cfg.ApprovalThreshold)
 	case e.Kind() == events.KindTenant:
