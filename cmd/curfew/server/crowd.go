@@ -11,7 +11,7 @@ import (
 	"github.com/curfewhq/curfew/services/publisher"
 )
 
-// mostCounted is how many sessions of the registry are looked at for one preview: while they are, what is to be written waits, some tens of milliseconds.
+// mostCounted is how many sessions of the registry are looked at for one preview: while they are, what is to be written waits, about a tenth of a second.
 const mostCounted = 200_000
 
 // crowd counts whom an event would end, for the publisher.
