@@ -22,6 +22,7 @@ import (
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -178,7 +179,7 @@ func TestImportThatIsInterrupted(t *testing.T) {
 	forward.Transport = transport
 	forward.ModifyResponse = func(r *http.Response) error {
 		if r.Request.URL.Path == "/v1/import" && calls.Add(1) == 2 {
-			panic(http.ErrAbortHandler)
+			app.CutOff()
 		}
 		return nil
 	}

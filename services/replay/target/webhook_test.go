@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/services/replay/target"
 )
 
@@ -108,7 +109,7 @@ func TestWebhook(t *testing.T) {
 		case n == 3:
 			w.WriteHeader(http.StatusRequestTimeout)
 		default:
-			panic(http.ErrAbortHandler)
+			app.CutOff()
 		}
 	})
 	secret.Store(set.Secret(url))
