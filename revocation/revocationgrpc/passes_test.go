@@ -28,7 +28,9 @@ func TestPassesAreRemembered(t *testing.T) {
 	}
 	defer passes.Close()
 	g := newRig(t, revocationgrpc.Config{Passes: passes, Policy: revocationgrpc.Policy{AllowAnonymous: true}}, usual())
-	g.logOut(t, "gone")
+	if err := g.replica.WaitFor(within(t), g.logOut(t, "gone")); err != nil {
+		t.Fatal(err)
+	}
 	for _, token := range []string{"s1 u1", "gone u1", "s1 u1", ""} {
 		_, _ = g.say(as(within(t), token))
 	}

@@ -160,7 +160,11 @@ func TestManyWaitForOnePresence(t *testing.T) {
 	r := newRig(t, quick)
 	heard := r.hearReports()
 	s := &standing{moved: make(chan struct{})}
-	p, err := revocationnats.NewPresence(r.connect(r.srv.URL()).Conn(), s, revocationnats.PresenceConfig{})
+	own := r.connect(r.srv.URL()).Conn()
+	p, err := revocationnats.NewPresence(own, s, revocationnats.PresenceConfig{})
+	if err == nil {
+		err = own.Flush() // from here on the server knows that it listens
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
