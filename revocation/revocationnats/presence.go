@@ -63,12 +63,14 @@ type Presence struct {
 	// questions are answered by a goroutine of their own: they may take longer than a report can wait.
 	questions chan *nats.Msg
 	// soon has a token when there is something to report at once.
-	soon chan struct{}
-	// places has a token for each position that is waited for.
-	places chan struct{}
+	soon   chan struct{}
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	once   sync.Once
+
+	mu sync.Mutex
+	// awaited are the positions that are waited for.
+	awaited map[uint64]struct{}
 }
 
 // NewPresence reports the replica over nc from now on, until Close. Both stay the caller's. It needs the right to publish to curfew.live.replica.reports,
@@ -79,7 +81,7 @@ func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presenc
 	}
 	host, _ := os.Hostname() // for people only
 	p := &Presence{
-		nc: nc, replica: replica, passes: cfg.Passes, questions: make(chan *nats.Msg, maxQuestions), awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), places: make(chan struct{}, maxAwaited),
+		nc: nc, replica: replica, passes: cfg.Passes, questions: make(chan *nats.Msg, maxQuestions), awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), awaited: map[uint64]struct{}{},
 		about: presence.Report{
 			ID: rand.Text(), Name: cmp.Or(cfg.Name, fmt.Sprintf("%s:%d", host, os.Getpid())), Group: cmp.Or(cfg.Group, "default"), Version: cfg.Version,
 			BudgetMS: cmp.Or(cfg.Budget, replica.StalenessBudget()).Milliseconds(),
@@ -156,17 +158,28 @@ func (p *Presence) await(ctx context.Context, msg *nats.Msg) {
 		p.tell(now)
 	case now.Position >= a.Position:
 		p.tellApplied(now)
-	default:
-		select {
-		case p.places <- struct{}{}:
-			p.work.Go(func() { p.waitFor(ctx, a.Position) })
-		default: // the next report will say it
-		}
+	case p.claim(a.Position):
+		p.work.Go(func() { p.waitFor(ctx, a.Position) })
 	}
 }
 
+// claim reports whether the position is to be waited for: it isn't yet, and there are few. Of the others the next report tells.
+func (p *Presence) claim(position uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, there := p.awaited[position]; there || len(p.awaited) >= maxAwaited {
+		return false
+	}
+	p.awaited[position] = struct{}{}
+	return true
+}
+
 func (p *Presence) waitFor(ctx context.Context, position uint64) {
-	defer func() { <-p.places }()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.awaited, position)
+	}()
 	ctx, cancel := context.WithTimeout(ctx, awaitFor)
 	defer cancel()
 	if p.replica.WaitFor(ctx, position) != nil {

@@ -173,6 +173,10 @@ func TestManyWaitForOnePresence(t *testing.T) {
 	if first.Name == "" || first.Group != "default" || first.StalenessMS != -1 || first.Fresh {
 		t.Errorf("got %+v", first)
 	}
+	// Who asks again for the same takes no other's place.
+	for range 100 {
+		heard.ask(presence.Await{Stream: "CURFEW@1", Position: 1})
+	}
 	for n := range 1000 {
 		heard.ask(presence.Await{Stream: "CURFEW@1", Position: uint64(n + 1)})
 	}

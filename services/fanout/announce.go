@@ -224,6 +224,8 @@ func (s *Service) tellMasses(ctx context.Context) {
 
 // tellAll tells every conn that is over, by whatever event.
 func (s *Service) tellAll(ctx context.Context) {
+	// They are told of no event, so nobody can say of one how many were.
+	s.shown.forget()
 	for some := range slices.Chunk(s.hub.All(), breath) {
 		if ctx.Err() != nil {
 			return

@@ -347,7 +347,7 @@ func (s *Service) acked(c *conn, a tab.Ack) {
 
 // Shown tells what became of the notice of an event that lies at a position of the ledger.
 func (s *Service) Shown(event string, position uint64) gateways.Shown {
-	return s.shown.of(event, position, s.masses.busy())
+	return s.shown.of(event, position, s.masses.busy)
 }
 
 // Tabs returns the open tabs of a user at this gateway, oldest first: those that are ready, about to be, or about to be closed.

@@ -91,8 +91,21 @@ func (n *shownNotices) reached(position uint64) {
 	n.upTo = position
 }
 
-// of returns what became of the notice of an event; telling is whether there are tabs that wait to be told of any.
-func (n *shownNotices) of(event string, position uint64, telling bool) gateways.Shown {
+// forget says that tabs are told of what lies up to now in a way that isn't counted.
+func (n *shownNotices) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.from = n.upTo
+}
+
+// of returns what became of the notice of an event. telling reports whether there are tabs that wait to be told of any; it is asked once it is known how far events have come:
+//
+//  1. nobody waits; 2. a mass comes, waits, and is what has been reached; 3. we look what was reached, and what was told: nothing.
+func (n *shownNotices) of(event string, position uint64, telling func() bool) gateways.Shown {
+	n.mu.Lock()
+	upTo := n.upTo
+	n.mu.Unlock()
+	behind := position > upTo || telling()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := gateways.Shown{}
@@ -103,6 +116,6 @@ func (n *shownNotices) of(event string, position uint64, telling bool) gateways.
 	} else {
 		s.Forgotten = position <= n.from
 	}
-	s.Behind = !s.Forgotten && (position > n.upTo || telling)
+	s.Behind = !s.Forgotten && behind
 	return s
 }

@@ -61,7 +61,7 @@ func TestShownForgets(t *testing.T) {
 	n := newShownNotices(2)
 	n.start(10)
 	for position, event := range map[uint64]string{10: "before"} {
-		if got := n.of(event, position, false); !got.Forgotten || got.Behind {
+		if got := n.of(event, position, func() bool { return false }); !got.Forgotten || got.Behind {
 			t.Errorf("what came before it began: %+v", got)
 		}
 	}
@@ -73,16 +73,36 @@ func TestShownForgets(t *testing.T) {
 	n.told("a") // one comes back
 	n.acked("a", tab.OutcomeSignedOut)
 	for event, want := range map[string]gateways.Shown{"a": {Forgotten: true}, "b": {Told: 1}, "c": {Told: 1}} {
-		if got := n.of(event, map[string]uint64{"a": 11, "b": 12, "c": 13}[event], false); got != want {
+		if got := n.of(event, map[string]uint64{"a": 11, "b": 12, "c": 13}[event], func() bool { return false }); got != want {
 			t.Errorf("%s: %+v, want %+v", event, got, want)
 		}
 	}
-	if got := n.of("c", 13, true); !got.Behind {
+	if got := n.of("c", 13, func() bool { return true }); !got.Behind {
 		t.Errorf("while others are being told: %+v", got)
 	}
 	// The ledger was put back: what lies at the positions from there on is of other events.
 	n.reached(5)
-	if got := n.of("c2", 13, false); !got.Behind {
+	if got := n.of("c2", 13, func() bool { return false }); !got.Behind {
 		t.Errorf("after the ledger was put back: %+v", got)
+	}
+}
+
+// A mass is reached before its tabs are told: until then who asks hears that they are yet to be. If there are so many that tabs are told of no event, nobody says that none were.
+func TestShownWhileAMassComes(t *testing.T) {
+	n := newShownNotices(2)
+	n.start(10)
+	waits := true
+	telling := func() bool { return waits }
+	if got := n.of("mass", 11, telling); !got.Behind {
+		t.Errorf("before it is reached: %+v", got)
+	}
+	n.reached(11)
+	if got := n.of("mass", 11, telling); !got.Behind {
+		t.Errorf("while it waits: %+v", got)
+	}
+	n.forget()
+	waits = false
+	if got := n.of("mass", 11, telling); !got.Forgotten {
+		t.Errorf("all were told of no event: %+v", got)
 	}
 }
