@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,7 +27,7 @@ const (
 
 // ReplicaFleet tells which replicas have applied a position; *replicas.Fleet does.
 type ReplicaFleet interface {
-	Await(ctx context.Context, stream string, position uint64, began time.Time) (replicas.Progress, error)
+	Await(ctx context.Context, q replicas.Wanted) (replicas.Progress, error)
 }
 
 // GatewayFleet tells what tabs were shown; *gateways.Fleet does.
@@ -53,10 +54,16 @@ type Config struct {
 type Desk struct {
 	cfg   Config
 	queue chan Receipt
+	// places has a token for each event for whose tabs somebody waits.
+	places chan struct{}
 }
 
-// maxQueue is how many receipts wait to be kept.
-const maxQueue = 4096
+const (
+	// maxQueue is how many receipts wait to be kept.
+	maxQueue = 4096
+	// maxShownWaits is for how many events' tabs is waited at once: each asks all gateways again and again.
+	maxShownWaits = 64
+)
 
 // New returns a desk. It reports every missing part at once.
 func New(cfg Config) (*Desk, error) {
@@ -79,7 +86,7 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.Lost == nil {
 		cfg.Lost = func() {}
 	}
-	return &Desk{cfg: cfg, queue: make(chan Receipt, maxQueue)}, nil
+	return &Desk{cfg: cfg, queue: make(chan Receipt, maxQueue), places: make(chan struct{}, maxShownWaits)}, nil
 }
 
 // Wait waits until the event has reached whom aim says, or ctx ends, and returns whom it has reached by then. What isn't heard, or can't be asked, is left out, and the receipt isn't
@@ -92,35 +99,60 @@ func (d *Desk) Wait(ctx context.Context, e Event, aim Aim) Receipt {
 func (d *Desk) WaitAll(ctx context.Context, list []Event, aim Aim) []Receipt {
 	last := slices.MaxFunc(list, func(a, b Event) int { return cmp.Compare(a.Position, b.Position) })
 	stream := d.cfg.Stream()
-	progress, err := d.cfg.Replicas.Await(ctx, stream, last.Position, last.Stored)
+	progress, err := d.cfg.Replicas.Await(ctx, replicas.Wanted{Stream: stream, Position: last.Position, Asked: last.Asked, Stored: last.Stored})
 	if err != nil {
 		d.cfg.Log.WithError(err).Warn("nobody waits for replicas: the receipt is empty")
 	}
-	applied := replicasOf(progress, !last.Stored.IsZero())
 	out := make([]Receipt, len(list))
 	for i, e := range list {
-		r := Receipt{V: version, Event: e.ID, Tenant: e.Tenant, Position: e.Position, Stream: stream, Aim: aim, Replicas: applied, Complete: progress.Complete(), Certain: progress.Certain}
-		if aim == Shown {
-			d.waitShown(ctx, &r)
+		out[i] = Receipt{
+			V: version, Event: e.ID, Tenant: e.Tenant, Position: e.Position, Stream: stream, Aim: aim,
+			Replicas: replicasOf(progress, !e.Stored.IsZero()), Complete: progress.Complete(), Certain: progress.Certain,
 		}
-		r.Made = time.Now().UTC()
-		out[i] = r
+	}
+	if aim == Shown {
+		d.waitAllShown(ctx, out)
+	}
+	for i := range out {
+		out[i].Made = time.Now().UTC()
 	}
 	return out
 }
 
+// waitAllShown waits for the tabs of all events together, a few at a time.
+func (d *Desk) waitAllShown(ctx context.Context, list []Receipt) {
+	// Who hasn't answered when the time is over gets a moment more, once for all.
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, cancel) })()
+	var work sync.WaitGroup
+	for i := range list {
+		select {
+		case d.places <- struct{}{}:
+		case <-asking.Done():
+			// Others wait for theirs: of this one nothing is known.
+			list[i].Tabs, list[i].Complete, list[i].Certain = &Tabs{Gateways: []Gateway{}}, false, false
+			continue
+		}
+		work.Go(func() {
+			defer func() { <-d.places }()
+			d.waitShown(ctx, asking, &list[i])
+		})
+	}
+	work.Wait()
+}
+
 // waitShown asks gateways until there is nothing more to wait for.
-func (d *Desk) waitShown(ctx context.Context, r *Receipt) {
+func (d *Desk) waitShown(ctx, asking context.Context, r *Receipt) {
 	pause := firstAsk
 	for {
-		a, err := d.askShown(ctx, r.Event, r.Position)
-		if err != nil {
+		a, err := d.askShown(asking, r.Event, r.Position)
+		if err != nil && asking.Err() == nil {
 			d.cfg.Log.WithError(err).Warn("gateways can't be asked what was shown")
-			a.MembersUnknown = true
 		}
 		tabs, over := tabsOf(a)
 		if over = over && err == nil; over || ctx.Err() != nil {
-			r.Tabs, r.Complete, r.Certain = &tabs, r.Complete && over, r.Certain && !a.MembersUnknown
+			r.Tabs, r.Complete, r.Certain = &tabs, r.Complete && over, r.Certain && err == nil && !a.MembersUnknown
 			return
 		}
 		select {
@@ -131,9 +163,9 @@ func (d *Desk) waitShown(ctx context.Context, r *Receipt) {
 	}
 }
 
-// askShown asks gateways once; those that haven't answered when ctx ends get a moment.
-func (d *Desk) askShown(ctx context.Context, event string, position uint64) (gateways.ShownAnswer, error) {
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+// askShown asks gateways once, for a moment.
+func (d *Desk) askShown(asking context.Context, event string, position uint64) (gateways.ShownAnswer, error) {
+	asking, cancel := context.WithTimeout(asking, lastWord)
 	defer cancel()
 	return d.cfg.Gateways.Shown(asking, event, position)
 }

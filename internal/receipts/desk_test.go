@@ -40,7 +40,7 @@ type fleet struct {
 	err      error
 }
 
-func (f *fleet) Await(context.Context, string, uint64, time.Time) (replicas.Progress, error) {
+func (f *fleet) Await(context.Context, replicas.Wanted) (replicas.Progress, error) {
 	return f.progress, f.err
 }
 
@@ -142,7 +142,7 @@ func TestWaitAndSay(t *testing.T) {
 		},
 		{
 			"a gateway that began after it", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
-			[]gateways.ShownAnswer{told(gateways.Shown{Forgotten: true})}, true,
+			[]gateways.ShownAnswer{told(gateways.Shown{Forgotten: true})}, false,
 			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 0/0 tabs; gateway gw-1: forgotten",
 		},
 	} {
@@ -246,6 +246,57 @@ func TestManyReplicas(t *testing.T) {
 	}
 	if slowest, _ := r.Slowest(); slowest.Name != "billing-1099" || len(r.Replicas.Named) != 1000 {
 		t.Errorf("the slowest is %s", slowest.Name)
+	}
+}
+
+// What is proved isn't given up for what somebody finds out later and in a hurry.
+func TestKeepKeepsWhatSaysMore(t *testing.T) {
+	g := newRig(t)
+	e := event(9)
+	g.fleet.progress = replicas.Progress{Applied: []replicas.Applied{{Member: member("billing-1", 9, time.Now()), After: time.Millisecond}}, Certain: true}
+	g.fleet.shown = []gateways.ShownAnswer{{Gateways: []gateways.GatewayShown{{ID: "1", Name: "gw-1", Shown: gateways.Shown{Told: 1, SignedOut: 1}}}}}
+	proved := g.Wait(t.Context(), e, receipts.Shown)
+	g.Keep(t.Context(), proved)
+	nothing, applied, late, untimed := proved, proved, proved, g.Wait(t.Context(), receipts.Event{ID: e.ID, Tenant: e.Tenant, Position: e.Position}, receipts.Shown)
+	nothing.Replicas, nothing.Complete = receipts.Replicas{Named: []receipts.Replica{}}, false
+	applied.Aim, applied.Tabs = receipts.Applied, nil
+	late.Complete = false
+	for name, less := range map[string]receipts.Receipt{"of nobody": nothing, "of replicas alone": applied, "not complete": late, "without times": untimed} {
+		g.Keep(t.Context(), less)
+		k, err := g.Find(t.Context(), e.Tenant, e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(proved, k.Receipt); diff != "" {
+			t.Errorf("%s (-proved +kept):\n%s", name, diff)
+		}
+		if !less.SaysLess(proved) || proved.SaysLess(less) {
+			t.Errorf("%s doesn't say less", name)
+		}
+	}
+}
+
+// A call's events share its time, whoever doesn't answer.
+func TestWaitAllSharesTheTime(t *testing.T) {
+	g := newRig(t)
+	g.fleet.progress = replicas.Progress{Applied: []replicas.Applied{{Member: member("billing-1", 9, time.Now())}}, Certain: true}
+	g.fleet.shown = []gateways.ShownAnswer{{Missing: []gateways.Member{{ID: "2", Name: "gw-2"}}}}
+	var list []receipts.Event
+	for i := range 100 {
+		list = append(list, event(uint64(i+1)))
+	}
+	list[7].Asked, list[7].Stored = time.Time{}, time.Time{}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	all := g.WaitAll(ctx, list, receipts.Shown)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a hundred took %v of half a second", took)
+	}
+	for i, r := range all {
+		if _, timed := r.Slowest(); r.Complete || r.Tabs == nil || timed != (i != 7) {
+			t.Errorf("%d: %+v", i, r)
+		}
 	}
 }
 

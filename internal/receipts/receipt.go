@@ -35,8 +35,8 @@ type Event struct {
 	ID       string
 	Tenant   string
 	Position uint64
-	// Stored is when the stream acknowledged it; zero if this isn't known, and then nothing tells how long anything took.
-	Stored time.Time
+	// Asked is when its publishing began, and Stored when the stream acknowledged it; both are zero if that isn't known, and then nothing tells how long anything took.
+	Asked, Stored time.Time
 }
 
 // Receipt says whom an event has reached. See the package for what that means.
@@ -153,7 +153,7 @@ func tabsOf(a gateways.ShownAnswer) (t Tabs, over bool) {
 		case g.Behind:
 			state, over = StateBehind, false
 		case g.Forgotten:
-			state = StateForgotten
+			state, over = StateForgotten, false
 		}
 		t.Told, t.SignedOut, t.Already, t.Ignored, t.Gone = t.Told+g.Told, t.SignedOut+g.SignedOut, t.Already+g.Already, t.Ignored+g.Ignored, t.Gone+g.Gone
 		t.Waiting += g.Waiting()
@@ -193,4 +193,19 @@ func (r Receipt) Slowest() (slowest Replica, ok bool) {
 		}
 	}
 	return slowest, ok
+}
+
+// SaysLess reports whether the receipt says less than another of the same event: who has waited for more, or longer, or from the beginning on, has found out more. What was proved isn't given up for
+// what somebody finds who asks in a hurry.
+func (r Receipt) SaysLess(than Receipt) bool {
+	_, timed := r.Slowest()
+	_, wasTimed := than.Slowest()
+	for _, sides := range [][2]bool{
+		{r.Replicas.Expected > 0, than.Replicas.Expected > 0}, {r.Aim == Shown, than.Aim == Shown}, {r.Complete, than.Complete}, {r.Certain, than.Certain}, {timed, wasTimed},
+	} {
+		if sides[0] != sides[1] {
+			return sides[1]
+		}
+	}
+	return false
 }

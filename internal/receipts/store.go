@@ -24,6 +24,8 @@ const (
 	// keepAtOnce is for how long who waits for a receipt waits for its being kept too, and keepTogether how many of one call are kept at once.
 	keepAtOnce   = 250 * time.Millisecond
 	keepTogether = 16
+	// keepTries is how often a receipt is tried to be kept in the place of another that others replace as well.
+	keepTries = 5
 	// keepTimeout is for how long a receipt is tried to be kept.
 	keepTimeout = 5 * time.Second
 	// lastKeep is what those that wait have when the desk ends.
@@ -39,7 +41,7 @@ type Kept struct {
 	Entry uint64
 }
 
-// Keep has the receipts signed and kept, for 90 days, each in the place of an earlier one of the same event. It waits for that a moment, so that whoever asks next finds them, and where
+// Keep has the receipts signed and kept, for 90 days, each in the place of an earlier one of the same event that doesn't say more. It waits for that a moment, so that whoever asks next finds them, and where
 // that isn't enough they are kept later. It doesn't fail: a receipt that is lost is counted and logged.
 func (d *Desk) Keep(ctx context.Context, list ...Receipt) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepAtOnce)
@@ -106,12 +108,27 @@ func (d *Desk) keep(ctx context.Context, r Receipt) {
 	}
 }
 
+// put keeps the receipt, unless the one that is kept says more.
 func (d *Desk) put(ctx context.Context, r Receipt) error {
 	token, err := d.Sign(r)
 	if err != nil {
 		return err
 	}
-	_, err = d.cfg.Bucket.Put(ctx, entryOf(r.Tenant, r.Event), []byte(token))
+	entry := entryOf(r.Tenant, r.Event)
+	_, err = d.cfg.Bucket.Create(ctx, entry, []byte(token))
+	for tries := 0; errors.Is(err, jetstream.ErrKeyExists) && tries < keepTries; tries++ {
+		var kept jetstream.KeyValueEntry
+		if kept, err = d.cfg.Bucket.Get(ctx, entry); err != nil {
+			return err
+		}
+		if old, err := d.parse(kept.Value(), kept.Revision()); err == nil && r.SaysLess(old.Receipt) {
+			return nil
+		}
+		// Somebody may have kept another meanwhile, which is looked at again.
+		if _, err = d.cfg.Bucket.Update(ctx, entry, []byte(token), kept.Revision()); errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			err = jetstream.ErrKeyExists
+		}
+	}
 	return err
 }
 

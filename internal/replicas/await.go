@@ -1,6 +1,7 @@
 package replicas
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -42,38 +43,45 @@ type Applied struct {
 }
 
 // Await waits until every replica with a lease has applied a position of an incarnation of the ledger, or ctx ends, or the fleet is closed, and returns how far it has come. A replica
-// that comes or leaves meanwhile, or whose lease runs out, is taken for what it is then. began is when the position was stored, by which After is told. It returns ErrTooManyWaits.
-func (f *Fleet) Await(ctx context.Context, stream string, position uint64, began time.Time) (Progress, error) {
-	w := &wait{await: presence.Await{Stream: stream, Position: position}, began: began, missing: map[string]struct{}{}, applied: map[string]Applied{}, news: make(chan struct{}, 1)}
+// that comes or leaves meanwhile, or whose lease runs out, is taken for what it is then. It returns ErrTooManyWaits.
+func (f *Fleet) Await(ctx context.Context, q Wanted) (Progress, error) {
+	w := &wait{Wanted: q, missing: map[string]struct{}{}, applied: map[string]Applied{}, astray: map[string]struct{}{}, news: make(chan struct{}, 1)}
 	if err := f.join(w); err != nil {
 		return Progress{}, err
 	}
 	defer f.leave(w)
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	f.asker.ask(w.await)
-	for {
-		if p := f.progress(w, time.Now()); p.Complete() || ctx.Err() != nil {
-			return p, nil
-		}
+	f.asker.ask()
+	for f.waitsFor(w) && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-f.done:
 			return f.progress(w, time.Now()), nil
 		case <-w.news:
-		case <-tick.C:
-			f.asker.ask(w.await)
+		case <-tick.C: // leases run out
 		}
 	}
+	return f.progress(w, time.Now()), nil
+}
+
+// Wanted is what is waited for: a position of an incarnation of the ledger.
+type Wanted struct {
+	Stream   string
+	Position uint64
+	// Asked is when its publishing began, and Stored when it was acknowledged, by which After is told. Both zero if that isn't known.
+	Asked, Stored time.Time
 }
 
 // wait is one who waits; the fleet's mutex guards it.
 type wait struct {
-	await presence.Await
-	began time.Time
+	Wanted
 	// missing and applied hold ids. Whose lease runs out stays missing.
 	missing map[string]struct{}
 	applied map[string]Applied
+	// astray holds who had applied the position before its publishing began: what lay there then was another message, of a ledger that was put back since. Until such a replica says that it
+	// stands before the position, nothing that it says tells anything.
+	astray map[string]struct{}
 	// news has a token when the last missing one isn't any more.
 	news chan struct{}
 }
@@ -85,10 +93,37 @@ func (f *Fleet) join(w *wait) error {
 		return ErrTooManyWaits
 	}
 	for _, m := range f.members {
+		if !w.Asked.IsZero() && m.Heard.Before(w.Asked) && w.reached(m.Report) {
+			w.astray[m.ID] = struct{}{}
+		}
 		w.hear(m.Report, m.Heard)
 	}
 	f.waits[w] = struct{}{}
 	return nil
+}
+
+// asked returns the greatest position that is waited for.
+func (f *Fleet) asked() (q presence.Await, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.waits {
+		if !ok || w.Position > q.Position {
+			q, ok = presence.Await{Stream: w.Stream, Position: w.Position}, true
+		}
+	}
+	return q, ok
+}
+
+// waitsFor reports whether there is anybody to wait for.
+func (f *Fleet) waitsFor(w *wait) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range w.missing {
+		if m, there := f.members[id]; there && !f.seenLocked(m).Ended {
+			return true
+		}
+	}
+	return len(w.applied) == 0
 }
 
 func (f *Fleet) leave(w *wait) {
@@ -102,10 +137,15 @@ func (w *wait) hear(r presence.Report, now time.Time) {
 	if _, ok := w.applied[r.ID]; ok {
 		return
 	}
+	reached := w.reached(r)
+	if !reached {
+		delete(w.astray, r.ID)
+	}
+	_, astray := w.astray[r.ID]
 	switch {
-	case r.Stream == w.await.Stream && r.Position >= w.await.Position:
+	case reached && !astray:
 		delete(w.missing, r.ID)
-		w.applied[r.ID] = Applied{Member: Member{Report: r, Heard: now}, After: now.Sub(w.began)}
+		w.applied[r.ID] = Applied{Member: Member{Report: r, Heard: now}, After: now.Sub(w.Stored)}
 	case r.Leaving:
 		delete(w.missing, r.ID)
 	default:
@@ -118,6 +158,10 @@ func (w *wait) hear(r presence.Report, now time.Time) {
 		default:
 		}
 	}
+}
+
+func (w *wait) reached(r presence.Report) bool {
+	return r.Stream == w.Stream && r.Position >= w.Position
 }
 
 // progress returns how far it has come.
@@ -138,7 +182,7 @@ func (f *Fleet) progress(w *wait, now time.Time) Progress {
 			p.Late = append(p.Late, m)
 		}
 	}
-	slices.SortFunc(p.Applied, func(a, b Applied) int { return int(a.After - b.After) })
+	slices.SortFunc(p.Applied, func(a, b Applied) int { return cmp.Compare(a.After, b.After) })
 	slices.SortFunc(p.Late, compareMembers)
 	slices.SortFunc(p.Ended, compareMembers)
 	return p

@@ -25,8 +25,10 @@ const (
 	sweepEvery = time.Minute
 	// usualLease is for how long somebody has to listen until every replica that may still answer active has been heard, as far as none has a larger budget than is usual.
 	usualLease = presence.Interval + 15*time.Second
-	// deafAfter is after how long without any report, which our own process's replica sends too, we take it that we can't hear.
-	deafAfter = 3 * presence.Interval
+	// deafAfter is after how long without any report, which our own process's replica sends too, we take it that we couldn't hear: leases that held before begin anew then. After awayAfter we
+	// may have missed that somebody came.
+	deafAfter = presence.Interval + presence.Interval/2
+	awayAfter = 3 * presence.Interval
 )
 
 // Member is a replica that was heard.
@@ -58,14 +60,15 @@ type Fleet struct {
 	// members: a replica's id → what was heard last.
 	members map[string]Member
 	waits   map[*wait]struct{}
-	// since is since when we have heard without a break, and last is when we heard anybody.
+	// since is since when we have heard without a break, and of all, and last is when we heard anybody.
 	since, last time.Time
 }
 
 // NewFleet listens to what replicas report over nc, which stays the caller's.
 func NewFleet(nc *nats.Conn) (*Fleet, error) {
 	now := time.Now()
-	f := &Fleet{nc: nc, asker: newAsker(nc), done: make(chan struct{}), members: map[string]Member{}, waits: map[*wait]struct{}{}, since: now, last: now}
+	f := &Fleet{nc: nc, done: make(chan struct{}), members: map[string]Member{}, waits: map[*wait]struct{}{}, since: now, last: now}
+	f.asker = newAsker(nc, f.asked)
 	var err error
 	if f.hearing, err = bus.Hear(nc, presence.ReportsTopic, maxReports, f.hear); err != nil {
 		return nil, fmt.Errorf("replicas: listen for reports: %w", err)
@@ -123,7 +126,7 @@ func (f *Fleet) certainLocked(now time.Time) bool {
 	for _, m := range f.members {
 		longest = max(longest, m.Lease())
 	}
-	return now.Sub(f.last) < deafAfter && now.Sub(f.since) >= longest
+	return now.Sub(f.last) < awayAfter && now.Sub(f.since) >= longest
 }
 
 // hear takes one report.
@@ -142,7 +145,9 @@ func (f *Fleet) hear(msg *nats.Msg) {
 	switch {
 	case r.Leaving:
 		delete(f.members, r.ID)
-	case !known && len(f.members) >= maxMembers:
+	case !known && len(f.members) >= maxMembers && !f.makeRoomLocked():
+		// It may be one that matters: from here on we aren't certain who there is.
+		f.since = now
 		f.bad.Add(1)
 		return
 	default:
@@ -178,16 +183,30 @@ func (f *Fleet) hearShort(msg *nats.Msg) {
 
 // hearAgainLocked notes that we hear somebody. If nobody was heard for a while it was us who couldn't hear: whose lease held before has one from now on.
 func (f *Fleet) hearAgainLocked(now time.Time) {
-	if now.Sub(f.last) >= deafAfter {
+	gap := now.Sub(f.last)
+	if gap >= deafAfter {
 		for id, m := range f.members {
 			if !f.seenLocked(m).Ended {
 				m.Heard = now
 				f.members[id] = m
 			}
 		}
+	}
+	if gap >= awayAfter {
 		f.since = now
 	}
 	f.last = now
+}
+
+// makeRoomLocked forgets those whose lease has run out, and reports whether there were any.
+func (f *Fleet) makeRoomLocked() (room bool) {
+	for id, m := range f.members {
+		if f.seenLocked(m).Ended {
+			delete(f.members, id)
+			room = true
+		}
+	}
+	return room
 }
 
 // forget forgets now and then who hasn't been heard for long.

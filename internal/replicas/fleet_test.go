@@ -124,7 +124,7 @@ func await(t *testing.T, f *replicas.Fleet, position uint64, patience time.Durat
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p, err := f.Await(ctx, ledger, position, time.Now())
+	p, err := f.Await(ctx, replicas.Wanted{Stream: ledger, Position: position, Stored: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,5 +266,46 @@ func TestCloseEndsWaiting(t *testing.T) {
 	f.Close()
 	if p := <-done; p.Complete() || len(p.Late) != 1 {
 		t.Errorf("got %s", story(p))
+	}
+}
+
+// The ledger is put back, and a position given out anew. A replica that hasn't noticed has applied another message there: it is late until it has begun anew.
+func TestAPositionIsGivenOutAnew(t *testing.T) {
+	srv := natstest.Start(t)
+	f := newFleet(t, srv.URL())
+	noticed, unaware := startProcess(t, srv.URL(), 1, time.Minute), startProcess(t, srv.URL(), 2, time.Minute)
+	noticed.apply(2)
+	unaware.apply(7)
+	eventually(t, "both are there", func() bool { return len(f.Members()) == 2 })
+	asked := time.Now()
+	wait := func(patience time.Duration) replicas.Progress {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		p, err := f.Await(ctx, replicas.Wanted{Stream: ledger, Position: 3, Asked: asked, Stored: asked})
+		if err != nil {
+			t.Error(err)
+		}
+		return p
+	}
+	noticed.apply(3)
+	if p := wait(100 * time.Millisecond); p.Complete() || story(p) != "applied billing-1, late billing-2" {
+		t.Errorf("it counts as applied: %s", story(p))
+	}
+	done := make(chan replicas.Progress)
+	go func() { done <- wait(20 * time.Second) }()
+	// It reads the ledger from the beginning.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		unaware.apply(1)
+		unaware.apply(3)
+		select {
+		case p := <-done:
+			if !p.Complete() || len(p.Applied) != 2 {
+				t.Errorf("it has begun anew: %s", story(p))
+			}
+			return
+		case <-tick.C:
+		}
 	}
 }

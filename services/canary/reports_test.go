@@ -32,7 +32,7 @@ func TestReplicaOfAService(t *testing.T) {
 	}
 	t.Cleanup(fleet.Close)
 	r.applied = func(ctx context.Context, position uint64, began time.Time) (replicas.Progress, error) {
-		return fleet.Await(ctx, own.Status().Stream, position, began)
+		return fleet.Await(ctx, replicas.Wanted{Stream: own.Status().Made, Position: position, Stored: began})
 	}
 	svc := r.service(time.Second)
 	r.runUntil(svc, "a good round", func() bool {

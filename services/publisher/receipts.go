@@ -42,10 +42,10 @@ func (s *Service) wait(ctx context.Context, key access.Key, c call, answers []St
 	defer cancel()
 	list := make([]receipts.Event, len(answers))
 	for i, a := range answers {
-		list[i] = receipts.Event{ID: a.ID, Tenant: key.Tenant, Position: a.Position, Stored: now}
+		list[i] = receipts.Event{ID: a.ID, Tenant: key.Tenant, Position: a.Position, Asked: c.began, Stored: now}
 		if a.Duplicate {
 			// It was stored by an earlier call, from which nobody has counted.
-			list[i].Stored = time.Time{}
+			list[i].Asked, list[i].Stored = time.Time{}, time.Time{}
 		}
 	}
 	made := s.cfg.Receipts.WaitAll(ctx, list, c.aim)
@@ -85,6 +85,14 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 		return
 	case err == nil:
 		q.position = kept.Position
+		if kept.Aim == receipts.Shown {
+			q.aim = kept.Aim
+		}
+		if p := s.holds(r.Context(), key.Tenant, q); p.Status != 0 {
+			// The ledger was made anew or put back: whom an event reaches that it doesn't hold can't be found out.
+			s.answerReceipt(w, key, kept.Receipt, kept.Token)
+			return
+		}
 	case q.position == 0 || q.aim == "":
 		s.refuse(w, problem.New(http.StatusNotFound, "receipt_not_found", "No receipt is kept of that event of this tenant: ask with wait=applied and its position, which GET /v1/revocations/{event} tells."))
 		return
@@ -97,6 +105,10 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
 	defer cancel()
 	receipt := s.cfg.Receipts.Wait(ctx, receipts.Event{ID: q.event, Tenant: key.Tenant, Position: q.position}, q.aim)
+	if kept.Token != "" && receipt.SaysLess(kept.Receipt) {
+		s.answerReceipt(w, key, kept.Receipt, kept.Token)
+		return
+	}
 	s.cfg.Receipts.Keep(r.Context(), receipt)
 	s.answerReceipt(w, key, receipt, "")
 }
