@@ -71,7 +71,7 @@ func printExposure(w io.Writer, x replay.Exposure) error {
 	fmt.Fprintf(w, "%d requests passed since %s, when %s=%s was ended (%s, by %s)\n", x.Count, instant(x.Since), e.Scope, shown(e.Target), e.Reason, causer(e.Initiator))
 	fmt.Fprintf(w, "  event      %s at position %d, stored %s\n  sessions   %d asked about\n", e.ID, e.Position, instant(e.Stored), len(x.Sessions))
 	for _, p := range x.Processes {
-		fmt.Fprintf(w, "%s: %s\n", shown(p.Name), processLine(p, e.Stored))
+		fmt.Fprintf(w, "%s%s: %s\n", shown(p.Name), ofGroup(p.Group), processLine(p, e.Stored))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, pass := range p.Passes {
 			more := ""
@@ -92,6 +92,14 @@ func printExposure(w io.Writer, x replay.Exposure) error {
 		fmt.Fprintf(w, "  - %s\n", u.Detail)
 	}
 	return nil
+}
+
+// ofGroup tells processes of one name apart that run different things.
+func ofGroup(group string) string {
+	if group == "" {
+		return ""
+	}
+	return " (" + shown(group) + ")"
 }
 
 // processLine says what a process knows.
@@ -115,12 +123,12 @@ func processLine(p replay.ExposedProcess, stored time.Time) string {
 // exposureRows writes a line for each request.
 func exposureRows(w io.Writer, x replay.Exposure) error {
 	c := csv.NewWriter(w)
-	if err := c.Write([]string{"process", "at", "session", "route", "undetermined", "applied_at", "whole"}); err != nil {
+	if err := c.Write([]string{"process", "at", "session", "route", "undetermined", "applied_at", "whole", "group"}); err != nil {
 		return err
 	}
 	for _, p := range x.Processes {
 		for _, pass := range p.Passes {
-			row := []string{p.Name, stamp(pass.At), pass.Session, pass.Route, strconv.FormatBool(pass.Undetermined), stamp(p.AppliedAt), strconv.FormatBool(p.Whole)}
+			row := []string{p.Name, stamp(pass.At), pass.Session, pass.Route, strconv.FormatBool(pass.Undetermined), stamp(p.AppliedAt), strconv.FormatBool(p.Whole), p.Group}
 			for i := range row {
 				row[i] = inert(row[i])
 			}

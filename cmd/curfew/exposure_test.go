@@ -18,7 +18,7 @@ func TestExposure(t *testing.T) {
 	}
 	id := s.InForce[0].ID
 	out := must(t, "exposure", "--event", id)
-	for _, want := range []string{"0 requests passed since ", "session=s-1 was ended", "applied it at ", "0 passed, and no others", "what can't be known:", "clock_ahead_ms"} {
+	for _, want := range []string{"0 requests passed since ", "session=s-1 was ended", "applied it at ", "0 passed, and no others", " (curfew): ", "what can't be known:", "clock_ahead_ms"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -32,7 +32,7 @@ func TestExposure(t *testing.T) {
 	if p := x.Processes[0]; p.Passes[0].Route != "POST /v1/check" && p.Passes[0].Route != "GET /v1/check" || p.Passes[0].Session != "s-2" || !p.Whole || !strings.Contains(p.Name, ":") {
 		t.Errorf("%+v", p)
 	}
-	if out := must(t, "exposure", "--event", id, "--session", "s-2", "--output", "csv"); strings.Count(out, "\n") != 2 {
+	if out := must(t, "exposure", "--event", id, "--session", "s-2", "--output", "csv"); strings.Count(out, "\n") != 2 || !strings.HasSuffix(out, ",true,curfew\n") {
 		t.Errorf("csv:\n%s", out)
 	}
 	for _, args := range [][]string{{"exposure"}, {"exposure", "--event", id, "--output", "xml"}, {"exposure", "--event", id, "--json", "--output", "csv"}} {

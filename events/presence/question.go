@@ -46,6 +46,8 @@ func (q Question) InForm() bool {
 
 // Answer is what one replica says.
 type Answer struct {
+	// ID tells the process from all others, as in [Report]. It may be empty: then Group and Name are all that does.
+	ID string `json:"id,omitempty"`
 	// Name is the process's, for people. Group and Version are as in [Report].
 	Name    string `json:"name"`
 	Group   string `json:"group,omitempty"`
@@ -104,7 +106,7 @@ func EncodeAnswer(a Answer) ([]byte, error) {
 // DecodeAnswer reads a message; it returns ErrMalformed.
 func DecodeAnswer(data []byte) (Answer, error) {
 	var m answerMessage
-	if len(data) > MaxQuestionBytes || json.Unmarshal(data, &m) != nil || m.V != version {
+	if len(data) > MaxQuestionBytes || json.Unmarshal(data, &m) != nil || m.V != version || m.ID != "" && !isID(m.ID) {
 		return Answer{}, ErrMalformed
 	}
 	return m.Answer, nil

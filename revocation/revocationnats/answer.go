@@ -36,7 +36,7 @@ func (p *Presence) reply(msg *nats.Msg) {
 func (p *Presence) answer(q presence.Question) presence.Answer {
 	st := p.replica.Status()
 	a := presence.Answer{
-		Name: p.about.Name, Group: p.about.Group, Version: p.about.Version, Position: st.Position, Fresh: st.Fresh, StalenessMS: milliseconds(st.Staleness),
+		ID: p.about.ID, Name: p.about.Name, Group: p.about.Group, Version: p.about.Version, Position: st.Position, Fresh: st.Fresh, StalenessMS: milliseconds(st.Staleness),
 	}
 	if q.Exposure != nil && p.passes != nil {
 		passed := p.passes.Answer(q.Tenant, *q.Exposure)

@@ -51,6 +51,7 @@ func TestPresenceAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(passes.Close)
+	h := r.hearReports()
 	p, err := revocationnats.NewPresence(r.js.Conn(), replica, revocationnats.PresenceConfig{Name: "billing-7", Group: "billing", Version: "1.4.2", Passes: passes})
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +69,10 @@ func TestPresenceAnswers(t *testing.T) {
 	a := r.asked(presence.Question{Tenant: "acme", Session: "s-1"})
 	if a.Name != "billing-7" || a.Group != "billing" || a.Version != "1.4.2" || a.Position < position || !a.Fresh || a.StalenessMS < 0 {
 		t.Errorf("got %+v", a)
+	}
+	// Who hears reports knows by the id which of them is silent.
+	if report := <-h.all; a.ID == "" || a.ID != report.ID {
+		t.Errorf("it answers as %q, and reports as %q", a.ID, report.ID)
 	}
 	tenant := s.Tenant
 	if tenant == "" {

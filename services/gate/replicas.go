@@ -37,17 +37,15 @@ type SilentReplica struct {
 
 // silent returns those of members that aren't among the answers.
 func silent(members []replicas.Member, answers []replicas.Answer) []SilentReplica {
-	heard := map[[2]string]bool{}
+	answered := map[string]bool{}
 	for _, a := range answers {
-		heard[[2]string{a.Group, a.Name}] = true
+		answered[replicas.ProcessOf(a)] = true
 	}
 	out := []SilentReplica{}
-	for _, m := range members {
-		if !heard[[2]string{m.Group, m.Name}] {
-			out = append(out, SilentReplica{
-				Name: m.Name, Group: m.Group, Version: m.Version, Position: m.Position, Heard: m.Heard.UTC(), LeaseEnded: m.Ended, FailsClosedSince: m.FailsClosedSince().UTC(),
-			})
-		}
+	for _, m := range replicas.Silent(members, answered) {
+		out = append(out, SilentReplica{
+			Name: m.Name, Group: m.Group, Version: m.Version, Position: m.Position, Heard: m.Heard.UTC(), LeaseEnded: m.Ended, FailsClosedSince: m.FailsClosedSince().UTC(),
+		})
 	}
 	return out
 }
@@ -102,6 +100,9 @@ func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 		all := Replicas{Replicas: answers, Silent: []SilentReplica{}}
 		if s.cfg.Reporting != nil {
 			all.Silent = silent(s.cfg.Reporting(), answers)
+		}
+		for i := range all.Replicas {
+			all.Replicas[i].ID = "" // it is for telling processes apart, and no caller's to know
 		}
 		if !key.Has(access.ScopeOperator) {
 			all.nameless()

@@ -44,8 +44,11 @@ func TestReplicas(t *testing.T) {
 	svc, err := gate.New(gate.Config{
 		Reporting: func() []replicas.Member {
 			return []replicas.Member{
-				{Report: presence.Report{Name: "one:11", Group: "curfew", Position: 7, BudgetMS: 15_000}, Heard: heard},
-				{Report: presence.Report{Name: "billing-7", Group: "billing", Version: "1.4.2", Position: 3, BudgetMS: 15_000}, Heard: heard, Ended: true},
+				{Report: presence.Report{ID: "AAAAAAAAAAAA1", Name: "one:11", Group: "curfew", Position: 7, BudgetMS: 15_000}, Heard: heard},
+				// It was killed, and another has started in its place and under its name.
+				{Report: presence.Report{ID: "AAAAAAAAAAAA2", Name: "one:11", Group: "curfew", Position: 5, BudgetMS: 15_000}, Heard: heard, Ended: true},
+				{Report: presence.Report{ID: "AAAAAAAAAAAA3", Name: "two:12", Group: "curfew", Position: 6, BudgetMS: 15_000}, Heard: heard},
+				{Report: presence.Report{ID: "AAAAAAAAAAAA4", Name: "billing-7", Group: "billing", Version: "1.4.2", Position: 3, BudgetMS: 15_000}, Heard: heard, Ended: true},
 			}
 		},
 		Replica: replica, Keys: keys.store, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
@@ -54,7 +57,7 @@ func TestReplicas(t *testing.T) {
 			if _, bounded := ctx.Deadline(); !bounded {
 				t.Error("replicas are waited for without an end")
 			}
-			return []replicas.Answer{{Name: "two:12", Group: "curfew", Position: 6}, {Name: "one:11", Group: "curfew", Position: 7}}, fails
+			return []replicas.Answer{{Name: "two:12", Group: "curfew", Position: 6}, {ID: "AAAAAAAAAAAA1", Name: "one:11", Group: "curfew", Position: 7}}, fails
 		},
 	})
 	if err != nil {
@@ -84,11 +87,12 @@ func TestReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := got.Silent; len(s) != 1 || s[0].Name != "3" || s[0].Group != "" || s[0].Version != "" || s[0].Position != 3 || !s[0].LeaseEnded || !s[0].FailsClosedSince.Equal(heard.Add(16*time.Second)) || got.Replicas[0].Group != "" {
+	if s := got.Silent; len(s) != 2 || s[0].Name != "3" || s[0].Position != 5 || s[1].Name != "4" || s[1].Group != "" || s[1].Version != "" || s[1].Position != 3 || !s[1].LeaseEnded ||
+		!s[1].FailsClosedSince.Equal(heard.Add(16*time.Second)) || got.Replicas[0].Group != "" {
 		t.Errorf("silent are %+v", s)
 	}
-	if w := ask("", operator.Reveal()); !strings.Contains(w.Body.String(), `"billing-7"`) || !strings.Contains(w.Body.String(), `"one:11"`) {
-		t.Errorf("an operator isn't told which processes they are: %s", w.Body)
+	if w := ask("", operator.Reveal()); strings.Contains(w.Body.String(), "AAAAAAAAAAAA") || !strings.Contains(w.Body.String(), `"billing-7"`) || !strings.Contains(w.Body.String(), `"one:11"`) {
+		t.Errorf("an operator isn't told which processes they are, or by ids that are nobody's to know: %s", w.Body)
 	}
 	for query, code := range map[string]string{
 		"?tenant=globex": "unknown_parameter", "?user=a&user=b": "unknown_parameter", "?%zz": "unknown_parameter",

@@ -2,9 +2,9 @@ package replay
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -28,7 +28,7 @@ type Exposure struct {
 	// Count is how many requests all processes that have answered let through.
 	Count     int              `json:"count"`
 	Processes []ExposedProcess `json:"processes"`
-	// SilentCount is how many processes are known to be there and haven't answered; Silent names them, to a key with the scope operator.
+	// SilentCount is how many processes are known to be there and haven't answered; Silent names each, to a key with the scope operator, those of the same name each by itself.
 	SilentCount int      `json:"silent_count"`
 	Silent      []string `json:"silent,omitempty"`
 	// Unknown is what can't be known. It is never empty.
@@ -37,7 +37,9 @@ type Exposure struct {
 
 // ExposedProcess is what one process has told.
 type ExposedProcess struct {
-	Name string `json:"name"`
+	// Name and Group are for people, and Group is left out for a key without the scope operator. Two processes may have both in common: one that has started in place of another, or beside it.
+	Name  string `json:"name"`
+	Group string `json:"group,omitempty"`
 	// Records is whether it remembers what passes; if it doesn't, nothing of what follows is there but Applied.
 	Records bool `json:"records"`
 	// Applied is whether its replica has applied the event, and AppliedAt when; left out where that isn't known.
@@ -150,7 +152,7 @@ func (s *Service) exposure(ctx context.Context, q exposureQuestion, entry ledger
 	var unsure bool
 	out.Sessions, unsure = s.exposed(ctx, e, q.session)
 	question := exposure.Question{Position: entry.Position, Event: e.Meta().ID, SinceMS: max(out.Since.UnixMilli(), 0), UntilMS: max(forgotten.UnixMilli(), out.Since.UnixMilli(), 0)}
-	byName := map[string]*ExposedProcess{}
+	processes := map[string]*ExposedProcess{} // as replicas.ProcessOf tells them → what each has told
 	for rest, first := out.Sessions, true; first || len(rest) > 0; first = false {
 		question.Sessions = rest[:min(len(rest), exposure.MaxSessions)]
 		rest = rest[len(question.Sessions):]
@@ -162,29 +164,28 @@ func (s *Service) exposure(ctx context.Context, q exposureQuestion, entry ledger
 		}
 		heard := map[string]bool{}
 		for _, a := range answers {
-			p, known := byName[a.Name]
+			id := replicas.ProcessOf(a)
+			p, known := processes[id]
 			if !known && !first {
 				continue // it was silent before, and so it is
 			}
 			if !known {
-				p = &ExposedProcess{Name: a.Name, Applied: a.Position >= entry.Position, Passes: []Pass{}}
-				byName[a.Name] = p
+				p = &ExposedProcess{Name: a.Name, Group: a.Group, Applied: a.Position >= entry.Position, Passes: []Pass{}}
+				processes[id] = p
 			}
-			heard[a.Name] = true
+			heard[id] = true
 			p.hear(question, a, !known)
 		}
-		for name := range byName {
-			if !heard[name] {
-				delete(byName, name) // half an answer is none
-			}
-		}
+		maps.DeleteFunc(processes, func(id string, _ *ExposedProcess) bool { return !heard[id] }) // half an answer is none
 	}
-	for _, p := range byName {
+	answered := map[string]bool{}
+	for id, p := range processes {
+		answered[id] = true
 		out.Count += p.Count
 		out.Processes = append(out.Processes, *p)
 	}
-	slices.SortFunc(out.Processes, func(a, b ExposedProcess) int { return strings.Compare(a.Name, b.Name) })
-	registered := s.silent(ctx, q.patience, byName, &out)
+	slices.SortFunc(out.Processes, compareProcesses)
+	registered := s.silent(ctx, q.patience, answered, &out)
 	out.Unknown = unknown(out, registered, unsure)
 	return out, nil
 }

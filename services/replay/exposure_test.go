@@ -66,7 +66,9 @@ func TestExposureSaysWhatItCantKnow(t *testing.T) {
 		"d:behind": process(false, since-9, since-9, 1, 1), "e:long": process(true, since-9, since-9, 1, 300),
 		"f:forgets all": func(replicas.Question) (replicas.Answer, bool) { return replicas.Answer{Position: at}, true },
 	})
-	d.present = func(context.Context) ([]string, error) { return []string{"z:silent", "a:whole", "z:silent"}, nil }
+	d.present = func(context.Context) ([]replicas.Member, error) {
+		return []replicas.Member{member("Z", "", "z:silent"), member("A", "", "a:whole")}, nil
+	}
 	var got replay.Exposure
 	d.told(t, t, d.operator, "/v1/exposure", url.Values{"event": {e.ID}}, &got)
 	type told struct {
@@ -107,7 +109,7 @@ func TestExposureSaysWhatItCantKnow(t *testing.T) {
 	if got.SilentCount != 1 {
 		t.Errorf("%+v", got)
 	}
-	d.present = func(context.Context) ([]string, error) { return nil, errors.New("away") }
+	d.present = func(context.Context) ([]replicas.Member, error) { return nil, errors.New("away") }
 	d.told(t, t, d.key, "/v1/exposure", url.Values{"event": {e.ID}}, &got)
 	if !slices.Contains(codes(got), "register") || slices.Contains(codes(got), "silent") {
 		t.Errorf("without the register: %v", codes(got))

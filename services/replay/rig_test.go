@@ -58,7 +58,7 @@ type desk struct {
 	awry     error
 	// ask and present are what processes answer about exposure, and who is there.
 	ask     func(context.Context, replicas.Question) ([]replicas.Answer, error)
-	present func(context.Context) ([]string, error)
+	present func(context.Context) ([]replicas.Member, error)
 	// stop ends every request, as a process that stops does.
 	stop context.CancelFunc
 	// cfg is the service's, and svc the service.
@@ -71,7 +71,7 @@ type desk struct {
 func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	t.Helper()
 	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}, folder: t.TempDir()}
-	d.present = func(context.Context) ([]string, error) { return nil, nil }
+	d.present = func(context.Context) ([]replicas.Member, error) { return nil, nil }
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 			return d.sessions, false, d.awry
 		},
 		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) { return d.ask(ctx, q) },
-		Present:     func(ctx context.Context) ([]string, error) { return d.present(ctx) },
+		Present:     func(ctx context.Context) ([]replicas.Member, error) { return d.present(ctx) },
 	}
 	d.cfg.Fleet = gateways.NewFleet(b.Conn(), bucket(t, b, bus.GatewaysBucket()), gateways.FleetConfig{})
 	t.Cleanup(d.cfg.Fleet.Close)

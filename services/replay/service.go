@@ -45,8 +45,8 @@ type Config struct {
 	Sessions func(ctx context.Context, tenant, user string, limit int) (list []sessionstore.Session, more bool, err error)
 	// AskExposure asks all processes, as replicas.Ask does with a question about exposure, until ctx ends; nil leaves GET /v1/exposure out.
 	AskExposure func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
-	// Present returns the names of processes that are known to be there, as they name themselves in answers, so that those can be named that are silent; nil where nobody knows.
-	Present func(ctx context.Context) ([]string, error)
+	// Present returns the processes that are known to be there, with the ids that they have in answers, so that those can be named that are silent; nil where nobody knows.
+	Present func(ctx context.Context) ([]replicas.Member, error)
 }
 
 // Service reads the ledger for operators, and sends it again. It holds no state of its own; make one with New, and run it with Run.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/curfewhq/curfew/internal/replicas"
 )
 
 // Unknown is something that an exposure can't tell.
@@ -32,20 +34,18 @@ const (
 )
 
 // silent fills in who is known to be there and hasn't answered. It returns whether that could be told.
-func (s *Service) silent(ctx context.Context, patience time.Duration, answered map[string]*ExposedProcess, out *Exposure) bool {
+func (s *Service) silent(ctx context.Context, patience time.Duration, answered map[string]bool, out *Exposure) bool {
 	if s.cfg.Present == nil {
 		return false
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	names, err := s.cfg.Present(waiting)
+	members, err := s.cfg.Present(waiting)
 	if err != nil {
 		return false
 	}
-	for _, name := range names {
-		if answered[name] == nil && !slices.Contains(out.Silent, name) {
-			out.Silent = append(out.Silent, name)
-		}
+	for _, m := range replicas.Silent(members, answered) {
+		out.Silent = append(out.Silent, m.Name)
 	}
 	slices.Sort(out.Silent)
 	out.SilentCount = len(out.Silent)
@@ -99,11 +99,15 @@ func unknown(out Exposure, registered, unsure bool) []Unknown {
 	return list
 }
 
+func compareProcesses(a, b ExposedProcess) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group))
+}
+
 // nameless numbers processes in the order of their names, which tell of machines: those are for operators.
 func (x *Exposure) nameless() {
-	slices.SortFunc(x.Processes, func(a, b ExposedProcess) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(x.Processes, compareProcesses)
 	for i := range x.Processes {
-		x.Processes[i].Name = strconv.Itoa(i + 1)
+		x.Processes[i].Name, x.Processes[i].Group = strconv.Itoa(i+1), ""
 	}
 	x.Silent = nil
 }

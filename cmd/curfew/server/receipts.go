@@ -33,14 +33,9 @@ func (s *Server) startPresence() error {
 	return nil
 }
 
-// present returns the names of all replicas that report, or have in the last hour, those of other services among them. Curfew's own processes answer questions under the same name.
-func (s *Server) present(context.Context) ([]string, error) {
-	members := s.replicas.Members()
-	names := make([]string, len(members))
-	for i, m := range members {
-		names[i] = m.Name
-	}
-	return names, nil
+// present returns all replicas that report, or have in the last hour, those of other services among them. They answer questions under the ids that they report.
+func (s *Server) present(context.Context) ([]replicas.Member, error) {
+	return s.replicas.Members(), nil
 }
 
 func registerFleetMetrics(reg prometheus.Registerer, f *replicas.Fleet) {
