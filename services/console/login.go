@@ -29,15 +29,15 @@ type flow struct {
 }
 
 // handleLogin begins a sign-in at the provider, and tells the page where to send the browser.
-func (s *Service) handleLogin(w http.ResponseWriter, _ *http.Request) {
+func (s *Service) handleLogin(w http.ResponseWriter, r *http.Request) {
 	if !s.mayTry(w) {
 		return
 	}
 	f := flow{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Ends: time.Now().Add(flowLifetime).UnixMilli()}
-	at, err := s.oidc.authorize(f)
+	at, err := s.oidc.authorize(r.Context(), f)
 	if err != nil {
 		s.cfg.Log.WithError(err).Warn("the console's OpenID provider can't be read: is console.oidc.issuer right, and is it up?")
-		s.refuse(w, problem.Unavailable("provider_unavailable", "The OpenID provider can't be reached: try again, or sign in with an API key. The log tells more.", time.Second))
+		s.refuse(w, problem.Unavailable("provider_unavailable", "The OpenID provider can't be reached: try again, or sign in with an API key. The log tells more.", askProviderAgain))
 		return
 	}
 	value, err := s.seal(flowCookie, f)

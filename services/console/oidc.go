@@ -7,10 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -31,9 +28,6 @@ type OIDC struct {
 	Operators, Admins map[string]string
 }
 
-// providerTimeout bounds each call to the provider.
-const providerTimeout = 10 * time.Second
-
 var (
 	// errProvider is returned when the provider couldn't be asked, or gave no answer that can be used.
 	errProvider = errors.New("the provider's answer can't be used")
@@ -41,45 +35,15 @@ var (
 	errNotGranted = errors.New("nothing is granted to whom the provider has named")
 )
 
-// provider speaks to an OpenID provider. What it publishes of itself is read when somebody first wants to sign in: that it is away then costs nobody else anything.
-type provider struct {
-	cfg    OIDC
-	client *http.Client
-
-	mu sync.Mutex
-	// found is nil until the provider has been read.
-	found *oidc.Provider
-}
-
-func newProvider(cfg OIDC) *provider {
-	return &provider{cfg: cfg, client: &http.Client{Timeout: providerTimeout, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 4, IdleConnTimeout: 30 * time.Second}}}
-}
-
-// discover returns the provider's metadata.
-func (p *provider) discover() (*oidc.Provider, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.found != nil {
-		return p.found, nil
-	}
-	// Its keys are fetched with this context for as long as it is used; the client bounds each call.
-	found, err := oidc.NewProvider(oidc.ClientContext(context.Background(), p.client), p.cfg.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errProvider, err)
-	}
-	p.found = found
-	return found, nil
-}
-
 func (p *provider) oauth2(found *oidc.Provider) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: p.cfg.ClientID, ClientSecret: p.cfg.Secret, RedirectURL: p.cfg.RedirectURL, Endpoint: found.Endpoint(), Scopes: append([]string{oidc.ScopeOpenID}, p.cfg.Scopes...),
 	}
 }
 
-// authorize returns where the browser goes to.
-func (p *provider) authorize(f flow) (string, error) {
-	found, err := p.discover()
+// authorize returns where the browser goes to. It returns errProvider.
+func (p *provider) authorize(ctx context.Context, f flow) (string, error) {
+	found, err := p.discover(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +52,7 @@ func (p *provider) authorize(f flow) (string, error) {
 
 // redeem exchanges a code for who it is. It returns errProvider or errNotGranted.
 func (p *provider) redeem(ctx context.Context, f flow, code string) (person, error) {
-	found, err := p.discover()
+	found, err := p.discover(ctx)
 	if err != nil {
 		return person{}, err
 	}

@@ -224,7 +224,7 @@ func TestOIDCGrantTaken(t *testing.T) {
 	}
 }
 
-// A provider that is away costs nobody else the console, and is read as soon as it is back.
+// A provider that is away costs nobody else the console.
 func TestOIDCProviderAway(t *testing.T) {
 	r, p := withProvider(t, nil)
 	_, text := r.key(t, "acme", "admin")

@@ -117,10 +117,13 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Close refuses new requests of sessions, ends those that are under way, and stops sampling. It may be called more than once.
+// Close refuses new requests of sessions, ends those that are under way, and stops sampling and the reading of the provider. It may be called more than once.
 func (s *Service) Close() {
 	s.stop()
 	s.open.close()
+	if s.oidc != nil {
+		s.oidc.close()
+	}
 	s.ended.close()
 	<-s.sampled
 }
