@@ -13,8 +13,8 @@ import (
 // ErrRebuilding is returned by Rebuild while another one is under way.
 var ErrRebuilding = errors.New("the replica is being rebuilt already")
 
-// errOtherStream is returned by Rebuild when the stream was made anew meanwhile.
-var errOtherStream = errors.New("the stream was made anew meanwhile: rebuild again")
+// errOtherStream is returned by Rebuild when the stream was made anew, or put back, meanwhile.
+var errOtherStream = errors.New("the stream was made anew or put back meanwhile: rebuild again")
 
 // Rebuilt is what came of a rebuild.
 type Rebuilt struct {
@@ -39,7 +39,8 @@ func (r *Replica) Rebuild(ctx context.Context, feed Feed) (Rebuilt, error) {
 		return Rebuilt{}, ErrRebuilding
 	}
 	defer r.rebuilding.Store(false)
-	o := &offer{gate: &gate{Feed: feed}, taken: make(chan outcome, 1)}
+	// Before anything is read, so that a stream that is made anew or put back meanwhile is noticed.
+	o := &offer{gate: &gate{Feed: feed}, restarts: r.restarts.Load(), taken: make(chan outcome, 1)}
 	cfg := r.cfg
 	cfg.Feed, cfg.Hooks, cfg.SnapshotFile, cfg.Snapshots = o.gate, Hooks{}, "", nil
 	var err error
@@ -67,7 +68,17 @@ func (r *Replica) Rebuild(ctx context.Context, feed Feed) (Rebuilt, error) {
 type offer struct {
 	fresh *Replica
 	gate  *gate
-	taken chan outcome
+	// restarts is how often the replica that it is offered to had begun a stream.
+	restarts uint64
+	taken    chan outcome
+}
+
+// of reports whether both have read one stream since the offer was begun, so that their positions can be compared. What the server calls a stream doesn't tell: it stays when the
+// stream is put back, and each feed finds that out by itself.
+//
+//  1. the other is offered at position 101; 2. the stream is put back to 50; 3. our feed begins it anew, and applies an event at 51; 4. the other, at 101, seems to be further.
+func (o *offer) of(s *sink) bool {
+	return s.r.restarts.Load() == o.restarts && o.fresh.restarts.Load() == 1 && o.fresh.synced.Load() && o.fresh.Status().Made == s.made
 }
 
 type outcome struct {
@@ -121,7 +132,7 @@ func (s *sink) takeOffer() {
 		return // nobody waits for it any more
 	}
 	o.gate.shut()
-	if made := o.fresh.Status().Made; made != s.made || !o.fresh.synced.Load() {
+	if !o.of(s) {
 		o.taken <- outcome{err: errOtherStream}
 		return
 	}

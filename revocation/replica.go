@@ -29,6 +29,8 @@ type Replica struct {
 	skipped  atomic.Uint64
 	// leftOut is whether a message was skipped that another version may be able to read.
 	leftOut atomic.Bool
+	// restarts counts how often a stream was begun that isn't the one of before.
+	restarts atomic.Uint64
 	// rebuilding is whether a Rebuild is under way, and offered what it has read, until that is taken.
 	rebuilding atomic.Bool
 	offered    atomic.Pointer[offer]

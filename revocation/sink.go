@@ -65,6 +65,7 @@ func (s *sink) Begin(h Head) (uint64, error) {
 		raise(&r.unheard, h.WholeSince.Add(r.cfg.Leeway).UnixMilli())
 	}
 	if restart {
+		r.restarts.Add(1)
 		r.position.Store(0)
 		r.noteApplied(mark{})
 		r.leftOut.Store(false)
