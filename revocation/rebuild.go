@@ -121,11 +121,18 @@ func (s *sink) takeOffer() {
 	if o.fresh.WaitFor(waiting, r.position.Load()) != nil {
 		return // the next beat comes
 	}
-	// Nothing may be forgotten, or saved, between the two sets.
+	// Nothing may be forgotten, or saved, between the two sets. The other replica's token is kept: until it is closed, its sweeper would forget what is ours by then, and our
+	// Check wouldn't hear of it.
+	select {
+	case o.fresh.saving <- struct{}{}:
+	default:
+		return
+	}
 	select {
 	case r.saving <- struct{}{}:
 		defer func() { <-r.saving }()
 	default:
+		<-o.fresh.saving
 		return
 	}
 	if !r.offered.CompareAndSwap(o, nil) {
