@@ -20,17 +20,18 @@ var errOtherStream = errors.New("the stream was made anew or put back meanwhile:
 type Rebuilt struct {
 	// Position is up to where the stream had been applied when what the replica held was replaced.
 	Position uint64
-	// Same is whether that held the same as what took its place. Where it isn't, it need not have been wrong: a session that is revoked again after its first revocation
-	// was forgotten may be remembered by another reason.
+	// Same is whether that held the same as what was read. Where it isn't, the replica lacked something, and has it now; or it holds what the stream has lost, and goes on
+	// to. Then its Digest stays another than that of a replica which has only read the stream, until what it holds beyond has expired. Neither need be wrong: a session that is
+	// revoked again after its first revocation was forgotten may be remembered by another reason.
 	Same bool
-	// Digest is that of what took its place (see Replica.Digest).
+	// Digest is that of what is held since (see Replica.Digest): where Same is true, of what was read.
 	Digest [32]byte
 }
 
 // Rebuild reads the stream from its beginning into another set, by a feed of its own, and has Check ask that one from then on: what a restart without a snapshot does,
-// but without being away. Until then the replica goes on as before. What it knew of events that the stream has lost goes: as after a restart, sessions that began before
-// the stream is whole are past max age then. It takes the memory of a second replica meanwhile, and at the end holds up the replica, though no Check, for about a fifth of
-// a microsecond for each revocation.
+// but without being away, and without forgetting: a revocation never stops holding, so what the replica holds and the stream has lost is kept. A replica that shall know only
+// what the stream holds is one that is opened anew, without snapshots. Until then the replica goes on as before. It takes the memory of a second replica meanwhile, and at the end holds up the
+// replica, though no Check, for about a fifth of a microsecond for each revocation; where the two sets differ, about twice as long.
 //
 // It blocks until that is done, or returns why it isn't: as Open does; ErrRebuilding; ErrClosed; the cause of ctx's end. After an error nothing has changed. feed must
 // follow the same stream, and not be one that is being followed.
@@ -41,6 +42,7 @@ func (r *Replica) Rebuild(ctx context.Context, feed Feed) (Rebuilt, error) {
 	defer r.rebuilding.Store(false)
 	// Before anything is read, so that a stream that is made anew or put back meanwhile is noticed.
 	o := &offer{gate: &gate{Feed: feed}, restarts: r.restarts.Load(), taken: make(chan outcome, 1)}
+	o.gate.key = r.set.Load().hash.Key()
 	cfg := r.cfg
 	cfg.Feed, cfg.Hooks, cfg.SnapshotFile, cfg.Snapshots = o.gate, Hooks{}, "", nil
 	var err error
@@ -78,7 +80,8 @@ type offer struct {
 //
 //  1. the other is offered at position 101; 2. the stream is put back to 50; 3. our feed begins it anew, and applies an event at 51; 4. the other, at 101, seems to be further.
 func (o *offer) of(s *sink) bool {
-	return s.r.restarts.Load() == o.restarts && o.fresh.restarts.Load() == 1 && o.fresh.synced.Load() && o.fresh.Status().Made == s.made
+	return s.r.restarts.Load() == o.restarts && o.fresh.restarts.Load() == 1 && o.fresh.synced.Load() && o.fresh.Status().Made == s.made &&
+		o.fresh.set.Load().hash.Key() == s.r.set.Load().hash.Key()
 }
 
 type outcome struct {
@@ -86,10 +89,12 @@ type outcome struct {
 	err error
 }
 
-// gate is a feed that can be shut: then nothing more reaches its sink, at once.
+// gate is a feed that can be shut: then nothing more reaches its sink, at once. key is that of the fingerprints for whoever follows it, so that what it holds can be
+// held against what is held by that key already, whatever the stream's is by now.
 type gate struct {
 	Feed
-	mu sync.Mutex
+	key HashKey
+	mu  sync.Mutex
 	// isShut is guarded by mu, which is held while the sink takes something.
 	isShut bool
 }
@@ -157,7 +162,11 @@ func (r *Replica) replace(by *Replica) Rebuilt {
 		now.expire(until)
 	}
 	out := Rebuilt{Position: r.position.Load(), Digest: now.digest()}
-	out.Same = out.Digest == before.digest()
+	if out.Same = out.Digest == before.digest(); !out.Same {
+		// The stream may have lost what was held: one that was made anew, or put back, has.
+		now.merge(before)
+		out.Digest = now.digest()
+	}
 	if by.leftOut.Load() {
 		r.leftOut.Store(true)
 	}
@@ -176,7 +185,7 @@ type gated struct {
 var errShut = errors.New("the gate is shut")
 
 func (g *gated) Begin(h Head) (after uint64, err error) {
-	err = errShut
+	err, h.HashKey = errShut, g.gate.key
 	g.pass(func() { after, err = g.Sink.Begin(h) })
 	return after, err
 }

@@ -55,24 +55,41 @@ func soon(t *testing.T, so func() bool) {
 	}
 }
 
-// TestRebuildOfWhatDiffers: a replica that has heard of more than the stream holds knows what the stream holds afterwards, and says that it was something else.
-func TestRebuildOfWhatDiffers(t *testing.T) {
-	feed := revocationtest.New()
-	feed.AutoBeat(20 * time.Millisecond)
-	feed.Publish(logout(1))
-	replica := open(t, feed, revocation.Config{})
-	feed.Recreate()
-	feed.Publish(logout(2))
-	soon(t, func() bool { return replica.Check(session(2)).State == revocation.Revoked })
-	checkState(t, replica, session(1), revocation.Revoked, nil)
-	got, err := replica.Rebuild(t.Context(), feed)
-	if err != nil || got.Same {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	checkState(t, replica, session(2), revocation.Revoked, nil)
-	other := open(t, feed, revocation.Config{})
-	if other.Digest() != got.Digest || replica.Digest() != got.Digest {
-		t.Error("it isn't what a replica holds that was started anew")
+// TestRebuildForgetsNothing: what a replica holds and the stream has lost, it holds afterwards, too, and says that it held something else.
+func TestRebuildForgetsNothing(t *testing.T) {
+	for name, lose := range map[string]func(*revocationtest.Feed){
+		"made anew": func(f *revocationtest.Feed) { f.Recreate() },
+		"put back":  func(f *revocationtest.Feed) { f.PutBack(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			feed := revocationtest.New()
+			feed.AutoBeat(20 * time.Millisecond)
+			feed.Publish(logout(0))
+			feed.Publish(logout(1))
+			feed.Publish(everywhere("eve", time.Now()))
+			replica := open(t, feed, revocation.Config{})
+			before := replica.Status().Stream
+			lose(feed)
+			feed.Publish(logout(2))
+			soon(t, func() bool { return replica.Check(session(2)).State == revocation.Revoked })
+			got, err := replica.Rebuild(t.Context(), feed)
+			if err != nil || got.Same || replica.Digest() != got.Digest {
+				t.Fatalf("of %s, now %s: %+v, %v", before, replica.Status().Stream, got, err)
+			}
+			eve := revocation.Session{ID: "another", User: "eve", AuthTime: time.Now().Add(-time.Minute)}
+			for _, s := range []revocation.Session{session(1), session(2), eve} {
+				checkState(t, replica, s, revocation.Revoked, nil)
+			}
+			checkState(t, replica, session(3), revocation.Active, nil)
+			other := open(t, feed, revocation.Config{})
+			if other.Digest() == got.Digest {
+				t.Error("nobody can tell by the digests that the stream has lost something")
+			}
+			// One more time it is joined with what it holds, which is all of it.
+			if again, err := replica.Rebuild(t.Context(), feed); err != nil || again.Digest != got.Digest {
+				t.Errorf("%+v, %v", again, err)
+			}
+		})
 	}
 }
 

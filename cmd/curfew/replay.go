@@ -29,7 +29,10 @@ func newReplay(r *remote) *cobra.Command {
   file[=NAME]        a file in the server's folder for that (--replay-folder of 'curfew serve'), as 'curfew export' writes it
   redis              a Redis Stream of the replay's own, curfew:replay:<id>
   tabs               the open tabs of sessions that are over; takes --notify-tabs
-  replicas[=GROUP]   has the replicas of a group read the whole ledger anew, and take what they read
+  replicas[=GROUP]   has the replicas of a group read the whole ledger anew. Each tells whether it held the same before (same=false in
+                     --json: it didn't). If not, it lacked something, and has it now; or it holds what the ledger has lost, as
+                     after a restore, and goes on to, for a revocation never stops holding: then its digest stays another than that
+                     of a replica that was started without snapshots
 
 It takes a key with the scope operator. The server does it, whatever becomes of this command. Everything arrives at least once, always with the same id, <replay>/<event id>.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

@@ -118,7 +118,7 @@ func replicaText(r target.Rebuilt) string {
 	case r.State == "done" && r.Same:
 		return fmt.Sprintf("%s has read the ledger anew in %d ms, and held the same before (digest %.16s… at position %d)", shown(r.Name), r.TookMS, r.Digest, r.Position)
 	case r.State == "done":
-		return fmt.Sprintf("%s has read the ledger anew in %d ms, and held SOMETHING ELSE before (digest now %.16s… at position %d)", shown(r.Name), r.TookMS, r.Digest, r.Position)
+		return fmt.Sprintf("%s has read the ledger anew in %d ms, and held SOMETHING ELSE before: it lacked something, and has it now, or it keeps what the ledger has lost, if its digest isn't that of the others (digest now %.16s… at position %d)", shown(r.Name), r.TookMS, r.Digest, r.Position)
 	}
 	return fmt.Sprintf("%s: %s %s", shown(r.Name), r.State, note(r.Error))
 }

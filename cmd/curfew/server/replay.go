@@ -98,7 +98,7 @@ func (s *Server) rebuild(ctx context.Context) (replicas.Rebuild, error) {
 	if done.Same {
 		log.Info("the replica has read the ledger anew, and held the same before")
 	} else {
-		log.Warn("the replica has read the ledger anew, and held something else before")
+		log.Warn("the replica has read the ledger anew, and held something else before: what it lacked it has now, and what the ledger has lost it keeps")
 	}
 	return replicas.Rebuild{Same: done.Same, Digest: hex.EncodeToString(done.Digest[:]), Position: done.Position}, nil
 }
