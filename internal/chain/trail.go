@@ -23,7 +23,7 @@ type Trust struct {
 	Now  time.Time
 	// MaxGap is how far apart in time two checkpoints may be, and how old the last one. Zero means DefaultMaxGap.
 	MaxGap time.Duration
-	// From is the number of the first checkpoint that is looked at; 0 looks at all.
+	// From is the number of the first checkpoint that is looked at, and says that what was before is known. 0 looks at all, and at what is missing or was added in front of them.
 	From uint64
 	// Differ is what Merge has found.
 	Differ []Finding
@@ -41,6 +41,8 @@ type Trail struct {
 	good  []Checkpoint
 	keys  []string
 	now   time.Time
+	// whole is whether what lies in front of the first checkpoint is judged.
+	whole bool
 }
 
 // Merge puts a copy that was kept elsewhere in front of what the stream holds, by number, and tells where the two differ: then the copy counts. Both are in the order of their numbers. stream may go on
@@ -82,7 +84,7 @@ func Judge(signed []Signed, trust Trust) *Trail {
 	if trust.MaxGap == 0 {
 		trust.MaxGap = DefaultMaxGap
 	}
-	t := &Trail{now: trust.Now}
+	t := &Trail{now: trust.Now, whole: trust.From == 0}
 	for _, f := range trust.Differ {
 		t.found.add(f)
 	}
@@ -163,13 +165,26 @@ func (t *Trail) judgeEnds(trust Trust) {
 	if young := first.RetentionMS == 0 || t.now.Sub(first.Time) < time.Duration(first.RetentionMS)*time.Millisecond; first.Number > max(1, trust.From) && young {
 		t.found.add(Finding{Kind: KindMissing, Checkpoint: max(1, trust.From), Expected: "checkpoints before number " + fmt.Sprint(first.Number), Found: "none, though they aren't due to be forgotten"})
 	}
+	// The first one of all is made as soon as there is a ledger: without it, whoever takes all checkpoints away has the process sign what it finds.
+	if gap := first.Time.Sub(first.Ledger); t.whole && first.Number == 1 && first.Cause == CauseFirst && gap > trust.MaxGap {
+		t.found.add(Finding{Kind: KindGap, Checkpoint: first.Number, From: first.Ledger, To: first.Time, Expected: "the first checkpoint soon after the ledger was made", Found: "none for " + gap.Round(time.Second).String()})
+	}
 	if age := t.now.Sub(last.Time); age > trust.MaxGap {
 		t.found.add(Finding{Kind: KindStale, Checkpoint: last.Number, From: last.Time, To: t.now, Expected: "a checkpoint each " + Interval.String(), Found: "none for " + age.Round(time.Second).String()})
 	}
 }
 
-// Begin returns behind which position the ledger must be read to verify it: what lies before it no checkpoint tells of.
+// Begin returns behind which position the ledger must be read to verify it: 0 unless Trust.From leaves something out, for what lies before the first chain was added. With it, what lies
+// before the first checkpoint isn't judged.
 func (t *Trail) Begin(made time.Time) uint64 {
+	if t.whole {
+		return 0
+	}
+	return t.told(made)
+}
+
+// told returns behind which position checkpoints tell of events.
+func (t *Trail) told(made time.Time) uint64 {
 	begin, found := uint64(0), false
 	for _, c := range t.good {
 		if c.Ledger.Equal(made) && (!found || c.After < begin) {

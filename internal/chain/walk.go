@@ -18,13 +18,13 @@ type Walk struct {
 	hasher Hasher
 	walks  []*chainWalk
 	report Report
-	// last is the last event, and end up to where the newest chain of this ledger goes.
-	last, end uint64
+	// last is the last event, and end up to where the newest chain of this ledger goes. told is behind which position checkpoints tell of events.
+	last, end, told uint64
 }
 
 // Walk begins with the ledger. Give Entry all its events from Begin on, in order, and then ask for the Report.
 func (t *Trail) Walk(head Head) *Walk {
-	w := &Walk{trail: t, head: head}
+	w := &Walk{trail: t, head: head, told: t.told(head.Made)}
 	for i := 0; i < len(t.good); {
 		c := t.good[i]
 		n := 1
@@ -47,6 +47,11 @@ func (w *Walk) Entry(e Entry) error {
 	if e.Position <= w.last {
 		return fmt.Errorf("%w: %d behind %d", ErrOrder, e.Position, w.last)
 	}
+	w.last = e.Position
+	if e.Position <= w.told {
+		w.front(e)
+		return nil
+	}
 	leaf := w.hasher.Leaf(e)
 	sound := len(w.walks) > 0
 	for _, c := range w.walks {
@@ -58,8 +63,21 @@ func (w *Walk) Entry(e Entry) error {
 	case sound:
 		w.report.Events++
 	}
-	w.last = e.Position
 	return nil
+}
+
+// front takes an event that lies before all that the checkpoints tell of. A chain begins with the ledger's first position, and retention only removes: what lies before the first position of each was
+// added. What lies behind one was told of by a checkpoint that isn't there any more, or doesn't count.
+func (w *Walk) front(e Entry) {
+	first := w.walks[0].points[0] // there is one, or nothing was told of
+	for _, c := range w.walks {
+		if c.points[0].First < first.First {
+			first = c.points[0]
+		}
+	}
+	if w.trail.whole && e.Position < first.First {
+		w.trail.found.add(Finding{Kind: KindAdded, Position: e.Position, Checkpoint: first.Number, Expected: fmt.Sprintf("a ledger that begins at %d or behind it", first.First), Found: w.hasher.Leaf(e).Digest().String()})
+	}
 }
 
 // Report ends the walk.
