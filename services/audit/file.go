@@ -107,7 +107,7 @@ func (s *Service) eachCheckpoint(ctx context.Context, after uint64, fn func(chai
 	}, nil)
 }
 
-// lastLine returns the last whole line of a file; zero if there is none. What a crash has left of a line is taken off.
+// lastLine returns the last whole line of a file; zero if there is none. What a crash has left of a line is taken off; a file of something else stays as it is.
 func lastLine(path string) (chain.Signed, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -127,20 +127,36 @@ func lastLine(path string) (chain.Signed, error) {
 		return chain.Signed{}, err
 	}
 	end := bytes.LastIndexByte(tail, '\n')
-	if torn := int64(len(tail) - end - 1); torn > 0 {
-		if err := errors.Join(f.Truncate(size-torn), f.Sync()); err != nil {
-			return chain.Signed{}, err
+	var last chain.Signed
+	if end >= 0 {
+		line := tail[bytes.LastIndexByte(tail[:end], '\n')+1 : end]
+		if err := json.Unmarshal(line, &last); err != nil || last.Number == 0 {
+			return chain.Signed{}, fmt.Errorf("the last line of %s is no checkpoint: %s", path, otherFile)
 		}
 	}
-	if end < 0 {
-		return chain.Signed{}, nil
+	torn := tail[end+1:]
+	if len(torn) == 0 {
+		return last, nil
 	}
-	line := tail[bytes.LastIndexByte(tail[:end], '\n')+1 : end]
-	var last chain.Signed
-	if err := json.Unmarshal(line, &last); err != nil || last.Number == 0 {
-		return chain.Signed{}, fmt.Errorf("the last line of %s is no checkpoint: give audit.file the name of a file of checkpoints, or of one that isn't there", path)
+	// Before anything is cut off: the file may be somebody's who has mistyped its name.
+	if !startsLine(torn) || end < 0 && begin > 0 {
+		return chain.Signed{}, fmt.Errorf("%s ends in what isn't the beginning of a checkpoint: %s", path, otherFile)
 	}
-	return last, nil
+	return last, errors.Join(f.Truncate(size-int64(len(torn))), f.Sync())
+}
+
+const otherFile = "give audit.file the name of a file of checkpoints, or of one that isn't there"
+
+// startsLine reports whether b may be what a crash has left of a checkpoint's line.
+func startsLine(b []byte) bool {
+	for _, part := range []string{`{"number":`, `,"token":"`} {
+		n := min(len(b), len(part))
+		if string(b[:n]) != part[:n] {
+			return false
+		}
+		b = bytes.TrimLeft(b[n:], "0123456789")
+	}
+	return true
 }
 
 // appendLines returns once the disk has them.

@@ -80,6 +80,10 @@ func TestFileThatIsOfSomethingElse(t *testing.T) {
 		"it has more than the stream":   {line(ahead), "audit verify --checkpoints"},
 		"it has another checkpoint":     {line(other), "audit verify --checkpoints"},
 		"it holds no checkpoints":       {"hello\n", "is no checkpoint"},
+		"nor at the end of a line":      {"hello\nsomebody's last line", "is no checkpoint"},
+		"nor any line":                  {`{"no":"newline at all"}`, "isn't the beginning of a checkpoint"},
+		"nor a token":                   {`{"number":12}`, "isn't the beginning of a checkpoint"},
+		"something behind a checkpoint": {line(first) + "somebody's note", "isn't the beginning of a checkpoint"},
 		"it can't be written: a folder": {"", "can't be copied"},
 	} {
 		t.Run(name, func(t *testing.T) {
