@@ -162,6 +162,9 @@ func printGaps(w io.Writer, registry string, lost, gone time.Time) {
 	if !gone.IsZero() {
 		fmt.Fprintf(w, "  not whole: what was stored before %s has left the ledger, and some of it was in force then\n", instant(gone))
 	}
+	if registry == replay.RegistryInPart {
+		fmt.Fprintln(w, "  the user has more sessions than the registry tells of at once: of the others, what names a session or a device and not the user is missing")
+	}
 	if registry == replay.RegistryAway {
 		fmt.Fprintln(w, "  the registry is away: what names a session or a device of the user, and not the user, is missing")
 	}

@@ -18,8 +18,10 @@ import (
 // Whether the registry of sessions was asked, where a user is: it says which sessions are the user's that an event names without the user.
 const (
 	RegistryAsked = "asked"
-	RegistryAway  = "away"
-	RegistryNone  = "none"
+	// RegistryInPart: the user has more sessions than the registry tells of at once, and some are left out, those that have ended before those that go on.
+	RegistryInPart = "in_part"
+	RegistryAway   = "away"
+	RegistryNone   = "none"
 )
 
 // pastQuestion asks what was in force of a user, or of a tenant, at one moment or at two.
@@ -103,13 +105,15 @@ func (s *Service) owned(ctx context.Context, q pastQuestion) owned {
 	}
 	waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	list, _, err := s.cfg.Sessions(waiting, q.tenant, q.user, sessionstore.MaxListed)
+	list, more, err := s.cfg.Sessions(waiting, q.tenant, q.user, sessionstore.MaxListed)
 	if err != nil {
 		o.registry = RegistryAway
 		s.cfg.Log.WithError(err).Warn("the registry couldn't be asked for a user's sessions")
 		return o
 	}
-	o.registry = RegistryAsked
+	if o.registry = RegistryAsked; more {
+		o.registry = RegistryInPart
+	}
 	for _, r := range list {
 		o.sessions[r.ID] = revocation.Session{Tenant: q.tenant, ID: r.ID, User: q.user, Device: r.Device, Client: r.Client, AuthTime: r.AuthTime}
 		if r.Device != "" {

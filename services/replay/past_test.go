@@ -54,6 +54,30 @@ func TestStateOfAUser(t *testing.T) {
 	}
 }
 
+// TestPastOfAUserWithManySessions: that some of the user's sessions weren't looked at is said.
+func TestPastOfAUserWithManySessions(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	begun := events.Floor(time.Now().Add(-time.Hour)).UTC()
+	at := d.session(t, "PLANTED", "PLANTED ann")
+	for n := range sessionstore.MaxListed + 1 {
+		if n == sessionstore.MaxListed {
+			var got replay.State
+			if d.told(t, t, d.key, "/v1/state", url.Values{"user": {"PLANTED ann"}}, &got); got.Registry != replay.RegistryAsked {
+				t.Errorf("of %d sessions: %s", n, got.Registry)
+			}
+		}
+		d.sessions = append(d.sessions, sessionstore.Session{Tenant: "acme", ID: fmt.Sprint("PLANTED ", n), User: "PLANTED ann", AuthTime: begun})
+	}
+	last := d.session(t, "PLANTED 7", "")
+	var state replay.State
+	d.told(t, t, d.key, "/v1/state", url.Values{"user": {"PLANTED ann"}}, &state)
+	var diff replay.Diff
+	d.told(t, t, d.key, "/v1/diff", url.Values{"user": {"PLANTED ann"}, "from": {fmt.Sprint(at)}, "to": {fmt.Sprint(last)}}, &diff)
+	if state.Registry != replay.RegistryInPart || diff.Registry != replay.RegistryInPart || len(state.InForce) != 2 {
+		t.Errorf("%s and %s, %d in force", state.Registry, diff.Registry, len(state.InForce))
+	}
+}
+
 // TestDiffOfAUser tells which of the registry's sessions became revoked, by which event.
 func TestDiffOfAUser(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t))

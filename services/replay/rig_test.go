@@ -95,8 +95,8 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	d.cfg = replay.Config{
 		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
 		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 400 * time.Millisecond,
-		Sessions: func(context.Context, string, string, int) ([]sessionstore.Session, bool, error) {
-			return d.sessions, false, d.awry
+		Sessions: func(_ context.Context, _, _ string, limit int) ([]sessionstore.Session, bool, error) {
+			return d.sessions[:min(limit, len(d.sessions))], len(d.sessions) > limit, d.awry
 		},
 		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) { return d.ask(ctx, q) },
 		Present:     func(ctx context.Context) ([]replicas.Member, error) { return d.present(ctx) },
