@@ -41,7 +41,7 @@ type Rebuild struct {
 	// Name is the process's, for people.
 	Name  string `json:"name"`
 	State string `json:"state"`
-	// Same is whether it held before what it holds now, and Digest that of what it holds now, at Position.
+	// Same is whether it held before what it has read, and Digest that of what it holds now, at Position: with what the ledger has lost.
 	Same     bool   `json:"same,omitempty"`
 	Digest   string `json:"digest,omitempty"`
 	Position uint64 `json:"position,omitempty"`

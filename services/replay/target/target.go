@@ -90,7 +90,7 @@ type Rebuilt struct {
 	Name string `json:"name"`
 	// State is reading, done or failed.
 	State string `json:"state"`
-	// Same is whether it held before what it holds now; Digest is that of what it holds now, at Position.
+	// Same is whether it held before what it has read; Digest is that of what it holds now, at Position, with what the ledger has lost.
 	Same     bool   `json:"same"`
 	Digest   string `json:"digest,omitempty"`
 	Position uint64 `json:"position,omitempty"`
