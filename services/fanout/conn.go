@@ -243,34 +243,6 @@ func (c *conn) readUntil(t time.Time) {
 	}
 }
 
-// leave takes the conn out of the hub and closes the socket once nothing is being written.
-func (c *conn) leave() {
-	if c.entry != nil {
-		c.svc.hub.Remove(c.entry)
-	}
-	if c.present {
-		c.svc.cfg.Gateway.Down(tenantOf(c.entry.Session), c.entry.Session.User)
-	}
-	c.svc.wheel.leave(c)
-	c.writer.Wait()
-	_ = c.link.Close()
-	c.mu.Lock()
-	code, unacked := c.code, c.over
-	if c.shown {
-		unacked = ""
-	}
-	// Who has found it in the hub before tells it nothing any more, which nobody would count as gone.
-	c.closing = true
-	if c.grace != nil {
-		c.grace.Stop()
-	}
-	c.mu.Unlock()
-	if unacked != "" {
-		c.svc.shown.gone(unacked)
-	}
-	c.svc.left(c, code)
-}
-
 // enter puts the conn into the hub, and closes it if its user has too many. They enter one after the other, so that of those who come at once as many are let in as may be.
 func (c *conn) enter(s revocation.Session) bool {
 	c.svc.entering.Lock()

@@ -102,13 +102,15 @@ func (s *Service) register(c *conn) {
 	}
 }
 
-// left ends what enter and register began.
-func (s *Service) left(c *conn, code tab.CloseCode) {
+// left ends what enter and register began, but for the name of a stream whose acknowledgement may come late.
+func (s *Service) left(c *conn, code tab.CloseCode, late bool) {
 	s.cfg.Metrics.Conns.WithLabelValues(c.wire.transport()).Dec()
 	s.cfg.Metrics.ConnsClosed.WithLabelValues(codeLabel(code)).Inc()
 	s.mu.Lock()
 	delete(s.conns, c)
-	delete(s.streams, c.number)
+	if !late {
+		delete(s.streams, c.number)
+	}
 	if c.seated {
 		s.tabs--
 	} else {
@@ -116,6 +118,12 @@ func (s *Service) left(c *conn, code tab.CloseCode) {
 	}
 	s.mu.Unlock()
 	s.work.Done()
+}
+
+func (s *Service) forgetStream(number uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, number)
 }
 
 // seal lets no more conns in, and returns those that are there.
