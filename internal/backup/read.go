@@ -130,34 +130,32 @@ func (f *File) Free(ctx context.Context, b *bus.Bus, o Options) error {
 	return errors.Join(there...)
 }
 
-// Restore brings the streams back: all of them, or none. A file that wasn't verified may fail in the middle, and leaves nothing either.
+// Restore brings the streams back: all of them, or none. Nobody of ours uses one before the last is back. A file that wasn't verified may fail in the middle, and leaves nothing either.
 func (f *File) Restore(ctx context.Context, b *bus.Bus, o Options) (err error) {
 	if err := f.Free(ctx, b, o); err != nil {
 		return err
 	}
-	var done []string
+	var done []*bus.Restored
 	defer func() {
-		if err == nil {
-			return
-		}
-		for _, name := range slices.Backward(done) {
-			err = errors.Join(err, b.DropRestored(context.WithoutCancel(ctx), name))
+		if err != nil {
+			err = errors.Join(err, b.DropRestored(context.WithoutCancel(ctx), done...))
 		}
 	}()
 	for _, s := range f.Streams(o) {
-		if err := f.restore(ctx, b, s, o); err != nil {
+		back, err := f.restore(ctx, b, s, o)
+		if err != nil {
 			return err
 		}
-		done = append(done, s.Name)
+		done = append(done, back)
 	}
-	return nil
+	return b.Settle(ctx, done...)
 }
 
-func (f *File) restore(ctx context.Context, b *bus.Bus, s Stream, o Options) error {
+func (f *File) restore(ctx context.Context, b *bus.Bus, s Stream, o Options) (*bus.Restored, error) {
 	in, err := f.entries[s.Name].Open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	return b.Restore(ctx, bus.Restore{Stream: s.Name, Snapshot: s.StreamSnapshot, Events: s.Events, Lost: o.Lost}, in)
+	return b.BringBack(ctx, bus.Restore{Stream: s.Name, Snapshot: s.StreamSnapshot, Events: s.Events, Lost: o.Lost}, in)
 }

@@ -2,18 +2,16 @@ package bus
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// RestoringMetadata is the member of a stream's metadata that it has until all of it is back. Nobody of ours uses such a stream, and a restore may begin it anew.
+// RestoringMetadata is the member of a stream's metadata that it has until all that is restored is back: a value of this restore alone. Nobody of ours uses such a stream, and a restore may begin it anew.
 const RestoringMetadata = "curfew-restoring"
 
 // Restore is a stream to bring back.
@@ -28,46 +26,50 @@ type Restore struct {
 
 // FreeToRestore returns nil if a stream isn't there, or was left by a restore that didn't end, and ErrExists otherwise.
 func (b *Bus) FreeToRestore(ctx context.Context, name string) error {
-	stream, err := b.js.Stream(ctx, name)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil
-	case err != nil:
-		return streamError("look at stream "+name, err)
-	case stream.CachedInfo().Config.Metadata[RestoringMetadata] != "":
-		return nil
-	}
-	state := stream.CachedInfo().State
-	return fmt.Errorf("%s: %w, with %d messages up to position %d", name, ErrExists, state.Msgs, state.LastSeq)
+	_, err := b.markLeft(ctx, name)
+	return err
 }
 
-// Restore brings a stream back that isn't there, with its messages at their positions and its durable consumers. It takes its name at once, is marked until all of it is verified, and loses nothing by age before that. Whatever an earlier
-// restore that didn't end has left is deleted first; after an error so is what this one has made.
-func (b *Bus) Restore(ctx context.Context, r Restore, data io.Reader) (err error) {
-	if err := b.FreeToRestore(ctx, r.Stream); err != nil {
-		return err
+// Restore is BringBack and Settle of one stream.
+func (b *Bus) Restore(ctx context.Context, r Restore, data io.Reader) error {
+	back, err := b.BringBack(ctx, r, data)
+	if err == nil {
+		err = b.Settle(ctx, back)
 	}
-	if err := b.deleteStream(ctx, r.Stream); err != nil {
-		return err
+	if err != nil && back != nil {
+		err = errors.Join(err, b.DropRestored(context.WithoutCancel(ctx), back))
 	}
+	return err
+}
+
+// BringBack brings a stream back that isn't there, with its messages at their positions and its durable consumers. It is marked, loses nothing by age, and is used by nobody until [Bus.Settle]. Whatever an earlier restore that didn't end
+// has left is deleted first; after an error so is what this one has made, and nothing else. NATS keeps no name free while a restore sends: who makes a stream of that name meanwhile keeps it, and the restore fails.
+func (b *Bus) BringBack(ctx context.Context, r Restore, data io.Reader) (back *Restored, err error) {
+	left, err := b.markLeft(ctx, r.Stream)
+	if err == nil && left != "" {
+		err = b.deleteMarked(ctx, r.Stream, left)
+	}
+	if err != nil {
+		return nil, err
+	}
+	back = &Restored{restore: r, mark: time.Now().UTC().Format(time.RFC3339) + "/" + rand.Text()}
 	defer func() {
 		if err != nil {
-			deleting, cancel := context.WithTimeout(context.WithoutCancel(ctx), snapshotSilence)
-			defer cancel()
-			err = errors.Join(err, b.deleteStream(deleting, r.Stream))
+			err = errors.Join(err, b.DropRestored(context.WithoutCancel(ctx), back))
+			back = nil
 		}
 	}()
-	first, err := b.restoring(r)
+	first, err := b.restoring(r, back.mark)
 	if err != nil {
-		return fmt.Errorf("restore stream %s: %w", r.Stream, err)
+		return back, fmt.Errorf("restore stream %s: %w", r.Stream, err)
 	}
 	if err := b.RestoreStream(ctx, r.Stream, first, data); err != nil {
-		return err
+		return back, err
 	}
-	if err := b.verifyRestored(ctx, r); err != nil {
-		return fmt.Errorf("restore stream %s: %w", r.Stream, err)
+	if err := b.verifyRestored(ctx, back); err != nil {
+		return back, fmt.Errorf("restore stream %s: %w", r.Stream, err)
 	}
-	return b.settleRestored(ctx, r)
+	return back, nil
 }
 
 // Clear deletes every stream of an embedded server that nobody uses, as a restore leaves one that was killed. It is refused for an external one.
@@ -84,18 +86,8 @@ func (b *Bus) Clear(ctx context.Context) error {
 	return names.Err()
 }
 
-// DropRestored deletes a stream that was restored, with others that couldn't be.
-func (b *Bus) DropRestored(ctx context.Context, name string) error { return b.deleteStream(ctx, name) }
-
-func (b *Bus) deleteStream(ctx context.Context, name string) error {
-	if err := b.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return streamError("delete what is restored of "+name, err)
-	}
-	return nil
-}
-
 // restoring returns the snapshot with the settings that a stream has while it is restored.
-func (b *Bus) restoring(r Restore) (StreamSnapshot, error) {
+func (b *Bus) restoring(r Restore, mark string) (StreamSnapshot, error) {
 	var settings map[string]json.RawMessage
 	metadata := map[string]string{}
 	err := json.Unmarshal(r.Snapshot.Config, &settings)
@@ -108,10 +100,9 @@ func (b *Bus) restoring(r Restore) (StreamSnapshot, error) {
 	if metadata == nil {
 		metadata = map[string]string{}
 	}
-	now := time.Now().UTC().Format(time.RFC3339)
-	metadata[RestoringMetadata] = now
+	metadata[RestoringMetadata] = mark
 	if r.Stream == LedgerStream {
-		metadata[WholeSinceMetadata] = now // for replicas that follow it already
+		metadata[WholeSinceMetadata] = time.Now().UTC().Format(time.RFC3339) // for replicas that follow it already
 	}
 	if settings["metadata"], err = json.Marshal(metadata); err != nil {
 		return StreamSnapshot{}, err
@@ -123,7 +114,8 @@ func (b *Bus) restoring(r Restore) (StreamSnapshot, error) {
 }
 
 // verifyRestored compares a stream with what its snapshot tells. Messages that had a time to live may have expired meanwhile, so that there may be fewer than there were; events have none.
-func (b *Bus) verifyRestored(ctx context.Context, r Restore) error {
+func (b *Bus) verifyRestored(ctx context.Context, back *Restored) error {
+	r := back.restore
 	want, err := r.Snapshot.Read()
 	if err != nil {
 		return err
@@ -131,6 +123,9 @@ func (b *Bus) verifyRestored(ctx context.Context, r Restore) error {
 	stream, err := b.js.Stream(ctx, r.Stream)
 	if err != nil {
 		return err
+	}
+	if markOf(stream) != back.mark {
+		return errNotOurs
 	}
 	got := stream.CachedInfo().State
 	if got.LastSeq != want.Last || got.Msgs > want.Messages {
@@ -144,32 +139,4 @@ func (b *Bus) verifyRestored(ctx context.Context, r Restore) error {
 		err = fmt.Errorf("%w: it has %d events, and had %d", ErrNotWhole, n, r.Events)
 	}
 	return err
-}
-
-// settleRestored gives a stream the settings that it had, and forgets the consumers of processes that are gone.
-func (b *Bus) settleRestored(ctx context.Context, r Restore) error {
-	var was jetstream.StreamConfig
-	if err := json.Unmarshal(r.Snapshot.Config, &was); err != nil {
-		return fmt.Errorf("restore stream %s: read its settings: %w", r.Stream, err)
-	}
-	stream, err := b.js.Stream(ctx, r.Stream)
-	if err != nil {
-		return streamError("restore stream "+r.Stream, err)
-	}
-	for info := range stream.ListConsumers(ctx).Info() {
-		if info.Config.Durable == "" {
-			_ = stream.DeleteConsumer(ctx, info.Name) // the server forgets it soon
-		}
-	}
-	want := stream.CachedInfo().Config
-	want.MaxAge, want.Metadata = was.MaxAge, maps.Clone(was.Metadata)
-	delete(want.Metadata, RestoringMetadata)
-	if r.Lost && r.Stream == LedgerStream {
-		// As firstLedger does, so that who signs in from now on isn't refused.
-		want = withMetadata(want, WholeSinceMetadata, time.Now().Add(-leeway).UTC().Format(time.RFC3339))
-	}
-	if _, err := b.js.UpdateStream(ctx, want); err != nil {
-		return streamError("restore stream "+r.Stream, err)
-	}
-	return nil
 }
