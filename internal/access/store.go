@@ -247,3 +247,11 @@ func (s *Store) Live(id string) bool {
 	r, ok := s.record(id)
 	return ok && r.RevokedAt.IsZero()
 }
+
+// Revoked reports whether a key is known that was revoked, for work that goes on when the request that it was asked for with has been answered. It is false for whoever was only vouched for, whom nothing revokes.
+func (s *Store) Revoked(id string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r, ok := s.record(id)
+	return ok && !r.RevokedAt.IsZero()
+}

@@ -221,7 +221,7 @@ func (r *running) checkpoint(ctx context.Context) error {
 	if err := r.to.Flush(ctx); err != nil {
 		return err
 	}
-	if !r.svc.cfg.Keys.Live(r.task.KeyID) {
+	if r.svc.cfg.Keys.Revoked(r.task.KeyID) {
 		return errKeyGone
 	}
 	return r.write(ctx, func(t *stored) { t.Error = "" })

@@ -1,0 +1,36 @@
+package replay_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/services/replay"
+)
+
+// TestReplayOfWhoIsVouchedFor: whoever is signed in to the console has no key, and is vouched for while a request lasts. The replay goes on behind that.
+func TestReplayOfWhoIsVouchedFor(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	for i := range 30 {
+		d.session(t, fmt.Sprint(planted, i), "u")
+	}
+	who := access.Key{ID: "oidc-someone", Tenant: "acme", Scopes: []access.Scope{access.ScopeRead, access.ScopeOperator}}
+	ctx, end := d.keys.Vouch(t.Context(), who)
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/replays", bytes.NewBufferString(`{"target":{"kind":"file"},"execute":true}`))
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, req)
+	end()
+	var got replay.Replay
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusAccepted || got.KeyID != who.ID {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	d.run(t)
+	if got := d.await(t, got.ID, replay.StateDone); got.Sent != 30 {
+		t.Errorf("%+v", got)
+	}
+}
