@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
 	"github.com/curfewhq/curfew/internal/access"
@@ -32,5 +33,35 @@ func TestReplayOfWhoIsVouchedFor(t *testing.T) {
 	d.run(t)
 	if got := d.await(t, got.ID, replay.StateDone); got.Sent != 30 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestKeyRevokedWhileItWaits: a replay whose key is revoked before its turn sends nothing at all.
+func TestKeyRevokedWhileItWaits(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	for i := range 30 {
+		d.session(t, fmt.Sprint(planted, i), "u")
+	}
+	var sent atomic.Int64
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Add(1) }))
+	defer receiver.Close()
+	key, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeOperator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := d.call(t, text.Reveal(), http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"`+receiver.URL+`"},"execute":true}`)
+	if got.status != http.StatusAccepted {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if _, err := d.keys.Revoke(t.Context(), key.ID); err != nil {
+		t.Fatal(err)
+	}
+	d.run(t)
+	eventually(t, "it is over", func() bool {
+		state := d.status(t, got.replay.ID).State
+		return state == replay.StateFailed || state == replay.StateDone
+	})
+	if n, is := sent.Load(), d.status(t, got.replay.ID); n > 0 || is.State != replay.StateFailed {
+		t.Errorf("%d events were sent: %+v", n, is)
 	}
 }

@@ -99,8 +99,19 @@ func (r *running) run(ctx context.Context) error {
 	}
 }
 
+// allowed returns errKeyGone once the key is revoked. It is asked before anything is sent.
+func (r *running) allowed() error {
+	if r.svc.cfg.Keys.Revoked(r.task.KeyID) {
+		return errKeyGone
+	}
+	return nil
+}
+
 // begin finds out whether the replay can be run.
 func (r *running) begin(ctx context.Context) error {
+	if err := r.allowed(); err != nil {
+		return err
+	}
 	head, err := r.svc.cfg.Ledger.Head(ctx)
 	if err != nil {
 		return err
@@ -141,6 +152,9 @@ func (r *running) pass(ctx context.Context) error {
 	}
 	if whole, ok := r.to.(target.Whole); ok {
 		var unwritten error
+		if err := r.allowed(); err != nil {
+			return err
+		}
 		err := whole.Do(ctx, func(done, of int) {
 			r.position, r.task.To = uint64(done), uint64(of)
 			unwritten = r.checkpoint(ctx)
@@ -205,6 +219,9 @@ func (r *running) send(ctx context.Context, entry ledger.Entry) error {
 	if err := r.limit.Wait(ctx); err != nil {
 		return err
 	}
+	if err := r.allowed(); err != nil {
+		return err
+	}
 	m, err := target.Mark(entry.Event, r.task.ID, entry.Position, entry.Stored)
 	if err != nil {
 		return err
@@ -218,11 +235,11 @@ func (r *running) send(ctx context.Context, entry ledger.Entry) error {
 
 // checkpoint writes down how far the replay is, once everything up to there has arrived.
 func (r *running) checkpoint(ctx context.Context) error {
-	if err := r.to.Flush(ctx); err != nil {
+	if err := r.allowed(); err != nil {
 		return err
 	}
-	if r.svc.cfg.Keys.Revoked(r.task.KeyID) {
-		return errKeyGone
+	if err := r.to.Flush(ctx); err != nil {
+		return err
 	}
 	return r.write(ctx, func(t *stored) { t.Error = "" })
 }
