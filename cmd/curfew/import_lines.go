@@ -8,38 +8,65 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unique"
 
 	"github.com/google/uuid"
+
+	"github.com/curfewhq/curfew/events"
 )
 
-// idOf returns the id of the event in a line.
-func idOf(line []byte) (uuid.UUID, bool) {
+// eventName names an event: an id is of its tenant alone.
+type eventName struct {
+	tenant unique.Handle[string]
+	id     uuid.UUID
+}
+
+func (n eventName) String() string { return n.tenant.Value() + "/" + n.id.String() }
+
+// parseName reads what String writes.
+func parseName(text string) (eventName, bool) {
+	tenant, id, _ := strings.Cut(text, "/")
+	return nameFrom(tenant, id)
+}
+
+func nameFrom(tenant, id string) (eventName, bool) {
+	n := eventName{tenant: unique.Make(tenant)}
+	var err error
+	n.id, err = uuid.Parse(id)
+	return n, err == nil && n.id.String() == id && events.TenantFault(tenant) == ""
+}
+
+// nameOf names the event in a line.
+func nameOf(line []byte) (eventName, bool) {
 	var r struct {
 		Event struct {
-			ID string `json:"id"`
+			ID   string `json:"id"`
+			Data struct {
+				Tenant string `json:"tenant"`
+			} `json:"data"`
 		} `json:"event"`
 	}
 	if err := json.Unmarshal(line, &r); err != nil {
-		return uuid.UUID{}, false
+		return eventName{}, false
 	}
-	id, err := uuid.Parse(r.Event.ID)
-	return id, err == nil && id.String() == r.Event.ID
+	return nameFrom(r.Event.Data.Tenant, r.Event.ID)
 }
 
-// idLines are ids in the form in which the server is asked for them. It is made as it is read.
-type idLines struct {
-	ids  []uuid.UUID
-	rest []byte
+// nameLines are names in the form in which the server is asked for them. It is made as it is read.
+type nameLines struct {
+	names []eventName
+	rest  []byte
 }
 
-func (l *idLines) Read(p []byte) (n int, err error) {
+func (l *nameLines) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		if len(l.rest) == 0 {
-			if len(l.ids) == 0 {
+			if len(l.names) == 0 {
 				break
 			}
-			l.rest = append(append(append(l.rest, '"'), l.ids[0].String()...), '"', '\n')
-			l.ids = l.ids[1:]
+			l.rest = append(append(append(l.rest, '"'), l.names[0].String()...), '"', '\n')
+			l.names = l.names[1:]
 		}
 		copied := copy(p[n:], l.rest)
 		n, l.rest = n+copied, l.rest[copied:]
@@ -84,16 +111,16 @@ func (l *exportLines) next() ([]byte, error) {
 	return line, l.tally.take(line)
 }
 
-// ids returns the ids of the next lines. Those of lines that have none are left out.
-func (l *exportLines) ids(lines uint64) ([]uuid.UUID, error) {
-	all := make([]uuid.UUID, 0, lines)
+// names returns the names of the events in the next lines. Lines that name none are left out.
+func (l *exportLines) names(lines uint64) ([]eventName, error) {
+	all := make([]eventName, 0, lines)
 	for range lines {
 		line, err := l.next()
 		if err != nil {
 			return nil, err
 		}
-		if id, ok := idOf(line); ok {
-			all = append(all, id)
+		if name, ok := nameOf(line); ok {
+			all = append(all, name)
 		}
 	}
 	return all, nil

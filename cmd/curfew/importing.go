@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/services/replay"
 )
@@ -63,12 +61,12 @@ func (im *importing) run(ctx context.Context, m manifest) error {
 		most = storedAtOnce
 	}
 	for behind.tally.so.Events < m.Events {
-		ids, err := ahead.ids(min(most, m.Events-behind.tally.so.Events))
+		names, err := ahead.names(min(most, m.Events-behind.tally.so.Events))
 		if err != nil {
 			return err
 		}
-		var known map[uuid.UUID]struct{}
-		if err := patiently(ctx, func() (err error) { known, err = im.look(ctx, ids); return err }); err != nil {
+		var known map[eventName]struct{}
+		if err := patiently(ctx, func() (err error) { known, err = im.look(ctx, names); return err }); err != nil {
 			return err
 		}
 		for behind.tally.so.Events < ahead.tally.so.Events {
@@ -90,11 +88,11 @@ func (im *importing) run(ctx context.Context, m manifest) error {
 	return nil
 }
 
-// look returns which of the ids the ledger has.
-func (im *importing) look(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]struct{}, error) {
-	known := map[uuid.UUID]struct{}{}
+// look returns which of the events the ledger has.
+func (im *importing) look(ctx context.Context, names []eventName) (map[eventName]struct{}, error) {
+	known := map[eventName]struct{}{}
 	im.checked = ""
-	err := im.client.PostLines(ctx, "/v1/import/known", &idLines{ids: ids}, func(line []byte) error {
+	err := im.client.PostLines(ctx, "/v1/import/known", &nameLines{names: names}, func(line []byte) error {
 		var told struct{ ID, Checked string }
 		if err := json.Unmarshal(line, &told); err != nil {
 			return fmt.Errorf("read the server's answer: %w", err)
@@ -102,9 +100,12 @@ func (im *importing) look(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]s
 		if im.checked = told.Checked; told.Checked != "" {
 			return nil
 		}
-		id, err := uuid.Parse(told.ID)
-		known[id] = struct{}{}
-		return err
+		name, ok := parseName(told.ID)
+		if !ok {
+			return errors.New("the server names no event that it was asked for: is it a Curfew of this version?")
+		}
+		known[name] = struct{}{}
+		return nil
 	})
 	if err == nil && im.checked == "" {
 		err = fmt.Errorf("%w: the answer broke off", apiclient.ErrUnreachable)
@@ -113,9 +114,9 @@ func (im *importing) look(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]s
 }
 
 // take puts a line into the batch, unless the ledger has its event, and sends what is full.
-func (im *importing) take(ctx context.Context, line []byte, number uint64, known map[uuid.UUID]struct{}) error {
-	if id, ok := idOf(line); ok {
-		if _, there := known[id]; there {
+func (im *importing) take(ctx context.Context, line []byte, number uint64, known map[eventName]struct{}) error {
+	if name, ok := nameOf(line); ok {
+		if _, there := known[name]; there {
 			im.report.Known++
 			return nil
 		}

@@ -23,7 +23,9 @@ type Restored struct {
 // errNotOurs is returned where another restore, or somebody else, has made a stream of the name.
 var errNotOurs = errors.New("another one has its name by now: two restores at once? Wait until the other is done, and look at what is there with 'curfew doctor'")
 
-func markOf(stream jetstream.Stream) string { return stream.CachedInfo().Config.Metadata[RestoringMetadata] }
+func markOf(stream jetstream.Stream) string {
+	return stream.CachedInfo().Config.Metadata[RestoringMetadata]
+}
 
 // markLeft returns the mark of a stream that a restore has left, nothing if there is no stream, and ErrExists for one without a mark.
 func (b *Bus) markLeft(ctx context.Context, name string) (mark string, err error) {

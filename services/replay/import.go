@@ -125,10 +125,10 @@ func (s *Service) handleImport(w http.ResponseWriter, r *http.Request) {
 	s.tell(w, out)
 }
 
-// sort counts what isn't to be stored, and returns the rest, each id once.
+// sort counts what isn't to be stored, and returns the rest, each event once.
 func (out *Imported) sort(im importer, lines [][]byte) []*arrival {
 	var arrivals []*arrival
-	seen := map[eventID]bool{}
+	seen := map[identity]bool{}
 	for i, line := range lines {
 		a, err := im.read(line)
 		switch {
@@ -136,10 +136,10 @@ func (out *Imported) sort(im importer, lines [][]byte) []*arrival {
 			out.Expired++
 		case err != nil:
 			out.Refused = append(out.Refused, RefusedLine{Line: i + 1, Detail: err.Error()})
-		case seen[a.id]:
+		case seen[a.is]:
 			out.Known++
 		default:
-			seen[a.id] = true
+			seen[a.is] = true
 			a.line = i + 1
 			arrivals = append(arrivals, a)
 		}
@@ -147,32 +147,32 @@ func (out *Imported) sort(im importer, lines [][]byte) []*arrival {
 	return arrivals
 }
 
-// known reads the ledger for the ids of some events.
-func (s *Service) known(ctx context.Context, arrivals []*arrival) (map[eventID]bool, error) {
-	known := map[eventID]bool{}
+// known reads the ledger for some events.
+func (s *Service) known(ctx context.Context, arrivals []*arrival) (map[identity]bool, error) {
+	known := map[identity]bool{}
 	if len(arrivals) == 0 {
 		return known, nil
 	}
-	wanted := make(map[eventID]bool, len(arrivals))
+	wanted := make(map[identity]bool, len(arrivals))
 	for _, a := range arrivals {
-		wanted[a.id] = true
+		wanted[a.is] = true
 	}
 	err := s.cfg.Ledger.Read(ctx, ledger.Range{Topics: []string{events.TopicAll}}, func(entry ledger.Entry) error {
 		if entry.Event == nil {
 			return nil
 		}
-		if id, ok := parseID(entry.Event.Meta().ID); ok && wanted[id] {
-			known[id] = true
+		if c := entry.Event.Meta(); wanted[identityOf(c.Tenant, c.ID)] {
+			known[identityOf(c.Tenant, c.ID)] = true
 		}
 		return nil
 	}, nil)
 	return known, err
 }
 
-func without(arrivals []*arrival, known map[eventID]bool) []*arrival {
+func without(arrivals []*arrival, known map[identity]bool) []*arrival {
 	var rest []*arrival
 	for _, a := range arrivals {
-		if !known[a.id] {
+		if !known[a.is] {
 			rest = append(rest, a)
 		}
 	}

@@ -149,7 +149,7 @@ func TestImportWithoutServer(t *testing.T) {
 			t.Errorf("%s: got %d %s", path, status, text)
 		}
 	}
-	if status, _, text := d.post(t, d.operator, "/v1/import/known", `"`+common(t).ID+`"`); status != 503 || !strings.Contains(text, "history_unavailable") {
+	if status, _, text := d.post(t, d.operator, "/v1/import/known", `"acme/`+common(t).ID+`"`); status != 503 || !strings.Contains(text, "history_unavailable") {
 		t.Errorf("got %d %s", status, text)
 	}
 }

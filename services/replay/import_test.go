@@ -225,13 +225,14 @@ func (d *desk) look(t *testing.T, found *[]string, ids ...string) (checked strin
 func TestKnown(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t))
 	many(t, d, 6)
-	first := decode(t, d.lines(t, d.operator, "tenant=*&before=2")[0]).Meta().ID
-	other := common(t).ID
+	is := decode(t, d.lines(t, d.operator, "tenant=*&before=2")[0]).Meta()
+	first := is.Tenant + "/" + is.ID
+	other := "acme/" + common(t).ID
 	var found []string
-	if checked := d.look(t, &found, other, first, first); checked == "" || len(found) != 1 || found[0] != first {
+	if checked := d.look(t, &found, other, "globex/"+is.ID, first, first); checked == "" || len(found) != 1 || found[0] != first {
 		t.Errorf("found %v, %q", found, checked)
 	}
-	for body, code := range map[string]string{"x": "malformed_body", `"x"`: "malformed_body", `"` + strings.ToUpper(first) + `"`: "malformed_body", strings.Repeat("x", 70_000): "body_too_large"} {
+	for body, code := range map[string]string{"x": "malformed_body", `"` + is.ID + `"`: "malformed_body", `"a b/` + is.ID + `"`: "malformed_body", `"x"`: "malformed_body", `"` + strings.ToUpper(first) + `"`: "malformed_body", strings.Repeat("x", 70_000): "body_too_large"} {
 		if status, _, text := d.post(t, d.operator, "/v1/import/known", body); status < 400 || !strings.Contains(text, code) {
 			t.Errorf("%.20s: %d %s", body, status, text)
 		}
@@ -240,6 +241,22 @@ func TestKnown(t *testing.T) {
 		if status, _, _ := d.post(t, key, "/v1/import/known", ""); status != http.StatusForbidden && key != "" || key == "" && status != http.StatusUnauthorized {
 			t.Errorf("got %d", status)
 		}
+	}
+}
+
+// TestImportOfAnotherTenantsID: two tenants' events may have the same id, in a ledger and a file alike, and none is taken for the other.
+func TestImportOfAnotherTenantsID(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	mine := common(t)
+	theirs, third := mine, mine
+	theirs.Tenant, third.Tenant = "globex", "initech"
+	d.store(t, &events.SessionRevoked{Common: theirs, Session: "PLANTED"})
+	body := lineOf(t, &events.SessionRevoked{Common: mine, Session: "PLANTED"}, time.Now()) + lineOf(t, &events.SessionRevoked{Common: third, Session: "PLANTED"}, time.Now())
+	if out := d.imports(t, "execute=true", body); out.New != 2 || out.Known != 0 || d.count(t) != 3 {
+		t.Errorf("%+v, and the ledger holds %d", out, d.count(t))
+	}
+	if out := d.imports(t, "execute=true", body); out.New != 0 || out.Known != 2 || d.count(t) != 3 {
+		t.Errorf("again: %+v, and the ledger holds %d", out, d.count(t))
 	}
 }
 

@@ -1,31 +1,33 @@
 package replay
 
 import (
-	"encoding/hex"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// eventID is an event's id: the bytes of its UUID.
-type eventID [16]byte
+// identity tells events apart. An id is of its tenant alone: publishers make them up, and what one tenant's does must lose no other's event. It is the beginning of a SHA-256, for a million of them take 16 bytes each.
+type identity [16]byte
 
-// parseID takes an id in the form that events have: lower case, with dashes.
-func parseID(text string) (id eventID, ok bool) {
-	const form = "00000000-0000-0000-0000-000000000000"
-	if len(text) != len(form) || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' || text != strings.ToLower(text) {
-		return id, false
-	}
-	n, err := hex.Decode(id[:], []byte(text[:8]+text[9:13]+text[14:18]+text[19:23]+text[24:]))
-	return id, err == nil && n == len(id)
+// identityOf takes an id in any form; only those for which isID holds are looked for.
+func identityOf(tenant, id string) identity {
+	sum := sha256.Sum256([]byte(tenant + "/" + id)) // no tenant has a slash
+	return identity(sum[:len(identity{})])
+}
+
+// isID reports whether an id is in the form that events have: a UUID in lower case, with dashes.
+func isID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
 }
 
 // importer says how the events of one call are taken.
@@ -41,7 +43,7 @@ type importer struct {
 // arrival is an event on its way into the ledger.
 type arrival struct {
 	line  int
-	id    eventID
+	is    identity
 	topic string
 	msg   *message.Message
 }
@@ -75,8 +77,7 @@ func (im importer) read(line []byte) (*arrival, error) {
 	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(r.Stored.Add(revocation.MaxCutoffAhead)) {
 		return nil, fmt.Errorf("has a cutoff more than %v after it was stored, which no replica believes: it never ended anything", revocation.MaxCutoffAhead)
 	}
-	id, ok := parseID(c.ID)
-	if !ok {
+	if !isID(c.ID) {
 		return nil, errors.New("has an id that isn't a UUID in lower case")
 	}
 	if until := im.limits.KeepsUntil(e, r.Stored); !im.all && until.Before(im.now) {
@@ -89,8 +90,8 @@ func (im importer) read(line []byte) (*arrival, error) {
 	}
 	msg := message.NewMessage(c.ID, data)
 	msg.Metadata.Set("Content-Type", events.ContentType)
-	msg.Metadata.Set(bus.MsgIDKey, "import/"+c.ID)
-	return &arrival{id: id, topic: events.TopicOf(e).String(), msg: msg}, nil
+	msg.Metadata.Set(bus.MsgIDKey, "import/"+c.Tenant+"/"+c.ID)
+	return &arrival{is: identityOf(c.Tenant, c.ID), topic: events.TopicOf(e).String(), msg: msg}, nil
 }
 
 // mark makes e a copy, whose own time replicas go by. Where they went by when it was stored, because its publisher's clock was behind, it is kept as long as they keep it: by its own time they would

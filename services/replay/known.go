@@ -25,8 +25,8 @@ import (
 const (
 	// MaxKnownIDs is how many ids one look may be for: 16 bytes of memory each.
 	MaxKnownIDs = 1_000_000
-	// bytesOfID is what an id takes in a body: quotes and a newline, and a carriage return of those who write one.
-	bytesOfID = 36 + 2 + 2
+	// bytesOfID is what one takes in a body: a tenant, a slash and an id, quotes and a newline, and a carriage return of those who write one.
+	bytesOfID = 63 + 1 + 36 + 2 + 2
 	// lookLasts is how long after its beginning what a look has found may be gone by: half of the ledger's window for duplicates.
 	//
 	//  1. A looks, then B, and neither finds an event; 2. A stores it; 3. B stores it.
@@ -37,16 +37,16 @@ const (
 	signOfLife = 1 << 16
 )
 
-// wantedIDs are ids that are looked for, in order.
+// wantedIDs are events that are looked for, in order.
 type wantedIDs struct {
-	ids []eventID
+	ids []identity
 	// found: index of ids → the ledger has it.
 	found []bool
 }
 
-// take returns true for an id that is wanted and wasn't found before.
-func (q *wantedIDs) take(id eventID) bool {
-	i, ok := slices.BinarySearchFunc(q.ids, id, func(a, b eventID) int { return bytes.Compare(a[:], b[:]) })
+// take returns true for one that is wanted and wasn't found before.
+func (q *wantedIDs) take(id identity) bool {
+	i, ok := slices.BinarySearchFunc(q.ids, id, func(a, b identity) int { return bytes.Compare(a[:], b[:]) })
 	if !ok || q.found[i] {
 		return false
 	}
@@ -54,7 +54,7 @@ func (q *wantedIDs) take(id eventID) bool {
 	return true
 }
 
-// handleKnown answers with those ids of the body that the ledger has, and with what an import may be told of that.
+// handleKnown answers with those events of the body that the ledger has, and with what an import may be told of that.
 func (s *Service) handleKnown(w http.ResponseWriter, r *http.Request) {
 	if _, fault := readQuery(r.URL.RawQuery, func(string, string) string { return "isn't a parameter: this call has none" }); fault != nil {
 		s.refuse(w, *fault)
@@ -107,15 +107,15 @@ func (s *Service) look(ctx context.Context, wanted *wantedIDs, out *lineWriter) 
 		if entry.Event == nil {
 			return nil
 		}
-		text := entry.Event.Meta().ID
-		if id, ok := parseID(text); !ok || !wanted.take(id) {
+		c := entry.Event.Meta()
+		if !wanted.take(identityOf(c.Tenant, c.ID)) {
 			return nil
 		}
-		return out.line(false, func(b []byte) []byte { return fmt.Appendf(b, `{"id":%q}`, text) })
+		return out.line(false, func(b []byte) []byte { return fmt.Appendf(b, `{"id":%q}`, c.Tenant+"/"+c.ID) })
 	}, nil)
 }
 
-// readIDs reads a body with an id in each line.
+// readIDs reads a body with a tenant and an id in each line.
 func readIDs(w http.ResponseWriter, r *http.Request) (*wantedIDs, problem.Problem) {
 	body, p := linesOf(w, r, MaxKnownIDs*bytesOfID)
 	if p.Status != 0 {
@@ -127,19 +127,19 @@ func readIDs(w http.ResponseWriter, r *http.Request) (*wantedIDs, problem.Proble
 	for lines.Scan() {
 		var text string
 		err := json.Unmarshal(lines.Bytes(), &text)
-		id, ok := parseID(text)
-		if err != nil || !ok {
-			return nil, problem.New(http.StatusBadRequest, "malformed_body", fmt.Sprintf("Line %d isn't an event's id: a UUID in lower case, in quotes.", len(wanted.ids)+1))
+		tenant, id, _ := strings.Cut(text, "/")
+		if err != nil || events.TenantFault(tenant) != "" || !isID(id) {
+			return nil, problem.New(http.StatusBadRequest, "malformed_body", fmt.Sprintf("Line %d doesn't name an event: its tenant, a slash and its id, a UUID in lower case, in quotes.", len(wanted.ids)+1))
 		}
 		if len(wanted.ids) == MaxKnownIDs {
 			return nil, problem.New(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body has more than %d ids: ask in several calls.", MaxKnownIDs))
 		}
-		wanted.ids = append(wanted.ids, id)
+		wanted.ids = append(wanted.ids, identityOf(tenant, id))
 	}
 	if p := bodyProblem(lines.Err()); p.Status != 0 {
 		return nil, p
 	}
-	slices.SortFunc(wanted.ids, func(a, b eventID) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(wanted.ids, func(a, b identity) int { return bytes.Compare(a[:], b[:]) })
 	wanted.found = make([]bool, len(wanted.ids))
 	return wanted, problem.Problem{}
 }

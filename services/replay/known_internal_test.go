@@ -27,13 +27,13 @@ func TestLookHolds(t *testing.T) {
 	}
 }
 
-func TestParseID(t *testing.T) {
+func TestIsID(t *testing.T) {
 	const good = "01a222c5-405d-7dbc-b6e5-6ed5c77090fb"
-	if id, ok := parseID(good); !ok || id[0] != 1 || id[15] != 0xfb {
-		t.Errorf("%x, %v", id, ok)
+	if !isID(good) {
+		t.Errorf("%q doesn't pass", good)
 	}
-	for _, bad := range []string{"", good[1:], good + "0", "01A222c5-405d-7dbc-b6e5-6ed5c77090fb", "01a222c54405d-7dbc-b6e5-6ed5c77090fb", "01g222c5-405d-7dbc-b6e5-6ed5c77090fb", "{1a222c5-405d-7dbc-b6e5-6ed5c77090f}"} {
-		if _, ok := parseID(bad); ok {
+	for _, bad := range []string{"", good[1:], good + "0", "01A222c5-405d-7dbc-b6e5-6ed5c77090fb", "01a222c54405d-7dbc-b6e5-6ed5c77090fb", "01g222c5-405d-7dbc-b6e5-6ed5c77090fb", "{1a222c5-405d-7dbc-b6e5-6ed5c77090f}", "urn:uuid:" + good, "{" + good + "}"} {
+		if isID(bad) {
 			t.Errorf("%q passes", bad)
 		}
 	}

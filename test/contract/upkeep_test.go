@@ -64,7 +64,7 @@ func (r *rig) upkeep(t *testing.T) []exchange {
 		{name: "import of another form", method: "POST", path: imports, body: line, auth: r.full, status: 415, code: "unsupported_media_type"},
 		{name: "import with a bad name", method: "POST", path: imports + "?name=A", body: line, auth: r.full, header: ndjson(), status: 400, code: "invalid_parameter"},
 		{name: "import of too much", method: "POST", path: imports, body: strings.Repeat("\n", 1001), auth: r.full, header: ndjson(), status: 413, code: "body_too_large", beyond: true},
-		{name: "known", method: "POST", path: known, body: `"01a222c5-405d-7dbc-b6e5-6ed5c77090fb"` + "\n", auth: r.full, header: ndjson(), status: 200},
+		{name: "known", method: "POST", path: known, body: `"acme/01a222c5-405d-7dbc-b6e5-6ed5c77090fb"` + "\n", auth: r.full, header: ndjson(), status: 200},
 		{name: "known of no id", method: "POST", path: known, body: "x", auth: r.full, header: ndjson(), status: 400, code: "malformed_body", beyond: true},
 		{name: "known of too much", method: "POST", path: known, body: strings.Repeat("x", 70_000), auth: r.full, header: ndjson(), status: 413, code: "body_too_large", beyond: true},
 		{name: "known of another form", method: "POST", path: known, body: `"x"`, auth: r.full, status: 415, code: "unsupported_media_type"},

@@ -50,7 +50,7 @@ func testWithoutNATS(t *testing.T, seen map[string]int) {
 		{name: "receipts", method: "GET", path: "/v1/receipts", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "a receipt", method: "GET", path: "/v1/receipts/01980b5c-58d4-7cc1-8a2b-1f0e9d3c4b5a", auth: r.full, status: 503, code: "receipts_unavailable"},
 		{name: "import", method: "POST", path: "/v1/import", body: r.line(t), auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},
-		{name: "known", method: "POST", path: "/v1/import/known", body: `"01a222c5-405d-7dbc-b6e5-6ed5c77090fb"`, auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},
+		{name: "known", method: "POST", path: "/v1/import/known", body: `"acme/01a222c5-405d-7dbc-b6e5-6ed5c77090fb"`, auth: r.full, header: ndjson(), status: 503, code: "history_unavailable"},
 		{name: "backup", method: "GET", path: "/v1/backup", auth: r.full, status: 503, code: "backup_unavailable"},
 		{name: "parked", method: "GET", path: "/v1/parked", auth: r.full, status: 503, code: "parked_unavailable"},
 		{name: "a parked message", method: "GET", path: "/v1/parked/1", auth: r.full, status: 503, code: "parked_unavailable"},
