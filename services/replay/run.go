@@ -48,8 +48,8 @@ type running struct {
 	written                    time.Time
 }
 
-// runOne runs a replay, and reports whether it is over as of a revision of its record.
-func (s *Service) runOne(ctx context.Context, id string) (revision uint64, over bool) {
+// runOne runs a replay, and reports whether it is over as of a revision of its record. It calls begun with the revision at which it has taken it up.
+func (s *Service) runOne(ctx context.Context, id string, begun func(revision uint64)) (revision uint64, over bool) {
 	r := &running{svc: s}
 	var err error
 	r.task, err = s.tasks.change(ctx, id, func(t *stored) error {
@@ -63,6 +63,7 @@ func (s *Service) runOne(ctx context.Context, id string) (revision uint64, over 
 	if err != nil {
 		return r.task.revision, errors.Is(err, errTaken) || errors.Is(err, errUnknownReplay)
 	}
+	begun(r.task.revision)
 	s.logOf(r.task).Info("a replay runs")
 	over = r.end(ctx, r.run(ctx))
 	return r.task.revision, over
@@ -292,7 +293,7 @@ func (r *running) end(ctx context.Context, err error) bool {
 		switch {
 		case t.State.over():
 			return
-		case stopped:
+		case stopped, errors.Is(err, errCancelled): // and resumed since
 			t.State = StateWaiting
 			return
 		case err == nil:

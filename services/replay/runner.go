@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,7 +33,7 @@ func (s *Service) Run(ctx context.Context) error {
 		},
 	}
 	return lease.Run(ctx, s.cfg.Conn, s.cfg.Leases, cfg, func(ctx context.Context) error {
-		r := &runner{svc: s, open: map[string]uint64{}, running: map[string]context.CancelCauseFunc{}, ended: make(chan ended)}
+		r := &runner{svc: s, open: map[string]uint64{}, running: map[string]*run{}, ended: make(chan ended)}
 		return r.run(ctx)
 	})
 }
@@ -49,11 +50,17 @@ var errCancelled = errors.New("the replay was cancelled")
 // runner runs the replays that there are, the oldest first. It is used by one goroutine.
 type runner struct {
 	svc *Service
-	// open: id of a replay that isn't over → the revision of its record. running: id → what ends it.
+	// open: id of a replay that isn't over → the revision of its record. running: id → the run of it.
 	open    map[string]uint64
-	running map[string]context.CancelCauseFunc
+	running map[string]*run
 	ended   chan ended
 	work    sync.WaitGroup
+}
+
+// run is a replay that is run. begun is the revision of its record as it was taken up, and zero before that.
+type run struct {
+	cancel context.CancelCauseFunc
+	begun  atomic.Uint64
 }
 
 // ended is a replay that isn't run any more; over says that it was over as of a revision of its record. It may have been resumed since.
@@ -103,7 +110,7 @@ func (r *runner) take(entry jetstream.KeyValueEntry) {
 		return // those that were there have come
 	}
 	if entry.Operation() != jetstream.KeyValuePut {
-		r.close(entry.Key())
+		r.close(entry.Key(), entry.Revision())
 		return
 	}
 	task, err := readTask(entry)
@@ -111,17 +118,19 @@ func (r *runner) take(entry jetstream.KeyValueEntry) {
 	case err != nil:
 		r.svc.cfg.Log.WithError(err).Error("a replay can't be run")
 	case task.State.over():
-		r.close(task.ID)
+		r.close(task.ID, task.revision)
 	default:
 		r.open[task.ID] = task.revision
 	}
 }
 
-// close ends a replay that is over, if somebody else has said so.
-func (r *runner) close(id string) {
-	delete(r.open, id)
-	if cancel := r.running[id]; cancel != nil {
-		cancel(errCancelled)
+// close ends a replay that is over as of a revision of its record, if somebody else has said so. One that was resumed since goes on:
+//
+//  1. It is cancelled, and resumed. 2. It is taken up, of the newest record. 3. The runner hears that it was cancelled.
+func (r *runner) close(id string, revision uint64) {
+	delete(r.open, id) // it is told of the newer record, too
+	if running := r.running[id]; running != nil && revision > running.begun.Load() {
+		running.cancel(errCancelled)
 	}
 }
 
@@ -137,10 +146,11 @@ func (r *runner) startNext(ctx context.Context) bool {
 		return false
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	r.running[next] = cancel
+	running := &run{cancel: cancel}
+	r.running[next] = running
 	r.work.Go(func() {
 		defer cancel(nil)
-		revision, over := r.svc.runOne(ctx, next)
+		revision, over := r.svc.runOne(ctx, next, running.begun.Store)
 		if !over {
 			// Its record isn't to be had just now, or this process stops.
 			select {
