@@ -15,13 +15,13 @@ import (
 // errNetwork is returned for an address that webhooks may not lie at.
 var errNetwork = errors.New("its address isn't a public one, and not in replay.webhook_networks (--replay-webhook-networks)")
 
-// notPublic are networks beside those that netip knows: shared (RFC 6598), protocol assignments (6890), documentation (5737, 3849), benchmarks (2544), reserved (1112), IPv4 in IPv6 (6052, 8215, 3056,
-// 4380), and discard (6666). What looks public and leads back inside is the trap here (CWE-918).
+// notPublic are networks beside those that netip knows: shared (RFC 6598), protocol assignments (6890), documentation (5737, 3849, 9637), benchmarks (2544, 5180), reserved (1112), IPv4 in IPv6 (2765, 6052,
+// 8215, 3056, 4380, 7526), segment routing (9602), and discard (6666). What looks public and leads back inside is the trap here (CWE-918).
 func notPublic() []netip.Prefix {
 	var list []netip.Prefix
 	for _, text := range []string{
-		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "2002::/16", "fec0::/10",
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:2::/48", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
 	} {
 		list = append(list, netip.MustParsePrefix(text))
 	}

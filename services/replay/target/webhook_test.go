@@ -162,7 +162,7 @@ func TestWebhookNetworks(t *testing.T) {
 	for host, want := range map[string]bool{
 		"93.184.216.34": true, "[2606:2800:220:1::1]": true, "10.1.2.3": true, "receiver.example.com": true,
 		"10.2.0.1": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "[fe80::1]": false, "[fd00:ec2::254]": false, "127.0.0.1": false, "0.0.0.0": false, "100.64.1.1": false,
-		"[::ffff:192.168.1.1]": false, "[64:ff9b::a00:1]": false, "[2002:a00:1::]": false, "224.0.0.1": false, "255.255.255.255": false, "[::]": false, "[::1]": true,
+		"[::ffff:192.168.1.1]": false, "[64:ff9b::a00:1]": false, "[2002:a00:1::]": false, "[::ffff:0:a9fe:a9fe]": false, "192.88.99.1": false, "[3fff::1]": false, "[5f00::1]": false, "[2001:2::1]": false, "224.0.0.1": false, "255.255.255.255": false, "[::]": false, "[::1]": true,
 	} {
 		if fault := set.Fault(target.Spec{Kind: target.KindWebhook, URL: "https://" + host + "/x"}); (fault == nil) != want {
 			t.Errorf("%s: %v", host, fault)
