@@ -75,17 +75,7 @@ func openFile(folder, replay, name string, from *Checkpoint) (Target, error) {
 }
 
 func (t *file) open(from *Checkpoint) (err error) {
-	if t.f, err = t.folder.OpenFile(t.partial, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return fmt.Errorf("target file: %w", err)
-	}
-	info, err := t.f.Stat()
-	if err != nil {
-		return fmt.Errorf("target file: %w", err)
-	}
 	t.size = from.Result.Bytes
-	if info.Size() < t.size {
-		return fmt.Errorf("target file: %w: another process has written it, or somebody has removed it", ErrBeginAnew)
-	}
 	if from.Tally != nil {
 		t.tally = *from.Tally
 		state, ok := t.sum.(encoding.BinaryUnmarshaler)
@@ -93,14 +83,71 @@ func (t *file) open(from *Checkpoint) (err error) {
 			return fmt.Errorf("target file: %w: its checkpoint is of another version", ErrBeginAnew)
 		}
 	}
-	if err := t.f.Truncate(t.size); err != nil {
-		return fmt.Errorf("target file: %w", err)
-	}
-	if _, err := t.f.Seek(t.size, io.SeekStart); err != nil {
+	if err := t.anew(); err != nil {
 		return fmt.Errorf("target file: %w", err)
 	}
 	t.buf = bufio.NewWriterSize(t.f, 256<<10)
 	return nil
+}
+
+// anew opens a new file with what the last one has up to the checkpoint, and puts it in its place. A process that was stopped, and goes on when another has its replay, so writes to a file that nobody sees any more:
+//
+//  1. A has unflushed events, and is stopped. 2. B opens the file of A's last checkpoint, and goes on. 3. A goes on, flushes, and hears that it has the replay no more.
+func (t *file) anew() (err error) {
+	next := "." + t.replay + ".next"
+	if err := t.folder.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if t.f, err = t.folder.OpenFile(next, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	if err = t.copyOld(); err == nil {
+		err = t.f.Sync()
+	}
+	if err == nil && !t.has(next) {
+		err = errNotTheFile
+	}
+	if err == nil {
+		err = t.folder.Rename(next, t.partial)
+	}
+	if err != nil && t.has(next) {
+		err = errors.Join(err, t.folder.Remove(next))
+	}
+	return err
+}
+
+// copyOld copies what was written up to the checkpoint.
+func (t *file) copyOld() error {
+	if t.size == 0 {
+		return nil
+	}
+	old, err := t.folder.OpenFile(t.partial, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNotThere
+	}
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	if _, err = io.CopyN(t.f, old, t.size); errors.Is(err, io.EOF) {
+		return errNotThere
+	}
+	return err
+}
+
+var (
+	errNotThere   = fmt.Errorf("%w: another process has written it, or somebody has removed it", ErrBeginAnew)
+	errNotTheFile = errors.New("another process writes it by now")
+)
+
+// has reports whether a name is that of the open file.
+func (t *file) has(name string) bool {
+	named, err := t.folder.Lstat(name)
+	if err != nil {
+		return false
+	}
+	open, err := t.f.Stat()
+	return err == nil && os.SameFile(named, open)
 }
 
 // member begins a member of the gzip file. The first one tells whose file it is.
@@ -166,6 +213,9 @@ func (t *file) Finish(ctx context.Context) error {
 	}
 	if t.taken() {
 		return final{fmt.Errorf("target file: %s: %w, and isn't this replay's: move it, then resume", t.name, fs.ErrExist)}
+	}
+	if !t.has(t.partial) {
+		return fmt.Errorf("target file: %w", errNotTheFile)
 	}
 	if err := t.folder.Rename(t.partial, t.name); err != nil {
 		return fmt.Errorf("target file: %w", err)
