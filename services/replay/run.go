@@ -89,8 +89,11 @@ func (r *running) run(ctx context.Context) error {
 			return fmt.Errorf("%w (after %d attempts)", err, goes)
 		}
 		wait := min(time.Second<<(failed-1), longestWait)
-		if err := r.note(ctx, fmt.Sprintf("tried again in %v: %v", wait, err)); err != nil {
-			return err
+		// What can't be written down for a moment, since NATS is away, is no reason to end.
+		if unwritten := r.note(ctx, fmt.Sprintf("tried again in %v: %v", wait, err)); errors.Is(unwritten, errTaken) {
+			return unwritten
+		} else if unwritten != nil {
+			r.svc.logOf(r.task).WithError(unwritten).Warn("what a replay waits for can't be written down")
 		}
 		select {
 		case <-ctx.Done():
@@ -137,6 +140,11 @@ func (r *running) open(ctx context.Context) (err error) {
 	if errors.Is(err, target.ErrBeginAnew) {
 		r.svc.logOf(r.task).WithError(err).Warn("a replay begins anew")
 		r.task.Position, r.task.Sent, r.task.Unreadable, r.task.Checkpoint = 0, 0, 0, nil
+		// Before anything is written: or a process that is killed now leaves a checkpoint of what was there before, and another file that is as long.
+		r.position, r.sent, r.unreadable = 0, 0, 0
+		if err := r.write(ctx, func(*stored) {}); err != nil {
+			return err
+		}
 		r.to, err = r.svc.cfg.Targets.Open(ctx, r.task.ID, r.task.Target, nil)
 	}
 	r.position, r.sent, r.unreadable, r.written = r.task.Position, r.task.Sent, r.task.Unreadable, time.Now()
