@@ -2,6 +2,8 @@ package upkeep
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/problem"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // Parked is a poison message. It tells nothing of what it holds.
@@ -131,9 +134,38 @@ func (s *Service) handleParkedOne(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, out)
 }
 
+// harm tells why a message of the ledger must not be stored there once more; empty if it may.
+func harm(p bus.Parked) string {
+	if p.Stream != bus.LedgerStream {
+		return ""
+	}
+	e, err := events.Decode(p.Payload)
+	var newer *events.UnsupportedError
+	if errors.As(err, &newer) {
+		return "It is an event of a type or version that this process doesn't know, and can't mark as replayed, so that browsers would be told of an old logout. Put it back with the Curfew that knows it, or drop it: the ledger has it."
+	}
+	if err != nil {
+		return "" // no event, and nobody takes it for one
+	}
+	// It was stored before it was parked, by the same clock.
+	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(p.Stored.Add(revocation.MaxCutoffAhead)) {
+		return fmt.Sprintf("Its cutoff lies more than %v after it was parked, which no replica believed. Stored once more it might be believed, and end sessions that nobody meant. Look at it with 'curfew parked show', and drop it.", revocation.MaxCutoffAhead)
+	}
+	return ""
+}
+
 func (s *Service) handleRetry(w http.ResponseWriter, r *http.Request) {
 	position, ok := s.position(w, r)
 	if !ok {
+		return
+	}
+	p, err := s.cfg.Bus.ParkedAt(r.Context(), position)
+	if err != nil {
+		s.parkedFault(w, r, err)
+		return
+	}
+	if detail := harm(p); detail != "" {
+		s.answer(w, problem.New(http.StatusConflict, "parked_no_way_back", detail))
 		return
 	}
 	ack, err := s.cfg.Bus.RetryParked(r.Context(), position)
