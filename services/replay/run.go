@@ -259,7 +259,7 @@ func (r *running) note(ctx context.Context, why string) error {
 	return r.write(ctx, func(t *stored) { t.Error = why })
 }
 
-// write stores the counts and what change adds, if the replay is still this process's to run. It keeps the state.
+// write stores the counts and what change adds, if the replay is still this process's to run. It keeps the state, but of one that was cancelled and resumed before anybody here heard of it: that runs.
 func (r *running) write(ctx context.Context, change func(*stored)) error {
 	checkpoint := r.task.Checkpoint
 	if r.to != nil {
@@ -274,6 +274,9 @@ func (r *running) write(ctx context.Context, change func(*stored)) error {
 		t.To, t.Position, t.Sent, t.Unreadable, t.Checkpoint = r.task.To, r.position, r.sent, r.unreadable, checkpoint
 		if checkpoint != nil {
 			t.Result = checkpoint.Result
+		}
+		if t.State == StateWaiting {
+			t.State = StateRunning
 		}
 		change(t)
 		return nil
