@@ -27,8 +27,10 @@ export function ReplayForm({ who, onPlan }: { who: Who; onPlan: (plan: Plan, req
       setBusy(false);
     }
   };
-  const text = (name: string, label: string, extra: Record<string, unknown> = {}) => (
-    <Field id={`r-${name}`} label={label}><input id={`r-${name}`} name={name} type="text" autocomplete="off" spellcheck={false} {...extra} /></Field>
+  const text = (name: string, label: string, hint?: string, extra: Record<string, unknown> = {}) => (
+    <Field id={`r-${name}`} label={label} hint={hint}>
+      <input id={`r-${name}`} name={name} type="text" autocomplete="off" spellcheck={false} aria-describedby={hint && `r-${name}-hint`} {...extra} />
+    </Field>
   );
   const choice = (name: string, label: string, options: readonly string[]) => (
     <Field id={`r-${name}`} label={label}><select id={`r-${name}`} name={name}><option value="">any</option>{options.map((o) => <option key={o} value={o}>{words(o)}</option>)}</select></Field>
@@ -40,21 +42,23 @@ export function ReplayForm({ who, onPlan }: { who: Who; onPlan: (plan: Plan, req
           <Field id="r-kind" label="To">
             <select id="r-kind" value={kind} onChange={(e) => setKind(e.currentTarget.value as TargetKind)} data-search>{targetKinds.map((k) => <option key={k} value={k}>{kinds[k]}</option>)}</select>
           </Field>
-          {kind === "file" && text("name", "File name", { placeholder: "after the replay", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}" })}
-          {kind === "topic" && text("topic", "Topic", { required: true })}
-          {kind === "webhook" && text("url", "URL", { required: true, placeholder: "https://" })}
-          {kind === "replicas" && text("group", "Group", { placeholder: "Curfew's own" })}
-          {kind !== "replicas" && <Field id="r-rate" label="Events a second, at most"><input id="r-rate" name="rate" type="number" min="1" max="1000000" placeholder="usual" /></Field>}
+          {kind === "file" && text("name", "File name", "Left empty, the replay's id.", { pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}" })}
+          {kind === "topic" && text("topic", "Topic", undefined, { required: true })}
+          {kind === "webhook" && text("url", "URL", "Begins with https://.", { required: true })}
+          {kind === "replicas" && text("group", "Group", "Left empty, Curfew's own.")}
+          {kind !== "replicas" && (
+            <Field id="r-rate" label="Events a second, at most" hint="Left empty, the usual."><input id="r-rate" name="rate" type="number" min="1" max="1000000" aria-describedby="r-rate-hint" /></Field>
+          )}
         </div>
         {kind !== "replicas" && (
           <fieldset>
             <legend>Which events</legend>
             <div class="filters filters-four">
-              {text("tenant", "Tenant", { placeholder: who.tenant, title: "Another tenant, or * for all" })}
-              {text("since", "Since", { placeholder: "2h, or a time" })}
-              {text("until", "Until", { placeholder: "now" })}
-              {text("user", "User", { placeholder: "any" })}
-              {text("session", "Session", { placeholder: "any" })}
+              {text("tenant", "Tenant", `Left empty, ${who.tenant}; * for all.`)}
+              {text("since", "Since", "Such as 2h, or a time.")}
+              {text("until", "Until", "Left empty, now.")}
+              {text("user", "User")}
+              {text("session", "Session")}
               {choice("scope", "Ends", scopes)}
               {choice("reason", "Reason", reasons)}
               {choice("initiator", "By", initiators)}

@@ -77,7 +77,7 @@ function FilterBar({ who, filters }: { who: Who; filters: Filters }) {
   const set = (name: string, value: string) => go("events", { ...filters, [name]: value.trim() });
   const text = (name: string, label: string, extra: Record<string, unknown> = {}) => (
     <Field id={`f-${name}`} label={label}>
-      <input id={`f-${name}`} key={filters[name] ?? ""} type="text" autocomplete="off" spellcheck={false} defaultValue={filters[name] ?? ""} placeholder="any" {...extra}
+      <input id={`f-${name}`} key={filters[name] ?? ""} type="text" autocomplete="off" spellcheck={false} defaultValue={filters[name] ?? ""} {...extra}
         onChange={(e) => set(name, e.currentTarget.value)} />
     </Field>
   );
@@ -96,7 +96,7 @@ function FilterBar({ who, filters }: { who: Who; filters: Filters }) {
       {choice("scope", "Ends", scopes)}
       {choice("reason", "Reason", reasons)}
       {choice("initiator", "By", initiators)}
-      {who.scopes.includes("operator") && text("tenant", "Tenant", { placeholder: who.tenant, title: "Another tenant, or * for all" })}
+      {who.scopes.includes("operator") && text("tenant", `Tenant (${who.tenant}, or * for all)`)}
       {Object.keys(filters).length > 0 && <button type="button" class="quiet" onClick={() => go("events")}>Clear</button>}
     </form>
   );

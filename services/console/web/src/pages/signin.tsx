@@ -55,7 +55,7 @@ export function SignIn({ failed, left, onSignedIn }: { failed: string; left: str
         <div role="alert">{fault && <p class="trouble">{fault}</p>}</div>
         <form onSubmit={submit}>
           <Field id="key" label="API key" hint="One with the scope operator or admin, such as the first key in curfew-data/admin.key.">
-            <input id="key" ref={field} type="password" autocomplete="off" spellcheck={false} required aria-describedby="key-hint" placeholder="cfw_…" />
+            <input id="key" ref={field} type="password" autocomplete="off" spellcheck={false} required aria-describedby="key-hint" />
           </Field>
           <button type="submit" class="primary" disabled={busy}>Sign in</button>
         </form>
