@@ -99,15 +99,10 @@ func newApproveList(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List what waits, and what was decided within the hour", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var list struct {
 				Approvals []publisher.Approval `json:"approvals"`
 			}
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/approvals", nil, nil, &list); err != nil {
+			if err := r.call(cmd, http.MethodGet, "/v1/approvals", nil, &list); err != nil {
 				return err
 			}
 			if r.json {
@@ -130,13 +125,8 @@ func newApproveShow(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show ID", Short: "Show what waits for a second person, whole", Args: oneApproval,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var a publisher.Approval
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/approvals/"+url.PathEscape(args[0]), nil, nil, &a); err != nil {
+			if err := r.call(cmd, http.MethodGet, "/v1/approvals/"+url.PathEscape(args[0]), nil, &a); err != nil {
 				return err
 			}
 			if r.json {

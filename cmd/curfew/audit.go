@@ -66,13 +66,8 @@ func newAuditKeys(r *remote) *cobra.Command {
 		Use: "keys", Short: "Print the public keys that checkpoints are signed with", Args: noArgs,
 		Long: `Prints the public keys that checkpoints are signed with, as a JWK set, for 'curfew audit verify --key'. Keep them on another machine: they show whether somebody has exchanged the key.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var status audit.Status
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/audit", nil, nil, &status); err != nil {
+			if err := r.call(cmd, http.MethodGet, "/v1/audit", nil, &status); err != nil {
 				return err
 			}
 			return printJSON(cmd.OutOrStdout(), status.Keys)

@@ -43,13 +43,8 @@ func newCheck(r *remote) *cobra.Command {
 }
 
 func check(cmd *cobra.Command, r *remote, q gate.Question) error {
-	c, err := r.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
 	var v gate.Verdict
-	if err := c.Call(cmd.Context(), http.MethodPost, "/v1/check", nil, q, &v); err != nil {
+	if err := r.call(cmd, http.MethodPost, "/v1/check", q, &v); err != nil {
 		return err
 	}
 	out := cmd.OutOrStdout()

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,39 +34,14 @@ surfaced because that was forgotten. For a user it also tells which sessions tha
 		if to != "" {
 			query.Set("to", to)
 		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		p := newFactPrinter(cmd.OutOrStdout(), f.output)
-		for first := true; ; first = false {
-			var page replay.Diff
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/diff?"+query.Encode(), nil, nil, &page); err != nil {
-				return err
-			}
-			switch {
-			case r.json:
-				err = printJSON(cmd.OutOrStdout(), page)
-			case f.output == "text" && first:
-				printDiffHead(cmd.OutOrStdout(), page)
-			}
+		return printPages(cmd, r, f, "/v1/diff", query, printDiffHead, func(page replay.Diff, fact func(string, replay.Fact)) string {
 			for _, change := range page.Changes {
-				if !r.json && err == nil {
-					err = p.fact(change.Change, change.Fact)
-				}
+				fact(change.Change, change.Fact)
 			}
-			if err != nil {
-				return err
-			}
-			if page.NextAfter == "" || !f.all {
-				tellRest(cmd, page.NextAfter)
-				return p.end()
-			}
-			query.Set("after", page.NextAfter)
 			query.Set("from", page.From.AsOf.Format(time.RFC3339Nano))
 			query.Set("to", page.To.AsOf.Format(time.RFC3339Nano))
-		}
+			return page.NextAfter
+		})
 	}
 	return cmd
 }

@@ -158,17 +158,12 @@ func newEventsGet(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "get ID|POSITION", Short: "Show one event, whole", Args: oneEvent,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			query := ""
 			if tenant != "" {
 				query = "?" + url.Values{"tenant": {tenant}}.Encode()
 			}
 			var record replay.Record
-			if err := c.Call(cmd.Context(), http.MethodGet, revocations+"/"+url.PathEscape(args[0])+query, nil, nil, &record); err != nil {
+			if err := r.call(cmd, http.MethodGet, revocations+"/"+url.PathEscape(args[0])+query, nil, &record); err != nil {
 				return err
 			}
 			if r.json {
@@ -230,13 +225,8 @@ func newEventsStats(r *remote) *cobra.Command {
 	r.addDataDir(cmd)
 	f := addFilters(cmd, rangeHelp())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
 		var stats replay.Stats
-		if err := c.Call(cmd.Context(), http.MethodGet, revocations+"/stats?"+f.query(url.Values{}), nil, nil, &stats); err != nil {
+		if err := r.call(cmd, http.MethodGet, revocations+"/stats?"+f.query(url.Values{}), nil, &stats); err != nil {
 			return err
 		}
 		if r.json {

@@ -18,30 +18,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/internal/exportfile"
 	"github.com/curfewhq/curfew/services/replay"
 )
-
-// exportFormat names the form of an export: gzip of NDJSON, a replay.Record on each line and the manifest on the last.
-const exportFormat = "curfew-export/1"
-
-// manifest is the last line of an export. It tells what the lines before it are.
-type manifest struct {
-	Format string `json:"format"`
-	Events uint64 `json:"events"`
-	// First and Last are positions; left out of an export without events, like the times.
-	First       uint64    `json:"first,omitempty"`
-	Last        uint64    `json:"last,omitempty"`
-	FirstStored time.Time `json:"first_stored,omitzero"`
-	LastStored  time.Time `json:"last_stored,omitzero"`
-	// SHA256 is that of the lines before, each with its newline.
-	SHA256 string    `json:"sha256"`
-	Made   time.Time `json:"made"`
-}
-
-// manifestLine tells a manifest from a record.
-type manifestLine struct {
-	Manifest *manifest `json:"manifest"`
-}
 
 func newExport(r *remote) *cobra.Command {
 	var out string
@@ -59,7 +38,7 @@ verify FILE' tells whether it is whole and as it was written; whoever can write 
 		if out == "" {
 			return usageError{errors.New("--out: give the file to write, or - for standard output")}
 		}
-		var m manifest
+		var m exportfile.Manifest
 		write := func(w io.Writer) (err error) { m, err = export(cmd, r, f, w); return err }
 		if out == "-" {
 			return write(cmd.OutOrStdout())
@@ -74,10 +53,10 @@ verify FILE' tells whether it is whole and as it was written; whoever can write 
 }
 
 // export writes an export to w.
-func export(cmd *cobra.Command, r *remote, f filters, w io.Writer) (manifest, error) {
+func export(cmd *cobra.Command, r *remote, f filters, w io.Writer) (exportfile.Manifest, error) {
 	c, err := r.client()
 	if err != nil {
-		return manifest{}, err
+		return exportfile.Manifest{}, err
 	}
 	defer c.Close()
 	zip := gzip.NewWriter(w)
@@ -91,18 +70,18 @@ func export(cmd *cobra.Command, r *remote, f filters, w io.Writer) (manifest, er
 		return err
 	})
 	if err != nil {
-		return manifest{}, err
+		return exportfile.Manifest{}, err
 	}
 	m := tally.manifest(time.Now())
-	if err := json.NewEncoder(zip).Encode(manifestLine{&m}); err != nil {
-		return manifest{}, err
+	if err := json.NewEncoder(zip).Encode(exportfile.Line{Manifest: &m}); err != nil {
+		return exportfile.Manifest{}, err
 	}
 	return m, zip.Close()
 }
 
 // tally counts and sums up the lines of an export.
 type tally struct {
-	so  manifest
+	so  exportfile.Manifest
 	sum hash.Hash
 }
 
@@ -125,9 +104,9 @@ func (t *tally) take(line []byte) error {
 	return nil
 }
 
-func (t *tally) manifest(made time.Time) manifest {
+func (t *tally) manifest(made time.Time) exportfile.Manifest {
 	m := t.so
-	m.Format, m.SHA256, m.Made = exportFormat, hex.EncodeToString(t.sum.Sum(nil)), made.UTC().Truncate(time.Second)
+	m.Format, m.SHA256, m.Made = exportfile.Format, hex.EncodeToString(t.sum.Sum(nil)), made.UTC().Truncate(time.Second)
 	return m
 }
 
@@ -160,7 +139,7 @@ func replaceFile(path string, force bool, write func(io.Writer) error, check fun
 	return err
 }
 
-func printManifest(w io.Writer, asJSON bool, path string, m manifest) error {
+func printManifest(w io.Writer, asJSON bool, path string, m exportfile.Manifest) error {
 	if asJSON {
 		return printJSON(w, m)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/curfewhq/curfew/internal/exportfile"
 )
 
 func TestExport(t *testing.T) {
@@ -76,7 +78,7 @@ func TestExportThatWasChanged(t *testing.T) {
 		"another order":        {lines[1] + lines[0] + lines[2], "isn't behind"},
 		"without its manifest": {lines[0] + lines[1], "cut off"},
 		"behind its manifest":  {string(text) + lines[0], "behind the manifest"},
-		"another form":         {strings.Replace(string(text), exportFormat, "curfew-export/9", 1), "curfew-export/9"},
+		"another form":         {strings.Replace(string(text), exportfile.Format, "curfew-export/9", 1), "curfew-export/9"},
 		"not a record":         {"{}\n" + lines[2], "event 1: not a record"},
 		"a broken manifest":    {lines[0] + `{"manifest":`, "manifest can't be read"},
 	} {

@@ -40,11 +40,6 @@ are silent, began since, or have forgotten requests for newer ones, and how far 
 		case r.json && output == "csv":
 			return usageError{errors.New("--json and --output csv say two things: leave one of them out")}
 		}
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
 		query := url.Values{"event": {event}}
 		for name, v := range map[string]string{"session": session, "tenant": tenant, "timeout": timeout} {
 			if v != "" {
@@ -52,7 +47,7 @@ are silent, began since, or have forgotten requests for newer ones, and how far 
 			}
 		}
 		var x replay.Exposure
-		if err := c.Call(cmd.Context(), http.MethodGet, "/v1/exposure?"+query.Encode(), nil, nil, &x); err != nil {
+		if err := r.call(cmd, http.MethodGet, "/v1/exposure?"+query.Encode(), nil, &x); err != nil {
 			return err
 		}
 		switch {

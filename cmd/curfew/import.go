@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/internal/exportfile"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -73,10 +74,10 @@ func oneExport(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func verifyFile(path string) (manifest, error) {
+func verifyFile(path string) (exportfile.Manifest, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return manifest{}, err
+		return exportfile.Manifest{}, err
 	}
 	defer f.Close()
 	m, err := verifyExport(f)

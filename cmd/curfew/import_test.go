@@ -23,6 +23,7 @@ import (
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/exportfile"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -51,7 +52,7 @@ func writeExport(t *testing.T, n int, change func(string) string) string {
 	}
 	records := change(text.String())
 	sum := sha256.Sum256([]byte(records))
-	last, err := json.Marshal(manifestLine{&manifest{Format: exportFormat, Events: uint64(n), SHA256: hex.EncodeToString(sum[:]), Made: now}})
+	last, err := json.Marshal(exportfile.Line{Manifest: &exportfile.Manifest{Format: exportfile.Format, Events: uint64(n), SHA256: hex.EncodeToString(sum[:]), Made: now}})
 	if err != nil {
 		t.Fatal(err)
 	}

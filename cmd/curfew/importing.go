@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
+	"github.com/curfewhq/curfew/internal/exportfile"
 	"github.com/curfewhq/curfew/services/replay"
 )
 
@@ -45,7 +46,7 @@ type importing struct {
 }
 
 // run goes through the file twice, side by side: ahead for the ids of some lines, which the ledger is looked through for, and behind for those lines.
-func (im *importing) run(ctx context.Context, m manifest) error {
+func (im *importing) run(ctx context.Context, m exportfile.Manifest) error {
 	ahead, err := openLines(im.report.File)
 	if err != nil {
 		return err

@@ -34,13 +34,8 @@ func newKeysCreate(r *remote) *cobra.Command {
 			if err := q.Validate(); err != nil {
 				return usageError{err}
 			}
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var made access.Created
-			if err := c.Call(cmd.Context(), http.MethodPost, "/v1/keys", nil, q, &made); err != nil {
+			if err := r.call(cmd, http.MethodPost, "/v1/keys", q, &made); err != nil {
 				return err
 			}
 			if r.json {
@@ -63,15 +58,10 @@ func newKeysList(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List the keys", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var answer struct {
 				Keys []access.Key `json:"keys"`
 			}
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/keys", nil, nil, &answer); err != nil {
+			if err := r.call(cmd, http.MethodGet, "/v1/keys", nil, &answer); err != nil {
 				return err
 			}
 			if r.json {
@@ -107,13 +97,8 @@ func newKeysRevoke(r *remote) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var key access.Key
-			if err := c.Call(cmd.Context(), http.MethodDelete, "/v1/keys/"+url.PathEscape(args[0]), nil, nil, &key); err != nil {
+			if err := r.call(cmd, http.MethodDelete, "/v1/keys/"+url.PathEscape(args[0]), nil, &key); err != nil {
 				return err
 			}
 			if r.json {

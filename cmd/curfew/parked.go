@@ -34,14 +34,9 @@ func newParkedList(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List what is parked, and why", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var list upkeep.ParkedList
 			query := url.Values{"limit": {strconv.Itoa(limit)}, "after": {strconv.FormatUint(after, 10)}}
-			if err := c.Call(cmd.Context(), http.MethodGet, parkedPath+"?"+query.Encode(), nil, nil, &list); err != nil {
+			if err := r.call(cmd, http.MethodGet, parkedPath+"?"+query.Encode(), nil, &list); err != nil {
 				return err
 			}
 			if r.json {
@@ -148,13 +143,8 @@ func newParkedRetry(r *remote) *cobra.Command {
 		Use: "retry POSITION", Short: "Put a parked message back to where it came from", Args: oneParked,
 		Long: `Puts a parked message back to the topic that it came from, and takes it from the parked ones once it is stored there. Every consumer of the topic gets it once more, and browsers aren't told of an event a second time.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var done upkeep.Retried
-			if err := c.Call(cmd.Context(), http.MethodPost, parkedPath+"/"+args[0]+"/retry", nil, nil, &done); err != nil {
+			if err := r.call(cmd, http.MethodPost, parkedPath+"/"+args[0]+"/retry", nil, &done); err != nil {
 				return parkedHint(err)
 			}
 			if r.json {

@@ -127,15 +127,10 @@ func newReceiptList(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List the receipts that were kept last", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			var list struct {
 				Receipts []receipts.Answer `json:"receipts"`
 			}
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/receipts?limit="+strconv.Itoa(limit), nil, nil, &list); err != nil {
+			if err := r.call(cmd, http.MethodGet, "/v1/receipts?limit="+strconv.Itoa(limit), nil, &list); err != nil {
 				return err
 			}
 			if r.json {

@@ -71,6 +71,16 @@ func (r *remote) addDataDir(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.dataDir, "data-dir", envOr("CURFEW_DATA_DIR", config.Default().DataDir), "where curfew serve keeps the first admin key (CURFEW_DATA_DIR)")
 }
 
+// call makes one call of the API, with a client of its own. in may be nil; out is where the answer goes.
+func (r *remote) call(cmd *cobra.Command, method, path string, in, out any) error {
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Call(cmd.Context(), method, path, nil, in, out)
+}
+
 // client returns a client with the key from CURFEW_API_KEY, --api-key-file or the data folder.
 func (r *remote) client() (*apiclient.Client, error) {
 	key := os.Getenv("CURFEW_API_KEY")

@@ -76,40 +76,51 @@ forgotten. Only those that decide about anybody: a cutoff that a later one cover
 		if at != "" {
 			query.Set("at", at)
 		}
-		c, err := r.client()
+		return printPages(cmd, r, f, "/v1/state", query, printStateHead, func(page replay.State, fact func(string, replay.Fact)) string {
+			for _, in := range page.InForce {
+				fact("", in)
+			}
+			query.Set("at", page.AsOf.Format(time.RFC3339Nano))
+			return page.NextAfter
+		})
+	}
+	return cmd
+}
+
+// printPages prints the first page of an answer, or with --all every one. each calls fact with what a page holds and why it is there, pins query to what the page is of, and returns
+// where the next one begins.
+func printPages[P any](cmd *cobra.Command, r *remote, f pastFlags, path string, query url.Values, head func(io.Writer, P), each func(page P, fact func(string, replay.Fact)) (next string)) error {
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p := newFactPrinter(cmd.OutOrStdout(), f.output)
+	for first := true; ; first = false {
+		var page P
+		if err := c.Call(cmd.Context(), http.MethodGet, path+"?"+query.Encode(), nil, nil, &page); err != nil {
+			return err
+		}
+		switch {
+		case r.json:
+			err = printJSON(cmd.OutOrStdout(), page)
+		case f.output == "text" && first:
+			head(cmd.OutOrStdout(), page)
+		}
+		next := each(page, func(why string, fact replay.Fact) {
+			if !r.json && err == nil {
+				err = p.fact(why, fact)
+			}
+		})
 		if err != nil {
 			return err
 		}
-		defer c.Close()
-		p := newFactPrinter(cmd.OutOrStdout(), f.output)
-		for first := true; ; first = false {
-			var page replay.State
-			if err := c.Call(cmd.Context(), http.MethodGet, "/v1/state?"+query.Encode(), nil, nil, &page); err != nil {
-				return err
-			}
-			switch {
-			case r.json:
-				err = printJSON(cmd.OutOrStdout(), page)
-			case f.output == "text" && first:
-				printStateHead(cmd.OutOrStdout(), page)
-			}
-			for _, fact := range page.InForce {
-				if !r.json && err == nil {
-					err = p.fact("", fact)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			if page.NextAfter == "" || !f.all {
-				tellRest(cmd, page.NextAfter)
-				return p.end()
-			}
-			query.Set("after", page.NextAfter)
-			query.Set("at", page.AsOf.Format(time.RFC3339Nano))
+		if next == "" || !f.all {
+			tellRest(cmd, next)
+			return p.end()
 		}
+		query.Set("after", next)
 	}
-	return cmd
 }
 
 // tellRest says that there is more.

@@ -16,25 +16,12 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"github.com/curfewhq/curfew/internal/exportfile"
 )
 
 // fileForm is a name that leads nowhere else, and isn't hidden.
 var fileForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-
-// fileFormat is that of 'curfew export': gzip of a record on each line, and the manifest on the last.
-const fileFormat = "curfew-export/1"
-
-// manifest is the last line of a file.
-type manifest struct {
-	Format      string    `json:"format"`
-	Events      uint64    `json:"events"`
-	First       uint64    `json:"first,omitempty"`
-	Last        uint64    `json:"last,omitempty"`
-	FirstStored time.Time `json:"first_stored,omitzero"`
-	LastStored  time.Time `json:"last_stored,omitzero"`
-	SHA256      string    `json:"sha256"`
-	Made        time.Time `json:"made"`
-}
 
 // file writes a file. Each Flush ends a member of the gzip file, so that what is behind the last checkpoint can be cut off: a gzip file of several members is read like one.
 type file struct {
@@ -47,7 +34,7 @@ type file struct {
 	buf     *bufio.Writer
 	zip     *gzip.Writer // nil between a Flush and the next event
 	sum     hash.Hash
-	tally   manifest
+	tally   exportfile.Manifest
 	sha256  string
 }
 
@@ -200,8 +187,8 @@ func (t *file) Flush(context.Context) error {
 // Finish writes the manifest and gives the file its name, which nobody else's file may have.
 func (t *file) Finish(ctx context.Context) error {
 	m := t.tally
-	m.Format, m.SHA256, m.Made = fileFormat, hex.EncodeToString(t.sum.Sum(nil)), time.Now().UTC().Truncate(time.Second)
-	line, err := json.Marshal(map[string]manifest{"manifest": m})
+	m.Format, m.SHA256, m.Made = exportfile.Format, hex.EncodeToString(t.sum.Sum(nil)), time.Now().UTC().Truncate(time.Second)
+	line, err := json.Marshal(exportfile.Line{Manifest: &m})
 	if err != nil {
 		return fmt.Errorf("target file: %w", err)
 	}

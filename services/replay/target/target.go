@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/exportfile"
 )
 
 // Kind is a kind of target.
@@ -102,8 +103,8 @@ type Rebuilt struct {
 type Checkpoint struct {
 	Result Result `json:"result"`
 	// Sum is the state of the file's SHA-256, and Tally what its manifest will tell.
-	Sum   []byte    `json:"sum,omitempty"`
-	Tally *manifest `json:"tally,omitempty"`
+	Sum   []byte               `json:"sum,omitempty"`
+	Tally *exportfile.Manifest `json:"tally,omitempty"`
 }
 
 // Resumable is a target that needs more than Result to go on.

@@ -1,0 +1,25 @@
+package exportfile
+
+import "time"
+
+// Format names the form.
+const Format = "curfew-export/1"
+
+// Manifest tells what the lines before it are.
+type Manifest struct {
+	Format string `json:"format"`
+	Events uint64 `json:"events"`
+	// First and Last are positions; left out of a file without events, like the times.
+	First       uint64    `json:"first,omitempty"`
+	Last        uint64    `json:"last,omitempty"`
+	FirstStored time.Time `json:"first_stored,omitzero"`
+	LastStored  time.Time `json:"last_stored,omitzero"`
+	// SHA256 is that of the lines before, each with its newline, in hex.
+	SHA256 string    `json:"sha256"`
+	Made   time.Time `json:"made"`
+}
+
+// Line is the last line, which its member tells from a record.
+type Line struct {
+	Manifest *Manifest `json:"manifest"`
+}
