@@ -45,7 +45,7 @@ type Applied struct {
 // Await waits until every replica with a lease has applied a position of an incarnation of the ledger, or ctx ends, or the fleet is closed, and returns how far it has come. A replica
 // that comes or leaves meanwhile, or whose lease runs out, is taken for what it is then. It returns ErrTooManyWaits.
 func (f *Fleet) Await(ctx context.Context, q Wanted) (Progress, error) {
-	w := &wait{Wanted: q, missing: map[string]struct{}{}, applied: map[string]Applied{}, astray: map[string]struct{}{}, news: make(chan struct{}, 1)}
+	w := &wait{Wanted: q, missing: map[string]struct{}{}, silent: map[string]struct{}{}, applied: map[string]Applied{}, astray: map[string]struct{}{}, news: make(chan struct{}, 1)}
 	if err := f.join(w); err != nil {
 		return Progress{}, err
 	}
@@ -76,8 +76,9 @@ type Wanted struct {
 // wait is one who waits; the fleet's mutex guards it.
 type wait struct {
 	Wanted
-	// missing and applied hold ids. Whose lease runs out stays missing.
+	// missing, silent and applied hold ids. Whose lease had run out before is silent, until it is heard; whose lease runs out meanwhile stays missing.
 	missing map[string]struct{}
+	silent  map[string]struct{}
 	applied map[string]Applied
 	// astray holds who had applied the position before its publishing began: what lay there then was another message, of a ledger that was put back since. Until such a replica says that it
 	// stands before the position, nothing that it says tells anything.
@@ -95,6 +96,10 @@ func (f *Fleet) join(w *wait) error {
 	for _, m := range f.members {
 		if !w.Asked.IsZero() && m.Heard.Before(w.Asked) && w.reached(m.Report) {
 			w.astray[m.ID] = struct{}{}
+		}
+		if f.seenLocked(m).Ended && !w.reached(m.Report) {
+			w.silent[m.ID] = struct{}{}
+			continue
 		}
 		w.hear(m.Report, m.Heard)
 	}
@@ -137,6 +142,7 @@ func (w *wait) hear(r presence.Report, now time.Time) {
 	if _, ok := w.applied[r.ID]; ok {
 		return
 	}
+	delete(w.silent, r.ID)
 	reached := w.reached(r)
 	if !reached {
 		delete(w.astray, r.ID)
@@ -172,14 +178,16 @@ func (f *Fleet) progress(w *wait, now time.Time) Progress {
 	for _, a := range w.applied {
 		p.Applied = append(p.Applied, a)
 	}
-	for id := range w.missing {
-		m, ok := f.members[id]
-		switch m = f.seenLocked(m); {
-		case !ok: // it has left
-		case m.Ended:
-			p.Ended = append(p.Ended, m)
-		default:
-			p.Late = append(p.Late, m)
+	for _, ids := range []map[string]struct{}{w.missing, w.silent} {
+		for id := range ids {
+			m, ok := f.members[id]
+			switch m = f.seenLocked(m); {
+			case !ok: // it has left
+			case m.Ended:
+				p.Ended = append(p.Ended, m)
+			default:
+				p.Late = append(p.Late, m)
+			}
 		}
 	}
 	slices.SortFunc(p.Applied, func(a, b Applied) int { return cmp.Compare(a.After, b.After) })

@@ -210,6 +210,17 @@ func TestLeaseRunsOut(t *testing.T) {
 	if since := ended.FailsClosedSince(); since.Before(began) || since.After(time.Now()) || since.Sub(ended.Heard) != 1500*time.Millisecond {
 		t.Errorf("it fails closed since %v after it was heard at %v", since, ended.Heard)
 	}
+	// Who is silent holds up nobody, however many wait one after the other.
+	began = time.Now()
+	for position := uint64(7); position < 27; position++ {
+		well.position.Store(position)
+		if p := await(t, f, position, 20*time.Second); !p.Complete() || len(p.Ended) != 1 {
+			t.Fatalf("at %d: %s", position, story(p))
+		}
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("twenty took %v beside a silent one", took)
+	}
 	// It is back, and has missed it.
 	silent.report()
 	eventually(t, "late again", func() bool { p := await(t, f, 6, 10*time.Millisecond); return len(p.Late) == 1 })
