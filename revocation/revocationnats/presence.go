@@ -19,6 +19,8 @@ import (
 const (
 	// maxAwaited is how many positions a replica waits for at once because somebody has asked. Of what comes beyond that, the regular report tells.
 	maxAwaited = 64
+	// maxAsks is how many who ask for a position aren't read yet: as many calls as are stored in a moment. Of what comes beyond that, nats.go drops; who asks asks again.
+	maxAsks = 1024
 	// maxQuestions is how many questions wait; of what comes beyond that, nats.go drops.
 	maxQuestions = 64
 	// awaitFor is for how long it waits for one: a position may never come.
@@ -81,7 +83,7 @@ func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presenc
 	}
 	host, _ := os.Hostname() // for people only
 	p := &Presence{
-		nc: nc, replica: replica, passes: cfg.Passes, questions: make(chan *nats.Msg, maxQuestions), awaits: make(chan *nats.Msg, maxAwaited), soon: make(chan struct{}, 1), awaited: map[uint64]struct{}{},
+		nc: nc, replica: replica, passes: cfg.Passes, questions: make(chan *nats.Msg, maxQuestions), awaits: make(chan *nats.Msg, maxAsks), soon: make(chan struct{}, 1), awaited: map[uint64]struct{}{},
 		about: presence.Report{
 			ID: rand.Text(), Name: cmp.Or(cfg.Name, fmt.Sprintf("%s:%d", host, os.Getpid())), Group: cmp.Or(cfg.Group, "default"), Version: cfg.Version,
 			BudgetMS: cmp.Or(cfg.Budget, replica.StalenessBudget()).Milliseconds(),
