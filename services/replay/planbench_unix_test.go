@@ -5,6 +5,7 @@ package replay_test
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -14,15 +15,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 )
 
 // BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one. With
-// -cpu 1 the embedded NATS server, the
-// service and the caller share one core; events/cpu-s is by the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what the heap
-// grew by at most, the server's reading included.
+// -cpu 1 the embedded NATS server, the service and the caller share one core; events/cpu-s is by the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what
+// the heap grew by at most, the server's reading included. CURFEW_BENCH_NATS is the URL of an empty server to be used in the place of the embedded one: then all three figures are of the service and
+// the caller alone.
 func BenchmarkPlan(b *testing.B) {
-	d := newDesk(b, natstest.Bus(b))
+	cfg := natstest.Config(b)
+	if url := os.Getenv("CURFEW_BENCH_NATS"); url != "" {
+		cfg = bus.Config{URL: url}
+	}
+	d := newDesk(b, natstest.Open(b, cfg))
 	filled := 0
 	for _, n := range []int{250_000, 1_000_000} {
 		d.distinctUsers(b, filled, n)
