@@ -56,6 +56,10 @@ type Desk struct {
 	queue chan Receipt
 	// places has a token for each event for whose tabs somebody waits.
 	places chan struct{}
+
+	mu sync.Mutex
+	// behind are those in the queue, by their entries: a channel is closed once it is settled whether the receipt is kept. Guarded by mu.
+	behind map[string]chan struct{}
 }
 
 const (
@@ -86,7 +90,7 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.Lost == nil {
 		cfg.Lost = func() {}
 	}
-	return &Desk{cfg: cfg, queue: make(chan Receipt, maxQueue), places: make(chan struct{}, maxShownWaits)}, nil
+	return &Desk{cfg: cfg, queue: make(chan Receipt, maxQueue), places: make(chan struct{}, maxShownWaits), behind: map[string]chan struct{}{}}, nil
 }
 
 // Wait waits until the event has reached whom aim says, or ctx ends, and returns whom it has reached by then. What isn't heard, or can't be asked, is left out, and the receipt isn't

@@ -249,6 +249,44 @@ func TestManyReplicas(t *testing.T) {
 	}
 }
 
+// Nobody waits for a large receipt's being kept but who asks for it, and the process doesn't gather many.
+func TestLargeReceiptsAreKeptBehind(t *testing.T) {
+	g := newRig(t)
+	for i := range 300 {
+		g.fleet.progress.Applied = append(g.fleet.progress.Applied, replicas.Applied{Member: member(fmt.Sprint("billing-", i), 9, time.Now())})
+	}
+	var list []receipts.Receipt
+	for range 17 {
+		r := g.Wait(t.Context(), event(9), receipts.Applied)
+		list = append(list, r)
+		g.Keep(t.Context(), r)
+	}
+	kept := 0
+	for i, r := range list {
+		if _, err := g.kv.Get(t.Context(), r.Tenant+"."+r.Event); err == nil {
+			kept += i
+		}
+	}
+	if kept != 16 {
+		t.Errorf("without Run another is kept than the seventeenth: %d", kept)
+	}
+	running, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() { _ = g.Run(running) }) // has no error
+	defer work.Wait()
+	defer stop()
+	for i := range list {
+		r := list[len(list)-1-i]
+		k, err := g.Find(t.Context(), r.Tenant, r.Event)
+		if err != nil {
+			t.Fatalf("receipt %d: %v", len(list)-1-i, err)
+		}
+		if diff := cmp.Diff(r, k.Receipt); diff != "" {
+			t.Errorf("(-made +kept):\n%s", diff)
+		}
+	}
+}
+
 // What is proved isn't given up for what somebody finds out later and in a hurry.
 func TestKeepKeepsWhatSaysMore(t *testing.T) {
 	g := newRig(t)

@@ -119,7 +119,7 @@ type Gateway struct {
 }
 
 func replicasOf(p replicas.Progress, timed bool) Replicas {
-	r := Replicas{Expected: len(p.Applied) + len(p.Late), Applied: len(p.Applied), Named: []Replica{}}
+	r := Replicas{Expected: len(p.Applied) + len(p.Late), Applied: len(p.Applied), Named: make([]Replica, 0, len(p.Late)+len(p.Ended)+len(p.Applied))}
 	for _, m := range p.Late {
 		r.Named = append(r.Named, Replica{Name: m.Name, Group: m.Group, Version: m.Version, State: StateLate, Position: m.Position, Heard: m.Heard.UTC()})
 	}
@@ -128,11 +128,12 @@ func replicasOf(p replicas.Progress, timed bool) Replicas {
 			Name: m.Name, Group: m.Group, Version: m.Version, State: StateLeaseEnded, Position: m.Position, Heard: m.Heard.UTC(), FailsClosedSince: m.FailsClosedSince().UTC(),
 		})
 	}
-	for _, a := range p.Applied {
+	after := make([]float64, len(p.Applied))
+	for i, a := range p.Applied {
 		one := Replica{Name: a.Name, Group: a.Group, Version: a.Version, State: StateApplied}
 		if timed {
-			ms := float64(max(a.After, 0).Microseconds()) / 1000
-			one.AfterMS = &ms
+			after[i] = float64(max(a.After, 0).Microseconds()) / 1000
+			one.AfterMS = &after[i]
 		}
 		r.Named = append(r.Named, one)
 	}

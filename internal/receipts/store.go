@@ -24,6 +24,10 @@ const (
 	// keepAtOnce is for how long who waits for a receipt waits for its being kept too, and keepTogether how many of one call are kept at once.
 	keepAtOnce   = 250 * time.Millisecond
 	keepTogether = 16
+	// largeNames is how many replicas a receipt names for whose being kept nobody waits: to sign it takes a millisecond, a third of what it takes to hear a thousand. fewBehind is how many of those
+	// may be in the queue: each takes 150 KB.
+	largeNames = 250
+	fewBehind  = 16
 	// keepTries is how often a receipt is tried to be kept in the place of another that others replace as well.
 	keepTries = 5
 	// keepTimeout is for how long a receipt is tried to be kept.
@@ -42,13 +46,18 @@ type Kept struct {
 }
 
 // Keep has the receipts signed and kept, for 90 days, each in the place of an earlier one of the same event that doesn't say more. It waits for that a moment, so that whoever asks next finds them, and where
-// that isn't enough they are kept later. It doesn't fail: a receipt that is lost is counted and logged.
+// that isn't enough they are kept later. One that names hundreds of replicas is kept later by Run in any case, unless many are; Find of the same desk waits for it. Keep doesn't fail: a receipt that is lost is
+// counted and logged.
 func (d *Desk) Keep(ctx context.Context, list ...Receipt) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepAtOnce)
 	defer cancel()
 	places := make(chan struct{}, keepTogether)
 	var work sync.WaitGroup
 	for _, r := range list {
+		if len(r.Replicas.Named) > largeNames && len(d.queue) < fewBehind {
+			d.keepLater(r)
+			continue
+		}
 		places <- struct{}{}
 		work.Go(func() {
 			defer func() { <-places }()
@@ -61,10 +70,44 @@ func (d *Desk) Keep(ctx context.Context, list ...Receipt) {
 }
 
 func (d *Desk) keepLater(r Receipt) {
+	d.mu.Lock()
+	entry := entryOf(r.Tenant, r.Event)
+	if d.behind[entry] == nil {
+		d.behind[entry] = make(chan struct{})
+	}
+	d.mu.Unlock()
 	select {
 	case d.queue <- r:
 	default:
+		d.settled(r)
 		d.lost(r, errors.New("too many wait to be kept"))
+	}
+}
+
+// settled has those go on who wait for the receipt's being kept.
+func (d *Desk) settled(r Receipt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	entry := entryOf(r.Tenant, r.Event)
+	if done := d.behind[entry]; done != nil {
+		close(done)
+		delete(d.behind, entry)
+	}
+}
+
+// settle waits a moment for a receipt in the queue.
+func (d *Desk) settle(ctx context.Context, entry string) {
+	d.mu.Lock()
+	done := d.behind[entry]
+	d.mu.Unlock()
+	if done == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keepAtOnce)
+	defer cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 }
 
@@ -101,6 +144,7 @@ func (d *Desk) keepLast(ctx context.Context) {
 }
 
 func (d *Desk) keep(ctx context.Context, r Receipt) {
+	defer d.settled(r)
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
 	if err := d.put(ctx, r); err != nil {
@@ -148,7 +192,9 @@ func (d *Desk) Keys() *signing.Keys { return d.cfg.Keys }
 
 // Find returns the receipt that is kept of an event of a tenant. It returns ErrNone, and what NATS says.
 func (d *Desk) Find(ctx context.Context, tenant, event string) (Kept, error) {
-	e, err := d.cfg.Bucket.Get(ctx, entryOf(tenant, event))
+	entry := entryOf(tenant, event)
+	d.settle(ctx, entry)
+	e, err := d.cfg.Bucket.Get(ctx, entry)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
 		return Kept{}, ErrNone

@@ -58,7 +58,7 @@ type Fleet struct {
 
 	mu sync.Mutex
 	// members: a replica's id → what was heard last.
-	members map[string]Member
+	members map[string]*Member
 	waits   map[*wait]struct{}
 	// since is since when we have heard without a break, and of all, and last is when we heard anybody.
 	since, last time.Time
@@ -67,7 +67,7 @@ type Fleet struct {
 // NewFleet listens to what replicas report over nc, which stays the caller's.
 func NewFleet(nc *nats.Conn) (*Fleet, error) {
 	now := time.Now()
-	f := &Fleet{nc: nc, done: make(chan struct{}), members: map[string]Member{}, waits: map[*wait]struct{}{}, since: now, last: now}
+	f := &Fleet{nc: nc, done: make(chan struct{}), members: map[string]*Member{}, waits: map[*wait]struct{}{}, since: now, last: now}
 	f.asker = newAsker(nc, f.asked)
 	var err error
 	if f.hearing, err = bus.Hear(nc, presence.ReportsTopic, maxReports, f.hear); err != nil {
@@ -114,11 +114,15 @@ func compareMembers(a, b Member) int {
 	return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// seenLocked returns m as it is. Only what we could have heard counts: a lease has run out if somebody else was heard after its end.
-func (f *Fleet) seenLocked(m Member) Member {
-	m.Ended = !f.last.Before(m.FailsClosedSince())
-	return m
+// seenLocked returns m as it is.
+func (f *Fleet) seenLocked(m *Member) Member {
+	seen := *m
+	seen.Ended = f.endedLocked(m)
+	return seen
 }
+
+// endedLocked reports whether m's lease has run out. Only what we could have heard counts: somebody else was heard after its end.
+func (f *Fleet) endedLocked(m *Member) bool { return !f.last.Before(m.FailsClosedSince()) }
 
 // certainLocked reports whether every replica that may answer active was heard: we have listened for as long as a lease lasts.
 func (f *Fleet) certainLocked(now time.Time) bool {
@@ -137,24 +141,28 @@ func (f *Fleet) hear(msg *nats.Msg) {
 		f.bad.Add(1)
 		return
 	}
-	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hearAgainLocked(now)
+	m := &Member{Report: r, Heard: f.hearAgainLocked()}
 	_, known := f.members[r.ID]
 	switch {
 	case r.Leaving:
 		delete(f.members, r.ID)
 	case !known && len(f.members) >= maxMembers && !f.makeRoomLocked():
 		// It may be one that matters: from here on we aren't certain who there is.
-		f.since = now
+		f.since = m.Heard
 		f.bad.Add(1)
 		return
 	default:
-		f.members[r.ID] = Member{Report: r, Heard: now}
+		f.members[r.ID] = m
 	}
+	f.passOnLocked(m)
+}
+
+// passOnLocked tells whoever waits what was heard.
+func (f *Fleet) passOnLocked(m *Member) {
 	for w := range f.waits {
-		w.hear(r, now)
+		w.hear(m)
 	}
 }
 
@@ -166,29 +174,23 @@ func (f *Fleet) hearShort(msg *nats.Msg) {
 		f.bad.Add(1)
 		return
 	}
-	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hearAgainLocked(now)
-	m, ok := f.members[a.ID]
-	if !ok {
-		return
-	}
-	m.Stream, m.Position, m.Heard = a.Stream, a.Position, now
-	f.members[a.ID] = m
-	for w := range f.waits {
-		w.hear(m.Report, now)
+	now := f.hearAgainLocked()
+	if m, ok := f.members[a.ID]; ok {
+		m.Stream, m.Position, m.Heard = a.Stream, a.Position, now
+		f.passOnLocked(m)
 	}
 }
 
-// hearAgainLocked notes that we hear somebody. If nobody was heard for a while it was us who couldn't hear: whose lease held before has one from now on.
-func (f *Fleet) hearAgainLocked(now time.Time) {
+// hearAgainLocked notes that we hear somebody, now, which it returns. If nobody was heard for a while it was us who couldn't hear: whose lease held before has one from now on.
+func (f *Fleet) hearAgainLocked() (now time.Time) {
+	now = time.Now()
 	gap := now.Sub(f.last)
 	if gap >= deafAfter {
-		for id, m := range f.members {
-			if !f.seenLocked(m).Ended {
+		for _, m := range f.members {
+			if !f.endedLocked(m) {
 				m.Heard = now
-				f.members[id] = m
 			}
 		}
 	}
@@ -196,12 +198,13 @@ func (f *Fleet) hearAgainLocked(now time.Time) {
 		f.since = now
 	}
 	f.last = now
+	return now
 }
 
 // makeRoomLocked forgets those whose lease has run out, and reports whether there were any.
 func (f *Fleet) makeRoomLocked() (room bool) {
 	for id, m := range f.members {
-		if f.seenLocked(m).Ended {
+		if f.endedLocked(m) {
 			delete(f.members, id)
 			room = true
 		}

@@ -26,6 +26,7 @@ import (
 type crowd struct {
 	b       testing.TB
 	nc      *nats.Conn
+	ids     []string
 	reports [][]byte
 }
 
@@ -38,18 +39,17 @@ func newCrowd(b testing.TB, url string, n int, stream string, position uint64) *
 	b.Cleanup(nc.Close)
 	c := &crowd{b: b, nc: nc}
 	for i := range n {
+		id := fmt.Sprintf("REPLICA%05d", i)
 		data, err := presence.EncodeReport(presence.Report{
-			ID: replicaID(i), Name: fmt.Sprintf("billing-%d", i), Group: "billing", Version: "1.4.2", Stream: stream, Position: position, Fresh: true, StalenessMS: 12, BudgetMS: 600_000,
+			ID: id, Name: fmt.Sprintf("billing-%d", i), Group: "billing", Version: "1.4.2", Stream: stream, Position: position, Fresh: true, StalenessMS: 12, BudgetMS: 600_000,
 		})
 		if err != nil {
 			b.Fatal(err)
 		}
-		c.reports = append(c.reports, data)
+		c.ids, c.reports = append(c.ids, id), append(c.reports, data)
 	}
 	return c
 }
-
-func replicaID(i int) string { return fmt.Sprintf("REPLICA%05d", i) }
 
 func (c *crowd) report() {
 	for _, data := range c.reports {
@@ -170,7 +170,7 @@ func answering(b *testing.B, url string, n int, stream string) {
 		a, err := presence.DecodeAwait(msg.Data)
 		for i := 0; i < n && err == nil; i++ {
 			var data []byte
-			if data, err = presence.EncodeApplied(presence.Applied{ID: replicaID(i), Stream: stream, Position: a.Position}); err == nil {
+			if data, err = presence.EncodeApplied(presence.Applied{ID: c.ids[i], Stream: stream, Position: a.Position}); err == nil {
 				err = c.nc.Publish(presence.AppliedTopic, data)
 			}
 		}
