@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -80,6 +81,7 @@ func TestExportThatWasChanged(t *testing.T) {
 		"behind its manifest":  {string(text) + lines[0], "behind the manifest"},
 		"another form":         {strings.Replace(string(text), exportfile.Format, "curfew-export/9", 1), "curfew-export/9"},
 		"not a record":         {"{}\n" + lines[2], "event 1: not a record"},
+		"half a record":        {lines[0][:len(lines[0])/2] + "\n" + lines[2], "event 1: not a record"},
 		"a broken manifest":    {lines[0] + `{"manifest":`, "manifest can't be read"},
 	} {
 		var b bytes.Buffer
@@ -93,6 +95,24 @@ func TestExportThatWasChanged(t *testing.T) {
 	for _, cut := range []string{"", whole[:5], whole[:len(whole)/2], whole[:len(whole)-3], "{}"} {
 		if _, err := verifyExport(strings.NewReader(cut)); err == nil {
 			t.Errorf("%d bytes of it pass", len(cut))
+		}
+	}
+}
+
+// TestMarkOf: what is read in haste is what the whole record says, however it is written.
+func TestMarkOf(t *testing.T) {
+	const stored = `"2026-11-28T19:48:00.120173851Z"`
+	for _, line := range []string{
+		`{"position":7,"stored":` + stored + `,"event":{"id":"x"}}`, `{"position":7,"stored":` + stored + `}`, `{"stored":` + stored + `,"position":7}`, ` { "position" : 7 , "stored" : ` + stored + ` }`,
+		`{"position":7,"event":{},"stored":` + stored + `}`, `{"position":7}`, `{"position":0,"stored":` + stored + `}`, `{"position":07,"stored":` + stored + `}`, `{"position":-7,"stored":` + stored + `}`,
+		`{"position":"7","stored":` + stored + `}`, `{"position":7.5,"stored":` + stored + `}`, `{"position":99999999999999999999,"stored":` + stored + `}`, `{"position":7,"stored":"yesterday"}`,
+		`{"position":7,"stored":` + stored, `{"position":7,"stored":` + stored + `,"event":{}}}`, `{"position":7,"stored":` + stored + `} {}`, `{"position":7,"stored":"`, `[]`, `{}`, ``,
+	} {
+		var want mark
+		wanted := json.Unmarshal([]byte(line), &want) == nil && want.Position > 0
+		got, ok := markOf([]byte(line))
+		if ok != wanted || ok && (got.Position != want.Position || !got.Stored.Equal(want.Stored)) {
+			t.Errorf("%s: %v %v, read whole %v %v", line, got, ok, want, wanted)
 		}
 	}
 }

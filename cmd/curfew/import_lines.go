@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"unique"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/curfewhq/curfew/events"
 )

@@ -2,7 +2,6 @@ package target
 
 import (
 	"bufio"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding"
@@ -16,6 +15,8 @@ import (
 	"os"
 	"regexp"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/curfewhq/curfew/internal/exportfile"
 )
