@@ -13,7 +13,8 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/cmd/curfew/server"
-	"github.com/curfewhq/curfew/services/fanout"
+	"github.com/curfewhq/curfew/internal/gateways"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/sessions"
 )
@@ -176,10 +177,15 @@ func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []se
 	if !p.authTime.IsZero() {
 		values.Set("auth_time", p.authTime.UTC().Format(time.RFC3339Nano))
 	}
-	var answer gate.Replicas
+	var answer replicas.Survey
 	if err := c.Call(ctx, http.MethodGet, "/v1/replicas?"+values.Encode(), nil, nil, &answer); err != nil {
 		return []server.Finding{unanswered("replicas", err)}
 	}
+	return p.judgeReplicas(answer)
+}
+
+// judgeReplicas says of each what is wrong with it, and how many know what they should.
+func (p *patient) judgeReplicas(answer replicas.Survey) []server.Finding {
 	out := []server.Finding{}
 	knows := 0
 	for _, a := range answer.Replicas {
@@ -218,12 +224,20 @@ func proof(stalenessMS float64) string {
 // examineTabs asks all gateways.
 func (p *patient) examineTabs(ctx context.Context, c *apiclient.Client) server.Finding {
 	if p.user == "" {
-		return server.Finding{Name: "tabs", Status: "warn", Detail: "not looked for: it isn't known whose session it is", Hint: "give --user"}
+		return tabsOfNobody()
 	}
-	var answer fanout.TabsAnswer
+	var answer gateways.UserTabs
 	if err := c.Call(ctx, http.MethodGet, "/v1/users/"+url.PathEscape(p.user)+"/tabs", nil, nil, &answer); err != nil {
 		return unanswered("tabs", err)
 	}
+	return p.judgeTabs(answer)
+}
+
+func tabsOfNobody() server.Finding {
+	return server.Finding{Name: "tabs", Status: "warn", Detail: "not looked for: it isn't known whose session it is", Hint: "give --user"}
+}
+
+func (p *patient) judgeTabs(answer gateways.UserTabs) server.Finding {
 	own, all := 0, 0
 	for _, g := range answer.Gateways {
 		for _, tab := range g.Tabs {

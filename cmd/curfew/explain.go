@@ -45,7 +45,7 @@ Exit code 0 whatever the answer; 'curfew check' has one for each.`,
 	return cmd
 }
 
-// explained is what explain prints as JSON. Around is left out of an answer about the past, and of another tenant's session.
+// explained is what explain prints as JSON: the answer of GET /v1/explain, and what that, and the registry, mean. Around is left out of an answer about the past.
 type explained struct {
 	replay.Explanation
 	Around []server.Finding `json:"around,omitempty"`
@@ -69,8 +69,7 @@ func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	}
 	defer c.Close()
 	var out explained
-	around := f.tenant == "" && (f.session != "" || f.user != "")
-	if around {
+	if f.tenant == "" && (f.session != "" || f.user != "") {
 		// It asks of its own tenant's registry alone.
 		out.Around = append(out.Around, p.examineRegistry(cmd.Context(), c))
 		p.device, p.client = cmp.Or(f.device, p.device), cmp.Or(f.client, p.client)
@@ -80,14 +79,30 @@ func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	}
 	if f.at != "" {
 		out.Around = nil // which is about now
-	} else if around {
-		p.revoked = out.State == "revoked" && f.session != ""
-		out.Around = append(append(out.Around, p.examineReplicas(cmd.Context(), c)...), p.examineTabs(cmd.Context(), c))
+	} else {
+		out.Around = append(out.Around, p.aroundOf(out.Explanation)...)
 	}
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), out)
 	}
 	return printExplanation(cmd.OutOrStdout(), out)
+}
+
+// aroundOf says what replicas and gateways have told.
+func (p *patient) aroundOf(e replay.Explanation) (out []server.Finding) {
+	p.revoked = e.State == "revoked" && p.session != ""
+	if e.Replicas == nil {
+		out = append(out, server.Finding{Name: "replicas", Status: "warn", Detail: "couldn't be asked", Hint: "curfew doctor"})
+	} else {
+		out = p.judgeReplicas(*e.Replicas)
+	}
+	switch {
+	case p.user == "":
+		return append(out, tabsOfNobody())
+	case e.Tabs == nil:
+		return append(out, server.Finding{Name: "tabs", Status: "warn", Detail: "gateways couldn't be asked", Hint: "curfew doctor"})
+	}
+	return append(out, p.judgeTabs(*e.Tabs))
 }
 
 func (f explainFlags) ask(ctx context.Context, c *apiclient.Client, p *patient, into *replay.Explanation) error {

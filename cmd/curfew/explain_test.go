@@ -21,6 +21,10 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, active)
 		}
 	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(must(t, "explain", "--session", "s-1", "--user", "u-1", "--json")), &raw); err != nil || raw["replicas"] == nil || raw["tabs"] == nil {
+		t.Errorf("it isn't what GET /v1/explain tells: %s, %v", raw, err)
+	}
 	must(t, "revoke", "session", "s-1", "--user", "u-1", "--reason", "compromised")
 	out := must(t, "explain", "--session", "s-1", "--user", "u-1", "--auth-time", auth)
 	for _, want := range []string{"revoked by session (compromised)", "because    it names the session", "forgotten ", "ended by 1 event:", "know that it is over: 1"} {
@@ -69,6 +73,12 @@ func TestExplainTakesWhatItIsGiven(t *testing.T) {
 	defer c.Close()
 	if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: "s-1", User: "u-1", Device: "d-1", Client: "c-1"}, nil); err != nil {
 		t.Fatal(err)
+	}
+	openTab(t, c, s.URL(), "s-ada")
+	for _, whose := range [][]string{nil, {"--tenant", "default"}} {
+		if out := must(t, append([]string{"explain", "--session", "s-ada", "--user", "ada"}, whose...)...); !strings.Contains(out, "tabs: 1 of the session's are open, of 1 of the user's") {
+			t.Errorf("with a tab, %v:\n%s", whose, out)
+		}
 	}
 	must(t, "revoke", "device", "d-2")
 	if out := must(t, "explain", "--session", "s-1", "--device", "d-2"); !strings.Contains(out, "revoked by device") {

@@ -43,6 +43,22 @@ func (a Answer) Complete() bool {
 	return !a.MembersUnknown && len(a.Missing) == 0 && !slices.ContainsFunc(a.Gateways, func(g GatewayTabs) bool { return g.More })
 }
 
+// UserTabs are a user's tabs, as far as gateways have told.
+type UserTabs struct {
+	User string `json:"user"`
+	// Complete is whether every gateway has told of every tab.
+	Complete bool `json:"complete"`
+	Answer
+}
+
+// TabsOf says whose tabs an answer tells of.
+func TabsOf(user string, a Answer) UserTabs {
+	if a.Gateways == nil {
+		a.Gateways = []GatewayTabs{}
+	}
+	return UserTabs{User: user, Complete: a.Complete(), Answer: a}
+}
+
 // Tabs asks all gateways for the tabs of a user, and returns when every member has answered, when ctx has reached its deadline, or at once where nobody
 // listens. What it has by then is the answer: not hearing from somebody is no error. Without a deadline it waits for DefaultPatience. It returns ErrInvalid,
 // ErrClosed, what NATS says when the question can't be sent, and the error of a ctx that was cancelled.

@@ -19,14 +19,6 @@ const (
 	longTabsTimeout  = 5 * time.Second
 )
 
-// TabsAnswer is a user's tabs, as far as gateways have told.
-type TabsAnswer struct {
-	User string `json:"user"`
-	// Complete is whether every gateway has told of every tab.
-	Complete bool `json:"complete"`
-	gateways.Answer
-}
-
 // handleTabs asks all gateways for the tabs of a user of the key's tenant.
 func (s *Service) handleTabs(w http.ResponseWriter, r *http.Request) {
 	key, _ := access.KeyFrom(r.Context())
@@ -57,8 +49,5 @@ func (s *Service) handleTabs(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.Unavailable("gateways_unavailable", "The gateways can't be asked at the moment: try again.", time.Second))
 		return
 	}
-	if answer.Gateways == nil {
-		answer.Gateways = []gateways.GatewayTabs{}
-	}
-	problem.JSON(w, http.StatusOK, TabsAnswer{User: user, Complete: answer.Complete(), Answer: answer})
+	problem.JSON(w, http.StatusOK, gateways.TabsOf(user, answer))
 }

@@ -5,50 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/replicas"
 )
-
-// Replicas are those that there are.
-type Replicas struct {
-	// Replicas have answered in time.
-	Replicas []replicas.Answer `json:"replicas"`
-	// Silent have reported in the last hour and haven't answered.
-	Silent []SilentReplica `json:"silent"`
-}
-
-// SilentReplica is what a replica's last report told.
-type SilentReplica struct {
-	Name     string    `json:"name"`
-	Group    string    `json:"group,omitempty"`
-	Version  string    `json:"version,omitempty"`
-	Position uint64    `json:"position"`
-	Heard    time.Time `json:"heard_at"`
-	// LeaseEnded is whether it fails closed, and FailsClosedSince from when on it does so if nothing more is heard.
-	LeaseEnded       bool      `json:"lease_ended"`
-	FailsClosedSince time.Time `json:"fails_closed_since"`
-}
-
-// silent returns those of members that aren't among the answers.
-func silent(members []replicas.Member, answers []replicas.Answer) []SilentReplica {
-	answered := map[string]bool{}
-	for _, a := range answers {
-		answered[replicas.ProcessOf(a)] = true
-	}
-	out := []SilentReplica{}
-	for _, m := range replicas.Silent(members, answered) {
-		out = append(out, SilentReplica{
-			Name: m.Name, Group: m.Group, Version: m.Version, Position: m.Position, Heard: m.Heard.UTC(), LeaseEnded: m.Ended, FailsClosedSince: m.FailsClosedSince().UTC(),
-		})
-	}
-	return out
-}
 
 // replicasQuestion reads what replicas are asked, and how long they have to answer. A problem of status 0 is none.
 func replicasQuestion(tenant, rawQuery string) (q replicas.Question, patience time.Duration, p problem.Problem) {
@@ -97,29 +59,14 @@ func (s *Service) handleReplicas(w http.ResponseWriter, r *http.Request) {
 		s.cfg.Log.WithError(err).Warn("replicas can't be asked")
 		s.refuse(w, problem.Unavailable("replicas_unavailable", "The replicas can't be asked: is NATS up? 'curfew doctor' tells.", time.Second))
 	case err == nil:
-		all := Replicas{Replicas: answers, Silent: []SilentReplica{}}
+		var members []replicas.Member
 		if s.cfg.Reporting != nil {
-			all.Silent = silent(s.cfg.Reporting(), answers)
+			members = s.cfg.Reporting()
 		}
-		for i := range all.Replicas {
-			all.Replicas[i].ID = "" // it is for telling processes apart, and no caller's to know
-		}
+		all := replicas.SurveyOf(answers, members)
 		if !key.Has(access.ScopeOperator) {
-			all.nameless()
+			all.Nameless()
 		}
 		problem.JSON(w, http.StatusOK, all)
-	}
-}
-
-// nameless numbers processes in the order of their names, which tell of machines and of what else the deployment runs: those are for operators.
-func (all Replicas) nameless() {
-	slices.SortFunc(all.Replicas, func(a, b replicas.Answer) int { return strings.Compare(a.Name, b.Name) })
-	for i := range all.Replicas {
-		a := &all.Replicas[i]
-		a.Name, a.Group, a.Version = strconv.Itoa(i+1), "", ""
-	}
-	for i := range all.Silent {
-		one := &all.Silent[i]
-		one.Name, one.Group, one.Version = strconv.Itoa(len(all.Replicas)+i+1), "", ""
 	}
 }

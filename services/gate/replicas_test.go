@@ -79,7 +79,7 @@ func TestReplicas(t *testing.T) {
 	if diff := cmp.Diff(want, asked); diff != "" || w.Code != http.StatusOK {
 		t.Errorf("%d %s, asked (-want +got):\n%s", w.Code, w.Body, diff)
 	}
-	var got gate.Replicas
+	var got replicas.Survey
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Replicas) != 2 || got.Replicas[0].Name != "1" || got.Replicas[0].Position != 7 || got.Replicas[1].Name != "2" {
 		t.Errorf("%s: %v", w.Body, err)
 	}

@@ -3,7 +3,7 @@
 //	GET /v1/revocations          what was revoked, by whom and why: a page, the whole range as NDJSON, or what comes from now on
 //	GET /v1/revocations/stats    how many, by scope, reason, initiator and tenant
 //	GET /v1/revocations/{event}  one event, by its id or its position
-//	GET /v1/explain              what ends a session, or doesn't, and why: now, or as of a time or position
+//	GET /v1/explain              what ends a session, or doesn't, and why: now, with who knows and which tabs are open, or as of a time or position
 //	POST /v1/import              stores events as they were, each once; POST /v1/import/known tells which of many the ledger has
 //
 // A key with the scope read sees its own tenant. One that has the scope operator too may name another, or * for all.

@@ -6,7 +6,9 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/revocation"
 )
 
@@ -41,6 +43,10 @@ type Explanation struct {
 	Sparing  []Finding `json:"sparing"`
 	Endings  int       `json:"endings"`
 	Sparings int       `json:"sparings"`
+	// Replicas are what replicas say of the session, and Tabs which tabs its user has open: both at the moment of the answer. They are left out of an answer about the past, and where they can't be asked;
+	// Tabs also where no user is named.
+	Replicas *replicas.Survey   `json:"replicas,omitempty"`
+	Tabs     *gateways.UserTabs `json:"tabs,omitempty"`
 }
 
 // Finding is an event, and what it means to the session.
@@ -87,5 +93,9 @@ func (s *Service) handleExplain(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, r, err)
 		return
 	}
-	s.tell(w, x.decide())
+	out := x.decide()
+	if q.at == (when{}) {
+		s.lookAround(r, q.session, &out)
+	}
+	s.tell(w, out)
 }

@@ -157,7 +157,7 @@ func (s *Service) exposure(ctx context.Context, q exposureQuestion, entry ledger
 		question.Sessions = rest[:min(len(rest), exposure.MaxSessions)]
 		rest = rest[len(question.Sessions):]
 		waiting, cancel := context.WithTimeout(ctx, q.patience)
-		answers, err := s.cfg.AskExposure(waiting, replicas.Question{Tenant: out.Tenant, Exposure: &question})
+		answers, err := s.cfg.AskReplicas(waiting, replicas.Question{Tenant: out.Tenant, Exposure: &question})
 		cancel()
 		if err != nil {
 			return out, err

@@ -71,6 +71,7 @@ type desk struct {
 func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	t.Helper()
 	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}, folder: t.TempDir()}
+	d.ask = func(context.Context, replicas.Question) ([]replicas.Answer, error) { return []replicas.Answer{}, nil }
 	d.present = func(context.Context) ([]replicas.Member, error) { return nil, nil }
 	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
 	if err != nil {
@@ -98,7 +99,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 		Sessions: func(_ context.Context, _, _ string, limit int) ([]sessionstore.Session, bool, error) {
 			return d.sessions[:min(limit, len(d.sessions))], len(d.sessions) > limit, d.awry
 		},
-		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) { return d.ask(ctx, q) },
+		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) { return d.ask(ctx, q) },
 		Present:     func(ctx context.Context) ([]replicas.Member, error) { return d.present(ctx) },
 	}
 	d.cfg.Fleet = gateways.NewFleet(b.Conn(), bucket(t, b, bus.GatewaysBucket()), gateways.FleetConfig{})

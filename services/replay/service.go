@@ -43,8 +43,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	// Sessions returns a user's sessions out of the registry, as a sessionstore.Store does; nil where this process has no registry.
 	Sessions func(ctx context.Context, tenant, user string, limit int) (list []sessionstore.Session, more bool, err error)
-	// AskExposure asks all processes, as replicas.Ask does with a question about exposure, until ctx ends; nil leaves GET /v1/exposure out.
-	AskExposure func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
+	// AskReplicas asks all processes, as replicas.Ask does, until ctx ends; nil leaves GET /v1/exposure out, and what replicas say out of an explanation.
+	AskReplicas func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error)
 	// Present returns the processes that are known to be there, with the ids that they have in answers, so that those can be named that are silent; nil where nobody knows.
 	Present func(ctx context.Context) ([]replicas.Member, error)
 }
@@ -110,7 +110,7 @@ func (s *Service) Routes(mux *http.ServeMux) {
 	mux.Handle("POST /v1/replays/{id}/resume", operator(s.handleResume))
 	mux.Handle("GET /v1/state", guard(s.handleState))
 	mux.Handle("GET /v1/diff", guard(s.handleDiff))
-	if s.cfg.AskExposure != nil {
+	if s.cfg.AskReplicas != nil {
 		mux.Handle("GET /v1/exposure", guard(s.handleExposure))
 	}
 }

@@ -49,7 +49,7 @@ func (s *Server) startReplay(ctx context.Context, secret access.Secret) error {
 			JetStream: s.bus.JetStream(), Fleet: fleet, WebhookKey: secret.Derive("replay-webhooks"), WebhookNetworks: networks, Folder: s.cfg.ReplayFolder(),
 			Redis: streams, Group: s.cfg.ReplicaGroup,
 		}),
-		AskExposure: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
+		AskReplicas: func(ctx context.Context, q replicas.Question) ([]replicas.Answer, error) {
 			return replicas.Ask(ctx, s.bus.Conn(), q)
 		},
 		Present: s.present,
