@@ -1,7 +1,5 @@
 // Package replicas is how processes of a deployment ask each other's replicas, over NATS, how far they are and what they know of a session.
 //
-//	l, err := replicas.Listen(nc, "host:4711", replica)
-//	defer l.Close()
 //	answers, err := replicas.Ask(ctx, nc, replicas.Question{Tenant: "acme", Session: "s-1"})
 //
 // And it is how an operator's replay has the replicas of a group read the ledger anew:
@@ -16,5 +14,5 @@
 // and carried out again only if it has failed.
 //
 // It promises that each answer is that of one replica at one moment. It doesn't promise that all have answered: who is cut off, or stopped, is silent, and nobody
-// knows here who should have said something. Replicas in processes that aren't Curfew's don't listen.
+// knows here who should have said something. Who answers is revocationnats.Presence, in Curfew's processes and in services that have one.
 package replicas

@@ -15,7 +15,7 @@
 //
 // # What it doesn't show
 //
-// The replicas of Curfew's own processes answer questions, over NATS. Those that your services embed report how far they are, if they are told to (revocationnats.Presence), and not what they would answer. Of other processes' gates it
+// Replicas answer questions over NATS: those of Curfew's own processes, and those that your services embed if they are told to (revocationnats.Presence); of the others nothing is known. Of a service, and of other processes' gates, it
 // is the replica behind the call that is asked, and not the call. The check over HTTP is made from this machine: what lies between a gate and its callers isn't in it. A process that answers nothing, and holds no lease any more, can't be told
 // from one that has ended: it is counted and no alarm. More tenants than [MaxTenants] take turns.
 package canary

@@ -3,7 +3,6 @@ package canary
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -58,16 +57,22 @@ func (s *Service) probe(ctx context.Context, tenant string) bool {
 	return s.judge(ctx, tenant, ack.Position, waiting, <-http, <-late)
 }
 
-// before returns the state of each replica that has answered, all of which call the session active, as the check over HTTP does.
-func (s *Service) before(ctx context.Context, q replicas.Question) (waiting map[string]string, ok bool) {
-	waiting = map[string]string{}
+// said is what a replica has said last.
+type said struct{ name, state string }
+
+// told is what each replica has said, by its process: those of a service may all have one name, and none stands for another.
+type told map[string]said
+
+// before returns what each replica has answered, all of which call the session active, as the check over HTTP does.
+func (s *Service) before(ctx context.Context, q replicas.Question) (waiting told, ok bool) {
+	waiting = told{}
 	asking, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	err := s.cfg.Ask(asking, q, func(a replicas.Answer) bool {
-		waiting[a.Name] = a.State
+		waiting[replicas.ProcessOf(a)] = said{a.Name, a.State}
 		return true
 	})
-	switch names := but(waiting, active); {
+	switch names := waiting.names(waiting.but(active)); {
 	case err != nil:
 		s.alarm(ctx, q.Tenant, "nobody", nil, "the replicas can't be asked about the canary", err)
 		return nil, false
@@ -88,14 +93,22 @@ func (s *Service) before(ctx context.Context, q replicas.Question) (waiting map[
 	return nil, false
 }
 
-// but returns the names of those in another state.
-func but(states map[string]string, state string) []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(states)) {
-		if states[name] != state {
-			names = append(names, name)
+// but returns the processes that are in another state.
+func (t told) but(state string) (processes []string) {
+	for process, s := range t {
+		if s.state != state {
+			processes = append(processes, process)
 		}
 	}
+	return processes
+}
+
+// names are those of some processes, sorted.
+func (t told) names(processes []string) (names []string) {
+	for _, process := range processes {
+		names = append(names, t[process].name)
+	}
+	slices.Sort(names)
 	return names
 }
 
@@ -124,26 +137,27 @@ func (s *Service) publish(ctx context.Context, id string, q replicas.Question) (
 const unheard = ""
 
 // await asks until each replica refuses the session, or ctx ends. It puts into waiting what each has said last.
-func (s *Service) await(ctx context.Context, q replicas.Question, began time.Time, waiting map[string]string) {
-	for name := range waiting {
-		waiting[name] = unheard
+func (s *Service) await(ctx context.Context, q replicas.Question, began time.Time, waiting told) {
+	for process, before := range waiting {
+		waiting[process] = said{before.name, unheard}
 	}
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
-		left := but(waiting, revoked)
+		left := waiting.but(revoked)
 		if len(left) == 0 {
 			return
 		}
 		asking, cancel := context.WithTimeout(ctx, answerTime)
 		// What can't be asked is asked again; in the end nobody has answered.
 		_ = s.cfg.Ask(asking, q, func(a replicas.Answer) bool {
-			before, known := waiting[a.Name]
-			if !known || before == revoked {
+			process := replicas.ProcessOf(a)
+			before, known := waiting[process]
+			if !known || before.state == revoked {
 				return true
 			}
-			if waiting[a.Name] = a.State; a.State == revoked {
+			if waiting[process] = (said{a.Name, a.State}); a.State == revoked {
 				s.cfg.Metrics.Refused.WithLabelValues("replica").Observe(time.Since(began).Seconds())
 			}
-			i := slices.Index(left, a.Name)
+			i := slices.Index(left, process)
 			if i >= 0 {
 				left = slices.Delete(left, i, i+1)
 			}
@@ -204,17 +218,18 @@ func (s *Service) awaitReports(ctx context.Context, position uint64, began time.
 }
 
 // judge tells what came of a probe.
-func (s *Service) judge(ctx context.Context, tenant string, position uint64, waiting map[string]string, http string, notApplied []string) bool {
+func (s *Service) judge(ctx context.Context, tenant string, position uint64, waiting told, http string, notApplied []string) bool {
 	byState := map[string][]string{}
-	for _, name := range but(waiting, revoked) {
-		byState[waiting[name]] = append(byState[waiting[name]], name)
+	for _, process := range waiting.but(revoked) {
+		byState[waiting[process].state] = append(byState[waiting[process].state], process)
 	}
 	good := true
 	fail := func(result string, names []string, text string) {
 		good = false
 		s.alarmAt(ctx, position, tenant, result, names, text, nil)
 	}
-	for state, names := range byState {
+	for state, processes := range byState {
+		names := waiting.names(processes)
 		switch state {
 		case unheard:
 			s.cfg.Metrics.Probes.WithLabelValues("silent").Inc()
@@ -226,7 +241,7 @@ func (s *Service) judge(ctx context.Context, tenant string, position uint64, wai
 		}
 	}
 	if len(byState[unheard]) == len(waiting) {
-		fail("nobody", byState[unheard], "no replica answers about the canary any more")
+		fail("nobody", waiting.names(byState[unheard]), "no replica answers about the canary any more")
 	}
 	if len(notApplied) > 0 {
 		fail("not_applied", notApplied, "replicas that hold a lease, and may call everybody active, haven't reported that they have applied the canary's revocation; one that has ended without a word is named until its lease is over")

@@ -13,7 +13,7 @@ import (
 	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
-// TestReplicaOfAService: one that an application embeds answers no questions; it reports, and is named when it holds a lease and hasn't applied the canary's revocation.
+// TestReplicaOfAService: one that an application embeds answers questions over a link that may be whole where the ledger's isn't; it also reports, and is named when it holds a lease and hasn't applied the canary's revocation.
 func TestReplicaOfAService(t *testing.T) {
 	r := newRig(t)
 	link := natstest.NewProxy(t, r.srv.Addr())
