@@ -196,14 +196,13 @@ func progress(w io.Writer, quiet bool) func(replay.Replay) {
 	}
 }
 
-// bar is a progress bar over the range.
+// bar is a progress bar over the range. It is drawn each time that the replay was asked about, and so isn't throttled: else the position would be the one of the time before.
 func bar(w io.Writer) func(replay.Replay) {
 	var b *progressbar.ProgressBar
 	return func(r replay.Replay) {
 		whole := int64(r.To + 1 - min(r.From, r.To+1))
 		if b == nil || b.GetMax64() != whole {
-			b = progressbar.NewOptions64(whole, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
-				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+			b = progressbar.NewOptions64(whole, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 		}
 		b.Describe(fmt.Sprintf("%s, %d sent %s", r.State, r.Sent, note(r.Error)))
 		_ = b.Set64(int64(r.Position - min(max(r.From, 1)-1, r.Position))) // nothing depends on it
