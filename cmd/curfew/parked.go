@@ -55,6 +55,7 @@ func printParkedList(cmd *cobra.Command, list upkeep.ParkedList) error {
 	out := cmd.OutOrStdout()
 	for _, p := range list.Parked {
 		printParked(out, p)
+		fmt.Fprintf(out, "    next: curfew parked show %d\n", p.Position)
 	}
 	switch {
 	case len(list.Parked) == 0:
@@ -62,7 +63,7 @@ func printParkedList(cmd *cobra.Command, list upkeep.ParkedList) error {
 	case list.NextAfter > 0:
 		fmt.Fprintf(cmd.ErrOrStderr(), "there are more: curfew parked ls --after %d\n", list.NextAfter)
 	default:
-		fmt.Fprintf(cmd.ErrOrStderr(), "look at one: curfew parked show %d; once the reason is gone: curfew parked retry %d\n", list.Parked[0].Position, list.Parked[0].Position)
+		fmt.Fprintf(cmd.ErrOrStderr(), "once a reason is gone: curfew parked retry %d\n", list.Parked[0].Position)
 	}
 	return nil
 }

@@ -56,8 +56,13 @@ func TestParked(t *testing.T) {
 	park(t, s, 3)
 	stdout, stderr, _ := command(t, "parked", "ls")
 	if strings.Count(stdout, "the webhook answers 410") != 3 || strings.Contains(stdout, "\x1b") || strings.Contains(stdout, "u-1") || !strings.Contains(stdout, "by relay after 1 deliveries") ||
-		!strings.Contains(stderr, "curfew parked show 1") {
+		!strings.Contains(stderr, "curfew parked retry 1") {
 		t.Errorf("%s%s", stdout, stderr)
+	}
+	for i := range 3 {
+		if !strings.Contains(stdout, fmt.Sprintf("next: curfew parked show %d\n", i+1)) {
+			t.Errorf("of message %d it isn't said what to type:\n%s", i+1, stdout)
+		}
 	}
 	if stdout, stderr, _ := command(t, "parked", "ls", "--limit", "2"); strings.Count(stdout, "410") != 2 || !strings.Contains(stderr, "--after 2") {
 		t.Errorf("%s%s", stdout, stderr)
