@@ -106,6 +106,41 @@ func TestEventsList(t *testing.T) {
 	}
 }
 
+// Each filter of the API is a flag, and each way to tell times is another text of the same moment.
+func TestEventsFlags(t *testing.T) {
+	startServer(t)
+	must(t, "revoke", "session", "s-1", "--user", "u-1")
+	must(t, "revoke", "device", "d-1")
+	must(t, "revoke", "client", "c-1", "--yes", "--reason", "policy")
+	var record replay.Record
+	if err := json.Unmarshal([]byte(must(t, "events", "ls", "--device", "d-1", "--json")), &record); err != nil {
+		t.Fatal(err)
+	}
+	second, stored := strconv.FormatUint(record.Position, 10), record.Stored
+	for args, want := range map[string]string{
+		"--user u-1": "s", "--session s-1": "s", "--device d-1": "d", "--client c-1": "c", "--scope device": "d", "--reason policy": "c", "--initiator admin": "sdc", "--initiator user": "", "--initiator-id nobody": "",
+		"--after " + second: "c", "--before " + second: "s", "--since 1h": "sdc", "--since 0s": "", "--until 1h": "", "--until 0s": "sdc", "--tenant default": "sdc", "--tenant globex": "",
+		"--since " + stored.Format(time.RFC3339Nano): "dc", "--until " + stored.Format(time.RFC3339Nano): "s",
+	} {
+		got := ""
+		for line := range strings.Lines(must(t, append([]string{"events", "ls"}, strings.Fields(args)...)...)) {
+			for _, target := range []string{"session=s-1", "device=d-1", "client=c-1"} {
+				if strings.Contains(line, " "+target) {
+					got += target[:1]
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", args, got, want)
+		}
+	}
+	for how, want := range map[string]string{"utc": stored.UTC().Format("2006-01-02T15:04:05.000Z"), "local": stored.Local().Format("2006-01-02T15:04:05.000-07:00"), "relative": " ago"} {
+		if out := must(t, "events", "ls", "--device", "d-1", "--time", how); !strings.HasPrefix(out, want+" ") && !(how == "relative" && (strings.Contains(out, want) || strings.Contains(out, "just now"))) {
+			t.Errorf("--time %s:\n%s", how, out)
+		}
+	}
+}
+
 func TestEventsGetAndStats(t *testing.T) {
 	startServer(t)
 	must(t, "revoke", "session", "s-1", "--user", "u-1")

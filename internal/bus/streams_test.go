@@ -158,7 +158,7 @@ func TestLedgerLargerThanDisk(t *testing.T) {
 func TestBucketsThatDiffer(t *testing.T) {
 	b := natstest.Bus(t)
 	open := func(change func(*bus.Bucket)) {
-		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket(), bus.SettingsBucket(), bus.ReplaysBucket()} {
+		for _, bucket := range []bus.Bucket{bus.KeysBucket(), bus.SecretsBucket(), bus.TicketsBucket(), bus.LeasesBucket(), bus.GatewaysBucket(), bus.SessionsBucket(), bus.SettingsBucket(), bus.ReceiptsBucket(), bus.ReplaysBucket()} {
 			change(&bucket)
 			if _, err := b.KeyValue(t.Context(), bucket); err != nil {
 				t.Fatal(err)
@@ -183,6 +183,7 @@ func TestBucketsThatDiffer(t *testing.T) {
 		"KV_CURFEW_KEYS: history is 6 instead of 5",
 		"KV_CURFEW_TICKETS: max age is 1m0s instead of 2m0s: its entries expire while they are needed",
 		"KV_CURFEW_GATEWAYS: max age is 7.5s instead of 15s: its entries expire while they are needed",
+		"KV_CURFEW_RECEIPTS: max age is 1080h0m0s instead of 2160h0m0s: its entries expire while they are needed",
 		"KV_CURFEW_REPLAYS: max age is 1092h0m0s instead of 2184h0m0s: its entries expire while they are needed",
 	}
 	if !slices.Equal(got, want) {
@@ -190,12 +191,12 @@ func TestBucketsThatDiffer(t *testing.T) {
 	}
 	open(func(bucket *bus.Bucket) { bucket.TTL += time.Hour })
 	diffs, err = b.Differences(t.Context())
-	if err != nil || len(diffs) != 8 {
+	if err != nil || len(diffs) != 9 {
 		t.Fatalf("an hour longer: %v, %v", diffs, err)
 	}
 	for _, d := range diffs {
-		// Keys, the secret, leases, sessions and settings would be gone after an hour; a longer memory for tickets and replays only costs space, and one for gateways names those that are gone.
-		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS" && d.Stream != "KV_CURFEW_REPLAYS") {
+		// Keys, the secret, leases, sessions and settings would be gone after an hour; a longer memory for tickets, receipts and replays only costs space, and one for gateways names those that are gone.
+		if broken := d.Breaks != ""; broken != (d.Stream != "KV_CURFEW_TICKETS" && d.Stream != "KV_CURFEW_GATEWAYS" && d.Stream != "KV_CURFEW_RECEIPTS" && d.Stream != "KV_CURFEW_REPLAYS") {
 			t.Errorf("an hour longer: %v", d)
 		}
 	}

@@ -147,7 +147,11 @@ func TestReplayToTopicWithoutStream(t *testing.T) {
 	}
 }
 
-// TestReplayToRedis: each replay has a stream of its own, which holds each event once, also if Redis went away in the middle of it.
+// markedInRedis has Redis itself count the entries of a stream that are marked as those of a replay, in the event and by their id.
+const markedInRedis = `EVAL "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do local f = {} for i = 1, #e[2], 2 do f[e[2][i]] = e[2][i+1] end ` +
+	`local v = cjson.decode(f.event) if v.data.replayed == true and v.data.replay == ARGV[1] and f.id == ARGV[1] .. '/' .. v.id then n = n + 1 end end return n" 1 `
+
+// TestReplayToRedis: each replay has a stream of its own, which holds each event once, marked, also if the process was killed in the middle of it.
 func TestReplayToRedis(t *testing.T) {
 	server := redistest.Start(t)
 	streams, err := redisstore.OpenStreams(server.URL())
@@ -177,6 +181,7 @@ func TestReplayToRedis(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	server.Expect(t, "XLEN "+got.Result.Key, ":300")
+	server.Expect(t, markedInRedis+got.Result.Key+" "+id, ":300")
 }
 
 // TestTargetAway: a target that can't be reached is tried again, and the record says so; when it is back the replay goes on.

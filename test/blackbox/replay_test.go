@@ -15,15 +15,28 @@ import (
 
 // inbox is a webhook that remembers what it was sent.
 type inbox struct {
-	mu   sync.Mutex
-	ids  map[string]int
-	more chan struct{}
+	mu       sync.Mutex
+	ids      map[string]int
+	unmarked []string
+	more     chan struct{}
 }
 
 func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var e struct {
+		ID   string
+		Data struct {
+			Replayed bool
+			Replay   string
+		}
+	}
+	id := r.Header.Get("webhook-id")
+	err := json.NewDecoder(r.Body).Decode(&e)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ids[r.Header.Get("webhook-id")]++
+	b.ids[id]++
+	if err != nil || !e.Data.Replayed || e.Data.Replay == "" || id != e.Data.Replay+"/"+e.ID {
+		b.unmarked = append(b.unmarked, id)
+	}
 	select {
 	case b.more <- struct{}{}:
 	default:
@@ -110,6 +123,19 @@ func TestReplaySurvivesKill(t *testing.T) {
 		t.Errorf("%d different events have come, and %d came again", different, again)
 	}
 	t.Logf("%d of %d came again", again, n)
+	if len(box.unmarked) > 0 {
+		t.Errorf("%d events aren't marked as those of the replay, such as %s", len(box.unmarked), box.unmarked[0])
+	}
+	// Each has one record, whoever ran it and how often, and it names who asked.
+	var records struct {
+		Replays []struct {
+			ID    string
+			KeyID string `json:"key_id"`
+		}
+	}
+	if out := second.curfew(t, "replay", "status", "--json"); json.Unmarshal([]byte(out.stdout), &records) != nil || len(records.Replays) != 2 || records.Replays[0].KeyID == "" || records.Replays[1].KeyID == "" {
+		t.Errorf("%+v %+v", records, out)
+	}
 	if out := second.curfew(t, "export", "verify", filepath.Join(dir, "curfew-data", "replays", "all.ndjson.gz")); out.code != 0 || !strings.Contains(out.stdout, fmt.Sprintf("%d events", n)) {
 		t.Errorf("%+v", out)
 	}
