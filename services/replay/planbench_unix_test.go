@@ -3,7 +3,9 @@
 package replay_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"runtime"
@@ -46,6 +48,58 @@ func BenchmarkPlan(b *testing.B) {
 			b.ReportMetric(peak(), "peak-MB")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// BenchmarkExport reads a whole ledger as 'curfew export' does, and throws it away. With -cpu 1, and with CURFEW_BENCH_NATS, its figures are those of BenchmarkPlan.
+func BenchmarkExport(b *testing.B) {
+	cfg := natstest.Config(b)
+	if url := os.Getenv("CURFEW_BENCH_NATS"); url != "" {
+		cfg = bus.Config{URL: url}
+	}
+	d := newDesk(b, natstest.Open(b, cfg))
+	filled := 0
+	for _, n := range []int{250_000, 1_000_000} {
+		d.distinctUsers(b, filled, n)
+		filled = n
+		b.Run(fmt.Sprint("events=", n), func(b *testing.B) {
+			peak, before := growth(b), processorTime(b)
+			for b.Loop() {
+				if lines := d.readAll(b); lines != n {
+					b.Fatalf("%d lines", lines)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(n)*float64(b.N)/(processorTime(b)-before).Seconds(), "events/cpu-s")
+			b.ReportMetric(peak(), "peak-MB")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// readAll reads the whole range as lines, and counts them.
+func (d *desk) readAll(b *testing.B) (lines int) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, d.url+"/v1/revocations", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+d.key)
+	req.Header.Set("Accept", "application/x-ndjson")
+	resp, err := d.client.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		if lines += bytes.Count(buf[:n], []byte{'\n'}); err == io.EOF {
+			return lines
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
