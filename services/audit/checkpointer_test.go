@@ -15,6 +15,9 @@ import (
 
 // TestCheckpointEachThousandEventsAndEachInterval: after 1,000 events there is one however long the interval is; and when nothing happens each interval.
 func TestCheckpointEachThousandEventsAndEachInterval(t *testing.T) {
+	if chain.Interval != time.Minute || chain.MaxEvents != 1000 {
+		t.Errorf("unless set, one comes each %v and after %d events", chain.Interval, chain.MaxEvents)
+	}
 	r := newRig(t, natstest.Bus(t))
 	last := r.store(2500)
 	hourly := r.service(func(c *audit.Config) { c.Interval = time.Hour })

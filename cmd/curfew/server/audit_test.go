@@ -3,6 +3,8 @@ package server_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -27,14 +29,18 @@ func auditFinding(t *testing.T, s *server.Server) (server.Finding, bool) {
 	return server.Finding{}, false
 }
 
-// TestCheckpointsByDefault: a process with all roles makes them, one of two does, doctor tells, and a role that others have makes none.
+// TestCheckpointsByDefault: of two processes with all roles one makes them, into the file too that its configuration names, doctor tells, and a role that others have makes none.
 func TestCheckpointsByDefault(t *testing.T) {
 	srv := natstest.Start(t)
 	b := natstest.Open(t, bus.Config{URL: srv.URL()})
 	released(t, b, "audit")
 	cfg := testConfig(t)
-	cfg.NATS.URL = srv.URL()
+	cfg.NATS.URL, cfg.Audit.File = srv.URL(), filepath.Join(t.TempDir(), "checkpoints.ndjson")
 	one := start(t, cfg)
+	awaitMetric(t, "the first is elected", func() bool { return metric(t, one, "curfew_audit_elected") == "1" })
+	second := testConfig(t)
+	second.NATS.URL = srv.URL()
+	two := start(t, second)
 	other := testConfig(t)
 	other.NATS.URL, other.Roles = srv.URL(), []string{config.RoleGate}
 	gate := start(t, other)
@@ -46,9 +52,16 @@ func TestCheckpointsByDefault(t *testing.T) {
 	if f, ok := auditFinding(t, gate); ok {
 		t.Errorf("a gate tells of checkpoints: %+v", f)
 	}
-	if metric(t, gate, "curfew_audit_elected") != "" || metric(t, one, "curfew_audit_elected") != "1" {
-		t.Error("who makes checkpoints isn't told")
+	if metric(t, gate, "curfew_audit_elected") != "" || metric(t, one, "curfew_audit_elected") != "1" || metric(t, two, "curfew_audit_elected") != "0" {
+		t.Error("who makes checkpoints isn't told, or both do")
 	}
+	if n := metric(t, two, "curfew_audit_checkpoints_total"); n != "" && n != "0" {
+		t.Errorf("who isn't elected has made %s checkpoints", n)
+	}
+	awaitMetric(t, "the checkpoint is in the file", func() bool {
+		data, _ := os.ReadFile(cfg.Audit.File) // it comes
+		return strings.HasPrefix(string(data), `{"number":1,`)
+	})
 	// Whatever somebody puts there, doctor says so.
 	_, number, err := b.LastCheckpoint(t.Context())
 	if err != nil {

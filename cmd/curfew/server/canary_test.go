@@ -131,7 +131,7 @@ func TestCanaryOverTLS(t *testing.T) {
 	if off := start(t, testConfig(t)); metric(t, off, "curfew_canary_elected") != "" {
 		t.Error("there is a canary that nobody has asked for")
 	}
-	if config.Default().Canary {
-		t.Error("it is on by default")
+	if d := config.Default(); d.Canary || d.CanaryInterval != time.Minute {
+		t.Errorf("by default it is on (%v), or comes each %v", d.Canary, d.CanaryInterval)
 	}
 }
