@@ -47,7 +47,7 @@ func TestEverythingFine(t *testing.T) {
 	}
 }
 
-// TestStalledReplica: one that hears nothing and doesn't know it calls the canary active, and is named in the round after it has stalled.
+// TestStalledReplica, trap 9: one that hears nothing and doesn't know it calls the canary active, and is named in the round after it has stalled.
 func TestStalledReplica(t *testing.T) {
 	r := newRig(t)
 	link := natstest.NewProxy(t, r.srv.Addr())

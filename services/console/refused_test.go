@@ -60,7 +60,7 @@ func TestNobody(t *testing.T) {
 	}
 }
 
-// What other pages cause is refused, though the cookie came along: those of other ports of the same host are of the same site.
+// Trap 32: what other pages cause is refused, though the cookie came along: those of other ports of the same host are of the same site.
 func TestOtherPages(t *testing.T) {
 	r := newRig(t, nil)
 	_, text := r.key(t, "acme", access.ScopeAdmin, access.ScopeRead, access.ScopePublish)

@@ -12,7 +12,7 @@ import (
 	"github.com/curfewhq/curfew/internal/tabclient"
 )
 
-// A mass logout ends every session at once, and sends no more pages a second to the sign-in page than it may, one after the other.
+// Trap 37: a mass logout ends every session at once, and sends no more pages a second to the sign-in page than it may, one after the other.
 func TestMassIsSpread(t *testing.T) {
 	const tabs, rate = 120, 40
 	for _, test := range []struct {

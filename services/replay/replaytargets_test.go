@@ -46,7 +46,7 @@ func (d *desk) mixed(t *testing.T, n int) (sessions []revocation.Session) {
 	return sessions
 }
 
-// TestReplayToTopicTwice: a stream that takes the topic holds each event of a replay once, marked; and what a replica makes of the copies is what it makes of the
+// TestReplayToTopicTwice, trap 18: a stream that takes the topic holds each event of a replay once, marked; and what a replica makes of the copies is what it makes of the
 // events, however often they are replayed.
 func TestReplayToTopicTwice(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t))

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fleet is several processes' worth of Curfew over one NATS.
 type fleet struct {
+	url     string
 	servers []*server.Server
 	// keys: tenant → the text of a key with every scope.
 	keys map[string]string
@@ -33,7 +34,7 @@ type fleet struct {
 func startFleet(t *testing.T, n int, tenants ...string) *fleet {
 	t.Helper()
 	url := natstest.Run(t).ClientURL()
-	f := &fleet{keys: map[string]string{}}
+	f := &fleet{url: url, keys: map[string]string{}}
 	for range n {
 		f.servers = append(f.servers, startServer(t, url, nil))
 	}

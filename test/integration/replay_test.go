@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/services/publisher"
 	"github.com/curfewhq/curfew/services/replay"
 	"github.com/curfewhq/curfew/services/replay/target"
 )
@@ -107,10 +110,13 @@ func TestReplayToTabs(t *testing.T) {
 			t.Errorf("%s: %+v", name, frame)
 		}
 	}
-	if err := c.Call(t.Context(), http.MethodDelete, "/v1/sessions/s-2?user=ada", nil, nil, nil); err == nil {
-		if frame := read("spared", spared, tab.TypeLogout); frame.ID == id {
-			t.Errorf("spared: %+v", frame)
-		}
+	// The next that the other session's tab hears is its own end.
+	var own publisher.Stored
+	if err := c.Call(t.Context(), http.MethodPost, "/v1/revocations", nil, publisher.Revocation{Scope: "session", Session: other.id, User: other.user}, &own); err != nil {
+		t.Fatal(err)
+	}
+	if frame := read("spared", spared, tab.TypeLogout); frame.ID != own.ID {
+		t.Errorf("spared: %+v, want %s", frame, own.ID)
 	}
 }
 
@@ -130,6 +136,19 @@ func TestReplayToReplicas(t *testing.T) {
 	for _, r := range got.Result.Replicas {
 		if !r.Same || r.State != "done" || len(r.Digest) != 64 || r.Digest != got.Result.Replicas[0].Digest {
 			t.Errorf("%+v", r)
+		}
+	}
+	// The replicas of another group aren't theirs, whichever process runs the replay.
+	search := startServer(t, f.url, func(cfg *config.Config) { cfg.ReplicaGroup = "search" })
+	for group, want := range map[string]int{"search": 1, "curfew": 2, "": 2} {
+		got := replayed(t, c, replay.ReplayRequest{Target: target.Spec{Kind: target.KindReplicas, Group: group}})
+		if len(got.Result.Replicas) != want {
+			t.Errorf("group %q: %+v", group, got.Result.Replicas)
+		}
+		for _, r := range got.Result.Replicas {
+			if digest := search.Replica().Digest(); !r.Same || r.Digest != hex.EncodeToString(digest[:]) {
+				t.Errorf("group %q: %+v", group, r)
+			}
 		}
 	}
 	var failed replay.Replay
