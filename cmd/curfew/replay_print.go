@@ -85,6 +85,9 @@ func printReplay(w io.Writer, r replay.Replay) error {
 	if r.CancelledBy != "" {
 		line("cancelled by", "key %s", r.CancelledBy)
 	}
+	if r.ResumedBy != "" {
+		line("resumed by", "key %s", r.ResumedBy)
+	}
 	if r.Target.Kind == target.KindReplicas {
 		for _, one := range r.Result.Replicas {
 			line("replica", "%s", replicaText(one))

@@ -173,7 +173,7 @@ func (s *Service) handleResume(w http.ResponseWriter, r *http.Request) {
 		case StateWaiting, StateRunning:
 			return errGoesOn
 		}
-		t.State, t.Error, t.EndedAt, t.KeyID, t.KeyTenant = StateWaiting, "", time.Time{}, key.ID, key.Tenant
+		t.State, t.Error, t.EndedAt, t.ResumedBy = StateWaiting, "", time.Time{}, key.ID
 		return nil
 	})
 }

@@ -224,9 +224,33 @@ func TestKeyRevokedMeanwhile(t *testing.T) {
 		t.Errorf("%+v", failed)
 	}
 	d.call(t, d.operator, http.MethodPost, "/v1/replays/"+failed.ID+"/resume", "")
-	if got := d.await(t, failed.ID, replay.StateDone); got.Sent != 60 {
+	// The record goes on telling who asked for it first.
+	if got := d.await(t, failed.ID, replay.StateDone); got.Sent != 60 || got.KeyID != made.ID || got.KeyTenant != "globex" || got.ResumedBy == "" || got.ResumedBy == made.ID {
 		t.Errorf("%+v", got)
 	}
+}
+
+// TestKeyThatResumedIsRevoked: it goes on in the name of who resumed it, and ends with that key, whoever asked for it first.
+func TestKeyThatResumedIsRevoked(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	d.mixed(t, 60)
+	d.run(t)
+	id := d.order(t, `{"execute":true,"target":{"kind":"file"},"rate":20}`)
+	eventually(t, "it runs", func() bool { return d.status(t, id).Sent > 0 })
+	d.call(t, d.operator, http.MethodPost, "/v1/replays/"+id+"/cancel", "")
+	made, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "globex", Scopes: []access.Scope{access.ScopeOperator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := d.status(t, id).Sent
+	if got := d.call(t, text.Reveal(), http.MethodPost, "/v1/replays/"+id+"/resume", ""); got.status != http.StatusAccepted || got.replay.ResumedBy != made.ID {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	eventually(t, "it goes on", func() bool { return d.status(t, id).Sent > sent })
+	if _, err := d.keys.Revoke(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has failed", func() bool { return d.status(t, id).State == replay.StateFailed })
 }
 
 // TestTwoAtOnce: of many replays two run, the others wait for their turn, and all come to their end; and of two processes one runs them.

@@ -105,7 +105,7 @@ func (r *running) run(ctx context.Context) error {
 
 // allowed returns errKeyGone once the key is revoked. It is asked before anything is sent.
 func (r *running) allowed() error {
-	if r.svc.cfg.Keys.Revoked(r.task.KeyID) {
+	if r.svc.cfg.Keys.Revoked(r.task.orderedBy()) {
 		return errKeyGone
 	}
 	return nil
@@ -334,7 +334,7 @@ func (r *running) end(ctx context.Context, err error) bool {
 // logOf is a line about a replay. It tells nobody's id.
 func (s *Service) logOf(t stored) *logrus.Entry {
 	return s.cfg.Log.WithFields(logrus.Fields{
-		telemetry.FieldReplay: t.ID, telemetry.FieldKey: t.KeyID, telemetry.FieldTenant: t.Filter.Whose(), telemetry.FieldTarget: string(t.Target.Kind), telemetry.FieldState: string(t.State),
+		telemetry.FieldReplay: t.ID, telemetry.FieldKey: t.orderedBy(), telemetry.FieldTenant: t.Filter.Whose(), telemetry.FieldTarget: string(t.Target.Kind), telemetry.FieldState: string(t.State),
 		telemetry.FieldPosition: t.Position, telemetry.FieldSent: t.Sent,
 	})
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/curfewhq/curfew/services/replay/target"
@@ -29,10 +30,11 @@ type Replay struct {
 	Filter Filter      `json:"filter"`
 	Target target.Spec `json:"target"`
 	Rate   int         `json:"rate"`
-	// KeyID is the API key that has asked for it, of KeyTenant; CancelledBy is the one that has cancelled it last.
+	// KeyID is the API key that has asked for it, of KeyTenant; CancelledBy is the one that has cancelled it last, and ResumedBy the one that has had it go on last, on whose order it goes on since.
 	KeyID       string `json:"key_id"`
 	KeyTenant   string `json:"key_tenant"`
 	CancelledBy string `json:"cancelled_by,omitempty"`
+	ResumedBy   string `json:"resumed_by,omitempty"`
 	// CreatedAt, StartedAt and EndedAt are times of the processes that have written them, the last two of the last attempt.
 	CreatedAt time.Time `json:"created_at"`
 	StartedAt time.Time `json:"started_at,omitzero"`
@@ -64,6 +66,9 @@ type stored struct {
 	Checkpoint *target.Checkpoint `json:"checkpoint,omitempty"`
 	revision   uint64
 }
+
+// orderedBy is the key on whose order it runs.
+func (t stored) orderedBy() string { return cmp.Or(t.ResumedBy, t.KeyID) }
 
 // view is what callers are told.
 func (t stored) view() Replay {

@@ -64,6 +64,7 @@ export interface Replay {
   key_id: string;
   key_tenant: string;
   cancelled_by?: string;
+  resumed_by?: string;
   created_at: string;
   started_at?: string;
   ended_at?: string;

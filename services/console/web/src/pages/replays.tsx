@@ -131,6 +131,7 @@ function ReplayDialog({ replay: r, onClose }: { replay: Replay; onClose: () => v
     ["Rate", `${r.rate.toLocaleString("en")} a second at most`],
     ["Asked for by", `key ${r.key_id} of ${r.key_tenant}`],
     ["Cancelled by", r.cancelled_by && `key ${r.cancelled_by}`],
+    ["Resumed by", r.resumed_by && `key ${r.resumed_by}`],
     ["Asked for", <When at={r.created_at} />],
     ["Begun", r.started_at && <When at={r.started_at} />],
     ["Ended", r.ended_at && <When at={r.ended_at} />],
