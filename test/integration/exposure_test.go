@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+
 	"github.com/curfewhq/curfew/services/gate"
 	"github.com/curfewhq/curfew/services/publisher"
 	"github.com/curfewhq/curfew/services/replay"
@@ -49,6 +53,19 @@ func (l *requestLog) since(process string, sessions []string, at time.Time) (sur
 	return surely, maybe
 }
 
+// routes are those of all lines, sorted.
+func (l *requestLog) routes() (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.lines {
+		if !slices.Contains(all, p.route) {
+			all = append(all, p.route)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // TestExposureIsWhatTheLogSays: a gate, and a service whose link to the ledger stalls while sessions are revoked under traffic. What is told of each event is what the log has of it, and what isn't
 // whole is never called so.
 func TestExposureIsWhatTheLogSays(t *testing.T) {
@@ -85,6 +102,9 @@ func TestExposureIsWhatTheLogSays(t *testing.T) {
 						t.Errorf("%s: applied %v, %v behind the decision", p.Name, p.Applied, lasted)
 					}
 				}
+			}
+			if diff := cmp.Diff([]string{healthpb.Health_Check_FullMethodName, "GET /pay/{what}", "GET /read/{what}", "GET /v1/forward-auth", "POST /v1/check"}, rig.log.routes()); diff != "" {
+				t.Errorf("the routes by which something got through (-want +got):\n%s", diff)
 			}
 			if exposedByService == 0 {
 				t.Error("nothing got through a service that hasn't heard: the test shows nothing")
@@ -181,21 +201,47 @@ func (x *exposed) revokeUnderTraffic(t *testing.T, random *rand.Rand) (all []rev
 	return all
 }
 
-// request makes one request, of the gate or of the service, and logs it if it got through.
+// request makes one request, of the gate's check call or its forward-auth, or of the service over HTTP or gRPC, and logs it if it got through.
 func (x *exposed) request(t *testing.T, random *rand.Rand) {
 	sid := sessionName(random.IntN(20))
 	line := passed{process: "gate", session: sid, route: "POST /v1/check", before: time.Now()}
-	if random.IntN(2) == 0 {
+	switch random.IntN(4) {
+	case 0:
 		var v gate.Verdict
 		err := x.client.Call(t.Context(), http.MethodPost, "/v1/check", nil, gate.Question{Session: sid, User: "ada", AuthTime: &x.authTime}, &v)
 		if line.after = time.Now(); err == nil && v.State == "active" {
 			x.log.add(line)
 		}
 		return
+	case 1:
+		line.route = "GET /v1/forward-auth"
+		x.get(t, x.own.URL()+"/v1/forward-auth", "Bearer "+x.token(t, sid), line)
+		return
+	case 2:
+		line.process, line.route = "billing", healthpb.Health_Check_FullMethodName
+		_, err := x.calls.Check(metadata.AppendToOutgoingContext(t.Context(), "session", sid), &healthpb.HealthCheckRequest{})
+		if line.after = time.Now(); err == nil {
+			x.log.add(line)
+		}
+		return
 	}
 	path := []string{"/pay/", "/read/"}[random.IntN(2)]
 	line.process, line.route = "billing", "GET "+path+"{what}"
-	resp, err := x.service.Get(x.serviceURL + path + "1?" + url.Values{"session": {sid}}.Encode())
+	x.get(t, x.serviceURL+path+"1?"+url.Values{"session": {sid}}.Encode(), "", line)
+}
+
+// get makes a request with a header Authorization, or without, and logs it if it got through.
+func (x *exposed) get(t *testing.T, url, authorization string, line passed) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	line.before = time.Now()
+	resp, err := x.service.Do(r)
 	if err != nil {
 		t.Error(err)
 		return
