@@ -184,7 +184,7 @@ func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []se
 	return p.judgeReplicas(answer)
 }
 
-// judgeReplicas says of each what is wrong with it, and how many know what they should.
+// judgeReplicas names each replica that isn't as it should be, and says how many know what they should.
 func (p *patient) judgeReplicas(answer replicas.Survey) []server.Finding {
 	out := []server.Finding{}
 	knows := 0
@@ -211,6 +211,25 @@ func (p *patient) judgeReplicas(answer replicas.Survey) []server.Finding {
 		detail = fmt.Sprintf("answers: %d; know that it is over: %d", len(answer.Replicas), knows)
 	}
 	return append(out, server.Finding{Name: "replicas", Status: "ok", Detail: detail + "; services whose replicas don't report (revocationnats.NewPresence) aren't among them: look at curfew_replica_position there"})
+}
+
+// examineFleet looks at the replicas of all processes, since one that is away looks well from the others. A key without the right to it, and a server without the role, tell nothing of them.
+func examineFleet(ctx context.Context, r *remote) []server.Finding {
+	c, err := r.client()
+	if err != nil {
+		return nil // told already
+	}
+	defer c.Close()
+	var answer gate.Replicas
+	err = c.Call(ctx, http.MethodGet, "/v1/replicas", nil, nil, &answer)
+	var refused *apiclient.Error
+	switch {
+	case errors.As(err, &refused) && (refused.Code == "no_such_call" || refused.Code == "api_key_scope"), errors.Is(err, apiclient.ErrUnreachable):
+		return nil
+	case err != nil:
+		return []server.Finding{unanswered("replicas", err)}
+	}
+	return new(patient).judgeReplicas(answer)
 }
 
 // proof says how old the proof of a replica is.

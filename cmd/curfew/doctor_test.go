@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
 func TestDoctorFindsNothingWrong(t *testing.T) {
@@ -59,6 +62,34 @@ func TestDoctorWithoutNATS(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stdout, "fail  replica") || !strings.Contains(stdout, "hint: is NATS up") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
+}
+
+// A replica of another process that is away is in none of the server's own findings, which look well.
+func TestDoctorNamesAReplicaThatIsAway(t *testing.T) {
+	ledger := natstest.Start(t)
+	s := startServer(t, func(c *config.Config) { c.NATS.URL = ledger.URL() })
+	nc, err := nats.Connect(ledger.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p, err := revocationnats.NewPresence(nc, s.Replica(), revocationnats.PresenceConfig{Name: "billing-7", Group: "billing"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	doctor := func(want string) {
+		t.Helper()
+		var out string
+		for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out, want); {
+			if out = must(t, "doctor"); time.Now().After(deadline) {
+				t.Fatalf("want %q in\n%s", want, out)
+			}
+		}
+	}
+	doctor("ok    replicas: answers: 2; fresh: 2")
+	nc.Close()
+	doctor("warn  replica billing-7: ")
 }
 
 // A gateway's process answers neither publishers nor checks, and its key is a good one all the same.
