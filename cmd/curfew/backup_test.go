@@ -73,14 +73,14 @@ func TestRestore(t *testing.T) {
 	was := must(t, "events", "ls", "--json")
 	dir := filepath.Join(t.TempDir(), "data")
 	restore := func(more ...string) []string { return append([]string{"restore", path, "--data-dir", dir}, more...) }
-	if out := must(t, restore()...); !strings.Contains(out, "DRY RUN") || !strings.Contains(out, "sign in again") || !strings.Contains(out, "--execute") || exists(dir) {
+	if out := must(t, restore()...); !strings.Contains(out, "DRY RUN") || !strings.Contains(out, "sign in again") || !strings.Contains(out, "--data-dir "+dir+" --execute") || exists(dir) {
 		t.Error(out)
 	}
 	// What a restore has left that was killed is no obstacle.
 	if err := os.MkdirAll(filepath.Join(dir, "ledger.restoring", "jetstream", "$G", "streams", "CURFEW"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if out := must(t, restore("--execute", "--nothing-lost")...); !strings.Contains(out, "is restored to") || strings.Contains(out, "sign in again") {
+	if out := must(t, restore("--execute", "--nothing-lost")...); !strings.Contains(out, "is restored to") || strings.Contains(out, "sign in again") || !strings.Contains(out, "curfew serve --data-dir "+dir+"\n") {
 		t.Error(out)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != "ledger" {

@@ -107,6 +107,14 @@ func (p place) String() string {
 	return p.dir
 }
 
+// flag is what has a command find the place. The URL of a NATS may hold a password, and isn't shown.
+func (p place) flag() string {
+	if p.dir == "" {
+		return " --nats-url … as here"
+	}
+	return " --data-dir " + shown(filepath.Dir(p.dir))
+}
+
 // free refuses a place where something is.
 func (p place) free(ctx context.Context, f *backup.File, o backup.Options) error {
 	if p.dir != "" {
@@ -205,9 +213,9 @@ func printRestore(w io.Writer, asJSON bool, path string, f *backup.File, o backu
 	if o.Lost {
 		fmt.Fprintf(w, "What was stored after %s is lost. Logouts may be among it, so everybody who signed in before the restore must sign in again (--nothing-lost if nothing was).\n", instant(f.Manifest.Made))
 	}
-	next := "start it: curfew serve, with the same settings"
+	next := "start it: curfew serve" + to.flag()
 	if !executed {
-		next = fmt.Sprintf("to restore it: curfew restore %s --execute, with the same flags", path)
+		next = fmt.Sprintf("to restore it: curfew restore %s%s --execute, and the other flags if you gave any", path, to.flag())
 	}
 	_, err := fmt.Fprintln(w, next)
 	return err
