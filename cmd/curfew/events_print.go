@@ -55,7 +55,7 @@ func (p *printer) begin(w io.Writer, asJSON bool) error {
 	}
 	if p.output == "csv" {
 		p.csv = csv.NewWriter(w)
-		return p.csv.Write([]string{"position", "stored", "id", "tenant", "type", "scope", "target", "user", "reason", "initiator", "initiator_id", "reason_admin", "replay"})
+		return p.csv.Write([]string{"position", "stored", "id", "tenant", "type", "scope", "target", "user", "reason", "initiator", "initiator_id", "reason_admin", "replay", "time"})
 	}
 	return nil
 }
@@ -85,7 +85,8 @@ func (p *printer) write(r replay.Record) error {
 	by := causer(m.Initiator)
 	replayed := ""
 	if m.Replay != "" {
-		replayed = "  replay=" + shown(m.Replay)
+		// The line begins with when the copy was stored.
+		replayed = "  replay=" + shown(m.Replay) + "  happened=" + instant(m.Time)
 	}
 	tenant := ""
 	if p.tenants && e.Kind() != events.KindTenant {
@@ -100,9 +101,9 @@ func (p *printer) row(r replay.Record, e events.Event, unknown error) error {
 	row := []string{strconv.FormatUint(r.Position, 10), r.Stored.UTC().Format(time.RFC3339Nano)}
 	if unknown == nil {
 		m := e.Meta()
-		row = append(row, m.ID, m.Tenant, events.Name(e), string(e.Kind()), e.Target(), e.UserID(), string(m.Reason), string(m.Initiator.Type), m.Initiator.ID, m.ReasonAdmin, m.Replay)
+		row = append(row, m.ID, m.Tenant, events.Name(e), string(e.Kind()), e.Target(), e.UserID(), string(m.Reason), string(m.Initiator.Type), m.Initiator.ID, m.ReasonAdmin, m.Replay, m.Time.UTC().Format(time.RFC3339Nano))
 	} else {
-		row = append(row, make([]string, 11)...)
+		row = append(row, make([]string, 12)...)
 	}
 	for i, cell := range row {
 		row[i] = inert(cell)

@@ -30,7 +30,7 @@ func hostile(t *testing.T) (replay.Record, *events.SessionRevoked) {
 }
 
 func TestEventsTextIsNotForged(t *testing.T) {
-	record, _ := hostile(t)
+	record, e := hostile(t)
 	var out bytes.Buffer
 	p := printer{output: "text", times: "utc"}
 	if err := p.begin(&out, false); err != nil {
@@ -39,7 +39,7 @@ func TestEventsTextIsNotForged(t *testing.T) {
 	if err := p.record(record); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`session="s-1 user=bob" user="ann\u202e=nimda"  reason=admin  by=admin "eve  reason=policy"`, `replay="r\u2028x"`} {
+	for _, want := range []string{`session="s-1 user=bob" user="ann\u202e=nimda"  reason=admin  by=admin "eve  reason=policy"`, `replay="r\u2028x"  happened=` + instant(e.Time)} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s is missing in %q", want, out.String())
 		}
@@ -50,7 +50,7 @@ func TestEventsTextIsNotForged(t *testing.T) {
 }
 
 func TestEventsCSVHasNoFormulas(t *testing.T) {
-	record, _ := hostile(t)
+	record, e := hostile(t)
 	var out bytes.Buffer
 	p := printer{output: "csv", times: "utc"}
 	if err := p.begin(&out, false); err != nil {
@@ -63,7 +63,7 @@ func TestEventsCSVHasNoFormulas(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&out).ReadAll()
-	if err != nil || len(rows) != 2 || rows[1][11] != "'\n=HYPERLINK(1)" {
+	if err != nil || len(rows) != 2 || rows[1][11] != "'\n=HYPERLINK(1)" || rows[0][13] != "time" || rows[1][13] != e.Time.UTC().Format(time.RFC3339Nano) {
 		t.Errorf("%q, %v", rows, err)
 	}
 }
