@@ -104,6 +104,10 @@ func parseFilter(key access.Key, rawQuery string, page bool) (*filter, *problem.
 			return nil, &problem.Fault{Field: name, Detail: "doesn't go together with follow: leave one of them out"}
 		}
 	}
+	if query.Has("since") && query.Has("until") && !f.span.Since.Before(f.span.Until) {
+		// Nothing lies there, and who has exchanged the two would take that for an answer.
+		return nil, &problem.Fault{Field: "until", Detail: "must be later than since; durations are before now, so since=5m and until=1m"}
+	}
 	f.span.New = f.span.Follow && !query.Has("after") && !query.Has("since")
 	f.span.Topics = []string{f.topics()}
 	return f, nil

@@ -231,7 +231,7 @@ func TestHistoryParametersAreNeverIgnored(t *testing.T) {
 	for query, field := range map[string]string{
 		"tenant=": "tenant", "tenant=ACME": "tenant", "tenant=*": "tenant", "reason=because": "reason", "initiator=me": "initiator", "initiator_id=": "initiator_id",
 		"before=0": "before", "before=x": "before", "until=later": "until", "until=": "until", "order=up": "order",
-		"follow=true&order=newest": "order", "follow=true&before=5": "before", "follow=true&until=1h": "until",
+		"since=1m&until=5m": "until", "since=2026-01-02T00:00:00Z&until=2026-01-02T00:00:00Z": "until", "follow=true&order=newest": "order", "follow=true&before=5": "before", "follow=true&until=1h": "until",
 		"usr=PLANTED": "usr", "tenant=globex": "tenant", "PLANTED=1": "query", "user=": "user", "session=": "session", "device=": "device", "client=": "client",
 		"user=%00": "user", "session=%ff": "session", "user=a&user=b": "user", "scope=everything": "scope", "scope=": "scope", "scope=user&scope=session": "scope",
 		"since=yesterday": "since", "since=": "since", "since=-2h": "since", "after=-1": "after", "after=x": "after", "after=": "after",
