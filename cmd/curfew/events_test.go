@@ -96,6 +96,9 @@ func TestEventsList(t *testing.T) {
 	if out := must(t, "events", "ls", "--tenant", "*", "--limit", "1"); !strings.Contains(out, "user=u-2 tenant=default  reason=") {
 		t.Errorf("of all tenants:\n%s", out)
 	}
+	if _, stderr, code := command(t, "events", "get", "1"); code != exitRefused || !strings.Contains(stderr, "a beat lies there") {
+		t.Errorf("a beat's position: exit code %d, %s", code, stderr)
+	}
 	if out, stderr, code := command(t, "events", "ls", "--user", "nobody"); code != exitDone || out != "" || !strings.Contains(stderr, "no such events") {
 		t.Errorf("of nobody: exit code %d\n%s%s", code, out, stderr)
 	}

@@ -41,7 +41,7 @@ func (s *Service) handleEvent(w http.ResponseWriter, r *http.Request) {
 
 func eventUnknown() problem.Problem {
 	return problem.New(http.StatusNotFound, "event_unknown",
-		"The ledger holds no such event of this tenant: it may have expired, or be another tenant's. 'curfew events ls' lists those that there are.")
+		"The ledger holds no such event of this tenant: it may have expired, be another tenant's, or a beat lies there. 'curfew events ls' lists those that there are.")
 }
 
 // find returns the event of an id or a position that a filter lets through; nil for none. A fault is the caller's.
