@@ -35,6 +35,9 @@ func TestCancelAndResumeAtOnce(t *testing.T) {
 				t.Fatalf("it is %s: %s", got.State, got.Error)
 			}
 			// By another run, or by the same one, if it hasn't heard of the first word before the second.
+			if got.State == replay.StateRunning && got.Next != "curfew replay status "+id+" --follow" {
+				t.Fatalf("the next command of one that runs is %q", got.Next)
+			}
 			return got.State == replay.StateRunning
 		})
 		d.call(t, d.operator, http.MethodPost, "/v1/replays/"+id+"/cancel", "")

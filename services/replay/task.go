@@ -77,7 +77,7 @@ func (t stored) view() Replay {
 	case StateCancelled, StateFailed:
 		r.Next = "curfew replay resume " + r.ID
 	case StateWaiting, StateRunning:
-		r.Next = "curfew replay cancel " + r.ID
+		r.Next = "curfew replay status " + r.ID + " --follow"
 	}
 	return r
 }

@@ -26,7 +26,7 @@ func (t *rebuild) Do(ctx context.Context, progress func(done, of int)) error {
 	t.note(list)
 	switch {
 	case errors.Is(err, replicas.ErrNobody):
-		return final{fmt.Errorf("target replicas: %w %q: 'curfew serve' names its own with --replica-group", err, t.group)}
+		return final{fmt.Errorf("target replicas: group %q: %w: 'curfew serve' names its own with --replica-group", t.group, err)}
 	case err != nil:
 		return fmt.Errorf("target replicas: %w", err)
 	}
