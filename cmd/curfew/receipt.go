@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -86,7 +87,7 @@ func (f receiptFlags) run(cmd *cobra.Command, r *remote, event string) error {
 			return err
 		}
 	default:
-		fmt.Fprintf(cmd.OutOrStdout(), "event %s at position %d\n", answer.Event, answer.Position)
+		fmt.Fprintf(cmd.OutOrStdout(), "event %s at position %d, as of %s\n", answer.Event, answer.Position, instant(answer.Made))
 		printReceipt(cmd.OutOrStdout(), answer)
 	}
 	return codeOfReceipt(&answer)
@@ -117,9 +118,23 @@ func printReceipt(w io.Writer, a receipts.Answer) {
 			fmt.Fprintf(table, "  lease ended\t%s\t%s\tat position %d\tfails closed since %s\n", one.Name, one.Group, one.Position, instant(one.FailsClosedSince))
 		}
 	}
-	if !a.Complete {
+	switch {
+	case a.Complete:
+	case forgottenAlone(a):
+		fmt.Fprintln(table, "  asking again won't tell more; which tabs are open: curfew doctor --user USER")
+	default:
 		fmt.Fprintf(table, "  ask again: curfew receipt show %s --wait %s\n", a.Event, a.Aim)
 	}
+}
+
+// forgottenAlone is whether nothing is open but what gateways don't know any more, which they never will.
+func forgottenAlone(a receipts.Answer) bool {
+	if !a.Certain || a.Tabs == nil || a.Tabs.Waiting > 0 || a.Replicas.Applied < a.Replicas.Expected {
+		return false
+	}
+	return !slices.ContainsFunc(a.Tabs.Gateways, func(g receipts.Gateway) bool {
+		return g.State == receipts.StateBehind || g.State == receipts.StateMissing
+	})
 }
 
 func newReceiptList(r *remote) *cobra.Command {

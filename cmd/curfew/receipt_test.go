@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/receipts"
 	"github.com/curfewhq/curfew/services/publisher"
 )
@@ -29,7 +32,7 @@ func TestReceipts(t *testing.T) {
 	if out := must(t, "receipt", "show", unwaited.ID); !strings.Contains(out, "complete: applied by 1/1 replicas") || strings.Contains(out, " in ") && strings.Contains(out, "slowest") {
 		t.Errorf("receipt show:\n%s", out)
 	}
-	if out := must(t, "receipt", "show", "2"); !strings.Contains(out, "at position 2") {
+	if out := must(t, "receipt", "show", "2"); !strings.Contains(out, "at position 2, as of 20") {
 		t.Errorf("receipt show by position:\n%s", out)
 	}
 	var answer receipts.Answer
@@ -83,5 +86,31 @@ func TestReceipts(t *testing.T) {
 		if _, stderr, code := command(t, args...); code != exitRefused {
 			t.Errorf("%v: exit code %d: %s", args, code, stderr)
 		}
+	}
+}
+
+// A gateway that began after an event never knows whom it was told to. Nobody is sent to ask it again and again.
+func TestReceiptOfAGatewayThatBeganLater(t *testing.T) {
+	ledger := natstest.Start(t)
+	brisk := func(c *config.Config) {
+		c.NATS.URL, c.StalenessBudget, c.Ledger.BeatInterval = ledger.URL(), time.Second, 300*time.Millisecond
+	}
+	startServer(t, brisk)
+	keys := os.Getenv("CURFEW_DATA_DIR")
+	var stored publisher.Stored
+	if err := json.Unmarshal([]byte(must(t, "revoke", "session", "s-1", "--json")), &stored); err != nil {
+		t.Fatal(err)
+	}
+	startServer(t, brisk)
+	t.Setenv("CURFEW_DATA_DIR", keys)
+	var out string
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(out, "asking again won't tell more"); {
+		var code int
+		if out, _, code = command(t, "receipt", "show", stored.ID, "--wait", "shown", "--timeout", "100ms"); code != exitIncomplete || time.Now().After(deadline) {
+			t.Fatalf("exit code %d\n%s", code, out)
+		}
+	}
+	if !strings.Contains(out, "doesn't know any more whom it has told") || strings.Contains(out, "ask again") {
+		t.Errorf("receipt show:\n%s", out)
 	}
 }

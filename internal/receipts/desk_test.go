@@ -138,12 +138,12 @@ func TestWaitAndSay(t *testing.T) {
 		{
 			"tabs that don't answer", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
 			[]gateways.ShownAnswer{{Gateways: told(gateways.Shown{Told: 3, SignedOut: 1}).Gateways, Missing: []gateways.Member{{ID: "2", Name: "gw-2"}}}}, false,
-			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 1/3 tabs, 2 haven't answered; gateway gw-2: missing",
+			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 1/3 tabs, 2 haven't answered; gateway gw-2 hasn't answered",
 		},
 		{
 			"a gateway that began after it", receipts.Shown, replicas.Progress{Applied: []replicas.Applied{applied("billing-1", time.Millisecond)}, Certain: true},
 			[]gateways.ShownAnswer{told(gateways.Shown{Forgotten: true})}, false,
-			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 0/0 tabs; gateway gw-1: forgotten",
+			"applied by 1/1 replicas in 1.0 ms, slowest billing-1; shown to 0/0 tabs; gateway gw-1 doesn't know any more whom it has told",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -34,8 +34,13 @@ func (r Receipt) Sentence() string {
 			}
 		}
 		for _, g := range t.Gateways {
-			if g.State != StateTold {
-				fmt.Fprintf(&b, "; gateway %s: %s", g.Name, g.State)
+			switch g.State {
+			case StateBehind:
+				fmt.Fprintf(&b, "; gateway %s hasn't told its tabs yet", g.Name)
+			case StateForgotten:
+				fmt.Fprintf(&b, "; gateway %s doesn't know any more whom it has told", g.Name)
+			case StateMissing:
+				fmt.Fprintf(&b, "; gateway %s hasn't answered", g.Name)
 			}
 		}
 	}
