@@ -46,6 +46,10 @@ func TestExplain(t *testing.T) {
 	if out := must(t, "explain", "--session", "s-2"); !strings.Contains(out, "undetermined: without --user and --auth-time") {
 		t.Errorf("without claims:\n%s", out)
 	}
+	// Whether the cutoff reaches it can't be told, so nobody is told that it doesn't.
+	if out := must(t, "explain", "--session", "s-2", "--user", "u-1"); !strings.Contains(out, "\nnot known to be ended by 1 event:") {
+		t.Errorf("without an auth time:\n%s", out)
+	}
 	if out := must(t, "explain", "--user", "u-1", "--tenant", "globex"); strings.Contains(out, "registry") || !strings.Contains(out, "undetermined") {
 		t.Errorf("another tenant's:\n%s", out)
 	}
