@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/services/publisher"
 )
 
@@ -108,10 +110,13 @@ func newApproveList(r *remote) *cobra.Command {
 			if r.json {
 				return printJSON(cmd.OutOrStdout(), list)
 			}
+			if len(list.Approvals) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "nothing waits for a second person")
+			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 			defer table.Flush()
 			for _, a := range list.Approvals {
-				fmt.Fprintf(table, "%s\t%s\t%s %s\t%s sessions\tasked by %s at %s\n", a.ID, a.State, a.Revocation.Scope, a.Revocation.Client,
+				fmt.Fprintf(table, "%s\t%s\t%s %s\t%s sessions\tasked by %s at %s\n", a.ID, a.State, a.Revocation.Scope, targetOf(a),
 					number(a.Sessions.Count, a.Sessions.Known), a.AskedBy, instant(a.AskedAt))
 			}
 			return nil
@@ -140,10 +145,18 @@ func newApproveShow(r *remote) *cobra.Command {
 	return cmd
 }
 
+// targetOf is whom a request would log out: a tenant or an application, for nothing else waits.
+func targetOf(a publisher.Approval) string {
+	if a.Revocation.Scope == events.KindClient {
+		return shown(a.Revocation.Client)
+	}
+	return cmp.Or(shown(a.Revocation.Tenant), "(the key's own)")
+}
+
 // printApproval prints a request, and what to type next.
 func printApproval(cmd *cobra.Command, a publisher.Approval) {
 	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "%s: %s revocation %s, request %s: %s\n", a.State, a.Revocation.Scope, a.Revocation.Client, a.ID, a.Why)
+	fmt.Fprintf(w, "%s: %s revocation %s, request %s: %s\n", a.State, a.Revocation.Scope, targetOf(a), a.ID, a.Why)
 	if a.Revocation.ReasonAdmin != "" {
 		fmt.Fprintf(w, "  because %q\n", a.Revocation.ReasonAdmin)
 	}

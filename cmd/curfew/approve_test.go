@@ -33,6 +33,9 @@ func TestApprove(t *testing.T) {
 		}
 		return held.Approval
 	}
+	if out, stderr, code := command(t, "approve", "ls"); code != exitDone || out != "" || !strings.Contains(stderr, "nothing waits") {
+		t.Errorf("exit code %d\n%s%s", code, out, stderr)
+	}
 	a := ask("logout", "tenant", "default", "--yes", "--reason-admin", "keys leaked")
 	out, _, code := command(t, "logout", "client", "shop", "--yes")
 	if code != exitPending || !strings.Contains(out, "nothing is revoked yet.") || !strings.Contains(out, "curfew approve ") {
@@ -41,10 +44,10 @@ func TestApprove(t *testing.T) {
 	if _, stderr, code := command(t, "approve", a.ID); code != exitRefused || !strings.Contains(stderr, "approval_own") {
 		t.Errorf("the key that asked: exit code %d, %s", code, stderr)
 	}
-	if out := must(t, "approve", "ls"); strings.Count(out, "pending") != 2 || !strings.Contains(out, a.ID) {
+	if out := must(t, "approve", "ls"); strings.Count(out, "pending") != 2 || !strings.Contains(out, a.ID) || !strings.Contains(out, "tenant default") || !strings.Contains(out, "client shop") {
 		t.Errorf("the list is\n%s", out)
 	}
-	if out := must(t, "approve", "show", a.ID); !strings.Contains(out, `because "keys leaked"`) || !strings.Contains(out, "curfew approve "+a.ID) {
+	if out := must(t, "approve", "show", a.ID); !strings.HasPrefix(out, "pending: tenant revocation default, request ") || !strings.Contains(out, `because "keys leaked"`) || !strings.Contains(out, "curfew approve "+a.ID) {
 		t.Errorf("shown\n%s", out)
 	}
 	if out := must(t, "check", "--session", "s-shop1", "--user", "u-1", "--client", "shop", "--auth-time", begun()); !strings.HasPrefix(out, "active") {
@@ -65,6 +68,9 @@ func TestApprove(t *testing.T) {
 		t.Errorf("nobody is signed out after the approval: %s", out)
 	}
 	b := ask("logout", "tenant", "--yes")
+	if out := must(t, "approve", "show", b.ID); !strings.HasPrefix(out, "pending: tenant revocation (the key's own), request ") {
+		t.Errorf("without the tenant's name:\n%s", out)
+	}
 	if out := must(t, "approve", b.ID, "--reject"); out != "rejected: nothing was revoked\n" {
 		t.Errorf("rejected: %s", out)
 	}

@@ -70,10 +70,17 @@ func printCrowd(w io.Writer, s publisher.CrowdSessions, t publisher.CrowdTabs, l
 		fmt.Fprintf(table, "  application\t(others)\t%d sessions\n", s.Others)
 	}
 	within := "at once"
-	if l.WindowSeconds > 0 {
+	switch {
+	case t.Count == 0:
+		within = "as people come back"
+	case l.WindowSeconds > 0:
 		within = fmt.Sprintf("people with an open tab spread over %.0f s", l.WindowSeconds)
 	}
-	fmt.Fprintf(table, "  expected logins\t%.1f/s\t%s\n", l.PerSecond, within)
+	rate := fmt.Sprintf("%.1f/s", l.PerSecond)
+	if l.PerSecond > 0 && l.PerSecond < 0.1 {
+		rate = "under 0.1/s" // who was there lately, spread over the time until they come back
+	}
+	fmt.Fprintf(table, "  expected logins\t%s\t%s\n", rate, within)
 }
 
 // number says so where it is a lower bound.
