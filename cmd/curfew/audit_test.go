@@ -47,7 +47,7 @@ func TestNothingSignedYet(t *testing.T) {
 	startServer(t)
 	must(t, "revoke", "session", "s-1")
 	out, _, code := command(t, "audit", "verify")
-	if code != exitBroken || !strings.Contains(out, "NOTHING IS SIGNED") || strings.Contains(out, "THE CHAIN") {
+	if code != exitBroken || !strings.Contains(out, "NOTHING IS SIGNED") || !strings.Contains(out, "--from lies behind the last of them") || strings.Contains(out, "THE CHAIN") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 	if out := must(t, "audit", "ls"); !strings.HasPrefix(out, "NUMBER") {

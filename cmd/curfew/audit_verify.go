@@ -213,7 +213,7 @@ func printVerified(w io.Writer, v verified, now time.Time) {
 	}
 	switch {
 	case v.Checkpoints == 0:
-		fmt.Fprintln(w, "NOTHING IS SIGNED: the first checkpoint comes some 15 seconds after the first start of a process with the role audit ('curfew doctor' tells); if there were any before, somebody has taken them away, or exchanged the key")
+		fmt.Fprintln(w, "NOTHING IS SIGNED: the first checkpoint comes some 15 seconds after the first start of a process with the role audit ('curfew doctor' tells); if there were any before, --from lies behind the last of them (curfew audit ls), or somebody has taken them away, or exchanged the key")
 	case v.Broken > 0:
 		fmt.Fprintln(w, "THE CHAIN IS BROKEN: if nobody has restored a backup, somebody has changed the ledger or its checkpoints. Keep copies of both before you do anything else.")
 	case v.Doubts > 0:
