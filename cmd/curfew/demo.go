@@ -158,11 +158,12 @@ func printWelcome(out io.Writer, page string, s *server.Server, dataDir string) 
 	fmt.Fprintf(out, `Open http://%s in several tabs, and once more in a private window, sign in, and log out in one of them.
 
 API      %s
+console  %s, with the key in %s
 health   %s/readyz
 command  curfew events tail --url %s --data-dir %s
 
 Milliseconds after the logout was called: stored (acknowledged to the application), applied (refused by the service), shown (acknowledged by the tabs).
-`, page, s.URL(), s.AdminURL(), s.URL(), dataDir)
+`, page, s.URL(), s.ConsoleURL(), s.AdminKeyFile(), s.AdminURL(), s.URL(), dataDir)
 }
 
 // startDemo starts the services; stop takes them down again.

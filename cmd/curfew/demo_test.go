@@ -22,6 +22,17 @@ func TestDemoServesItsPage(t *testing.T) {
 	if resp.StatusCode != http.StatusOK || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("the page answers %d with %v", resp.StatusCode, resp.Header)
 	}
+	console := regexp.MustCompile(`console  (\S+/console/), with the key in \S+admin\.key\n`).FindStringSubmatch(out.String())
+	if console == nil {
+		t.Fatalf("it doesn't tell of the console:\n%s", out)
+	}
+	if resp, err = http.Get(console[1]); err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the console answers %d", resp.StatusCode)
+	}
 	// Logout CSRF: another site's page can't log anybody out (trap 32).
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, page+"/log-out", strings.NewReader(`{"scope":"everywhere"}`))
 	if err != nil {
