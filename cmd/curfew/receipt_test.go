@@ -17,7 +17,7 @@ import (
 func TestReceipts(t *testing.T) {
 	startServer(t)
 	out := must(t, "revoke", "session", "s-1", "--user", "u-1", "--wait", "applied", "--timeout", "10s")
-	if !strings.Contains(out, "complete: applied by 1/1 replicas in ") {
+	if !strings.Contains(out, " (answered in ") || !strings.Contains(out, "complete: applied by 1/1 replicas in ") {
 		t.Errorf("revoke --wait applied:\n%s", out)
 	}
 	var stored publisher.Stored

@@ -173,7 +173,7 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 	if stored.Duplicate {
 		note = ", by an earlier call"
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (%.1f ms)\n", note, stored.Scope, stored.ID, stored.Position,
+	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (answered in %.1f ms)\n", note, stored.Scope, stored.ID, stored.Position,
 		float64(time.Since(began).Microseconds())/1000)
 	if stored.Receipt != nil {
 		printReceipt(cmd.OutOrStdout(), *stored.Receipt)
