@@ -134,6 +134,22 @@ test("a stream that was cut off goes on where it ended", async () => {
   await page.context().close(); // the browser has told of the cut
 });
 
+// What a key may not read isn't nothing, and isn't worth asking for again.
+test("events that a key may not read are refused, and not called none", async () => {
+  const made = await at.call("POST", "/v1/keys", { name: "keys alone", tenant: "default", scopes: ["admin"] });
+  const page = await visit(browser, at);
+  await signIn(page, { key: made.key });
+  let asked = 0;
+  page.on("request", (r) => { if (r.url().includes("/api/v1/revocations?")) asked++; });
+  await page.goto(at.console + "#/events");
+  await page.getByText("Refused", { exact: true }).waitFor();
+  await page.getByText("The API key lacks the scope read").waitFor();
+  await page.getByText("Nothing could be read yet.").waitFor();
+  assert.equal(await page.getByText("Nothing has been revoked yet").count(), 0);
+  assert.equal(asked, 1);
+  await closed(page);
+});
+
 // What others have chosen is text, whatever it looks like.
 test("nothing of an event becomes markup", async () => {
   const evil = `<img src=x onerror="document.title='owned'">`;

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { type Entry, type History, Problem, get, lines } from "./api";
 
-export type Link = { state: "loading" } | { state: "live" } | { state: "broken"; retryAt: number; problem: Problem };
+export type Link = { state: "loading" } | { state: "live" } | { state: "broken"; retryAt: number; problem: Problem } | { state: "refused"; problem: Problem };
 
 /** Filters are parameters of the API; empty ones are left out. */
 export type Filters = Record<string, string>;
@@ -78,8 +78,8 @@ export function useFeed(filters: Filters): Feed {
           else problem = new Problem(0, "broken", "The stream was cut off.", true);
         }
         if (stop.signal.aborted) return;
+        if (problem.status === 400 || problem.status === 403) return setLink({ state: "refused", problem }); // the same filters and the same key won't do better
         setLink({ state: "broken", retryAt: Date.now() + pause, problem });
-        if (problem.status === 400) return; // the same filters won't do better
         await new Promise((resolve) => setTimeout(resolve, pause * (0.8 + 0.4 * Math.random())));
       }
     };

@@ -24,7 +24,7 @@ export function EventsPage({ who, params }: { who: Who; params: URLSearchParams 
         <button type="button" class={feed.paused ? "primary" : ""} onClick={toggle}>{feed.paused ? "Go on" : "Pause"}</button>
       </Heading>
       <FilterBar who={who} filters={filters} />
-      {feed.link.state === "broken" && feed.link.problem.status >= 400 && <Trouble problem={feed.link.problem} />}
+      {"problem" in feed.link && feed.link.problem.status >= 400 && <Trouble problem={feed.link.problem} />}
       {feed.paused && feed.waiting > 0 && (
         <button type="button" class="waiting" onClick={() => feed.pause(false)}>{feed.waiting.toLocaleString("en")} new since the pause: show them</button>
       )}
@@ -51,6 +51,7 @@ function cells(e: Entry, narrow: boolean) {
 
 function foot(feed: Feed, filtered: boolean) {
   if (feed.link.state === "loading") return "Loading…";
+  if (feed.rows.length === 0 && feed.link.state !== "live") return "Nothing could be read yet.";
   if (feed.older === undefined) return "Loading older events…";
   if (feed.rows.length === 0) return filtered ? "No event of the ledger matches. New ones that do show up here." : "Nothing has been revoked yet. What is shows up here at once.";
   if (feed.older) return <button type="button" class="small" onClick={feed.loadOlder}>Load older events</button>;
@@ -64,11 +65,12 @@ function State({ feed }: { feed: Feed }) {
   let text = "Live";
   if (feed.link.state === "loading") [tone, text] = ["plain", "Connecting"];
   else if (feed.link.state === "broken") [tone, text] = ["bad", `Cut off, again in ${Math.max(0, Math.ceil((feed.link.retryAt - now) / 1000))} s`];
+  else if (feed.link.state === "refused") [tone, text] = ["bad", "Refused"];
   else if (feed.paused) [tone, text] = ["warn", "Paused"];
   return (
     <>
       <Badge tone={tone}>{text}</Badge>
-      <span class="visually-hidden" role="status">{feed.link.state === "broken" ? "The stream was cut off and is opened again." : feed.paused ? "Paused." : feed.link.state === "live" ? "Live." : ""}</span>
+      <span class="visually-hidden" role="status">{feed.link.state === "broken" ? "The stream was cut off and is opened again." : feed.link.state === "refused" ? "Refused." : feed.paused ? "Paused." : feed.link.state === "live" ? "Live." : ""}</span>
     </>
   );
 }
