@@ -40,7 +40,7 @@ func TestDoctorSaysWhatToDo(t *testing.T) {
 	if err := s.Replica().WaitFor(t.Context(), ack.Sequence); err != nil {
 		t.Fatal(err)
 	}
-	if stdout, _, _ = command(t, "doctor"); !strings.Contains(stdout, "warn  skipped: 1 messages") {
+	if stdout, _, _ = command(t, "doctor"); !strings.Contains(stdout, "warn  skipped: 1 messages") || !strings.Contains(stdout, "curfew parked ls") {
 		t.Errorf("doctor doesn't tell of the message:\n%s", stdout)
 	}
 }

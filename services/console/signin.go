@@ -14,7 +14,7 @@ import (
 // notSignedIn is the one place where it is decided what somebody hears who isn't let in.
 func notSignedIn(err error) problem.Problem {
 	if errors.Is(err, errScope) {
-		return problem.New(http.StatusForbidden, "api_key_scope", "The console takes a key with the scope operator or admin: make one with 'curfew keys create --scopes admin,read,check,sessions,publish'.")
+		return problem.New(http.StatusForbidden, "api_key_scope", "The console takes a key with the scope operator or admin: make one with 'curfew keys create --scopes admin,read,sessions,publish'.")
 	}
 	return problem.New(http.StatusUnauthorized, "not_signed_in", "Sign in: nobody is, or the session is over.")
 }

@@ -60,7 +60,7 @@ func (s *Server) examine(ctx context.Context) []Finding {
 	out = append(out, freshness(st, s.cfg.StalenessBudget))
 	if st.Skipped > 0 {
 		out = append(out, Finding{Name: "skipped", Status: "warn", Detail: fmt.Sprintf("%d messages of the ledger hold no event that this version knows", st.Skipped),
-			Hint: "does a newer version, or somebody else, publish to this stream? the log names the positions"})
+			Hint: "does a newer version, or somebody else, publish to this stream? the log names the positions, and 'curfew parked ls' what was put aside of them"})
 	}
 	out = append(out, s.examineSnapshots(ctx, st)...)
 	out = append(out, s.examineStore(ctx)...)
