@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ func serve(cmd *cobra.Command, r *remote, cfg config.Config) error {
 	starting, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	s, err := server.Start(starting, cfg, server.Options{Log: log, Version: thisBuild().Version})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hinted{err, "curfew serve --listen 127.0.0.1:7180 --admin-listen 127.0.0.1:7181, and CURFEW_URL and CURFEW_ADMIN_URL for the other verbs"}
+	}
 	if err != nil {
 		return untilInterrupted(err)
 	}

@@ -31,3 +31,13 @@ func TestServeReportsEveryFault(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 }
+
+// The ports of Curfew may be another's: it says by which flags to take others.
+func TestServeOnAPortThatIsTaken(t *testing.T) {
+	s := startServer(t)
+	addr := strings.TrimPrefix(s.URL(), "http://")
+	_, stderr, code := command(t, "serve", "--listen", addr, "--admin-listen", "", "--data-dir", t.TempDir(), "--ledger-sync-interval", "10s")
+	if code != exitFailed || !strings.Contains(stderr, addr) || !strings.Contains(stderr, "hint: curfew serve --listen ") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+}
