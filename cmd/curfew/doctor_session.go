@@ -160,8 +160,11 @@ func (p *patient) examineDecision(ctx context.Context, c *apiclient.Client) serv
 		if len(q.AllowMissing) > 0 {
 			f.Status, f.Hint = "warn", "asked without "+strings.Join(q.AllowMissing, " and ")+", so a logout of its user may end it all the same: give "+flagsOf(q.AllowMissing)
 		}
-	default:
+	case "undetermined":
 		f.Status, f.Hint = "fail", "nobody can tell just now, and services that fail closed refuse it: see freshness"
+		if len(q.AllowMissing) > 0 {
+			f.Status, f.Hint = "warn", "asked without "+strings.Join(q.AllowMissing, " and ")+", and a cutoff may end it: give "+flagsOf(q.AllowMissing)+"; if it stays so, see freshness"
+		}
 	}
 	return f
 }

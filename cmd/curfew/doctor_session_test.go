@@ -54,6 +54,8 @@ func TestDoctorOfASession(t *testing.T) {
 	if stdout, _, _ := command(t, "doctor", "--session", "s-1", "--user", "ada"); strings.Contains(stdout, "unless touched") {
 		t.Errorf("a touch is said to help a session that is over:\n%s", stdout)
 	}
+	// A cutoff that may reach it makes it undetermined, and nothing is wrong with the replica.
+	look([]string{"warn  decision: undetermined", "hint: asked without auth_time, and a cutoff may end it: give --auth-time"}, "--session", "nobody's", "--user", "ada")
 	if _, stderr, code := command(t, "doctor", "--session", "s-1", "--auth-time", "yesterday"); code != exitUsage || !strings.Contains(stderr, "RFC 3339") {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
