@@ -112,8 +112,8 @@ func TestRestoreOfWhatWasLost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, "restore", path, "--data-dir", dir, "--execute")
 	startServer(t, func(c *config.Config) { c.DataDir = dir })
-	if _, _, code := command(t, "check", "--session", "s-9", "--user", "u-9", "--auth-time", begun()); code != exitRevoked {
-		t.Errorf("who signed in before: exit code %d", code)
+	if out, _, code := command(t, "check", "--session", "s-9", "--user", "u-9", "--auth-time", begun()); code != exitRevoked || !strings.Contains(out, "the ledger may have lost what ended it") {
+		t.Errorf("who signed in before: exit code %d, %s", code, out)
 	}
 	if _, _, code := command(t, "check", "--session", "s-9", "--user", "u-9", "--auth-time", time.Now().UTC().Format(time.RFC3339Nano)); code != exitDone {
 		t.Errorf("who signs in now: exit code %d", code)

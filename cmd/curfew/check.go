@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/services/gate"
 )
 
@@ -75,6 +76,8 @@ func sentence(v gate.Verdict) string {
 			fmt.Fprintf(&b, ", at %s", v.At.Format(time.RFC3339Nano))
 		}
 		switch {
+		case v.At == nil && v.Scope == string(revocation.ScopeMaxAge):
+			b.WriteString(": the ledger may have lost what ended it ('curfew explain' tells)")
 		case v.Event != "":
 			fmt.Fprintf(&b, ", event %s at position %d", v.Event, v.EventPosition)
 		case v.EventPosition > 0:

@@ -60,6 +60,8 @@ func TestCheckSentence(t *testing.T) {
 			"revoked: by user (admin), event at position 5, which can't be read now [position 7, proof 0.0 s old]"},
 		{gate.Verdict{State: "revoked", Scope: "max_age", Reason: "max_age", At: &at, Position: 7},
 			"revoked: by max_age (max_age), at 2026-01-02T03:04:05.678Z [position 7, proof 0.0 s old]"},
+		{gate.Verdict{State: "revoked", Scope: "max_age", Reason: "max_age", Position: 7},
+			"revoked: by max_age (max_age): the ledger may have lost what ended it ('curfew explain' tells) [position 7, proof 0.0 s old]"},
 		{gate.Verdict{State: "revoked", Scope: "user", Reason: "admin", Position: 7}, "revoked: by user (admin) [position 7, proof 0.0 s old]"},
 	} {
 		if got := sentence(c.v); got != c.want {

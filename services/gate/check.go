@@ -27,7 +27,8 @@ type Verdict struct {
 	// EventPosition is where the event that ends a revoked session lies in the stream. It is missing for max age, and where the replica
 	// doesn't know it.
 	EventPosition uint64 `json:"event_position,omitempty"`
-	// Event is that event's id and At its time. Both are missing where it couldn't be read in a moment. For max age At is when it was reached.
+	// Event is that event's id and At its time. Both are missing where it couldn't be read in a moment. For max age At is when it was reached, and missing where the session is over
+	// because the ledger may have lost what ended it.
 	Event string     `json:"event,omitempty"`
 	At    *time.Time `json:"at,omitempty"`
 	// Cause says why a session is undetermined.
@@ -88,8 +89,10 @@ func (s *Service) verdicts(ctx context.Context, all []answered) []Verdict {
 		told[i] = verdict(a.decision)
 		told[i].Tenant = a.session.Tenant
 		if a.decision.Scope == revocation.ScopeMaxAge {
-			at := a.session.AuthTime.Add(s.cfg.Replica.MaxAge()).UTC()
-			told[i].At = &at
+			// A session that is over because the ledger may have lost what ended it hasn't reached max age yet, and no date ahead is told for what is over.
+			if at := a.session.AuthTime.Add(s.cfg.Replica.MaxAge()).UTC(); !at.After(time.Now()) {
+				told[i].At = &at
+			}
 			continue
 		}
 		e, ok := read[a.decision.EventPosition]
