@@ -223,7 +223,7 @@ func examineFleet(ctx context.Context, r *remote) []server.Finding {
 		return nil // told already
 	}
 	defer c.Close()
-	var answer gate.Replicas
+	var answer replicas.Survey
 	err = c.Call(ctx, http.MethodGet, "/v1/replicas", nil, nil, &answer)
 	var refused *apiclient.Error
 	switch {
