@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -47,6 +48,8 @@ const (
 	askFor     = 5 * time.Second
 	// readRate is about how many events a second are read of the ledger, which bounds how fast any are sent.
 	readRate = 250_000
+	// namedReplicas is how many of those that would read the ledger anew a plan names.
+	namedReplicas = 10
 )
 
 // planning counts a range.
@@ -113,11 +116,36 @@ func (s *Service) makePlan(ctx context.Context, q *ReplayRequest, f *filter) (Pl
 	if v.Unreadable > 0 {
 		v.Notes = append(v.Notes, fmt.Sprintf("%d messages of the range hold no event that this version knows, and aren't sent.", v.Unreadable))
 	}
+	if q.Target.Kind == target.KindReplicas && s.cfg.Present != nil {
+		v.Notes = append(v.Notes, s.whoReads(ctx, s.cfg.Targets.Group(q.Target)))
+	}
 	if q.Target.Kind == target.KindWebhook {
 		v.WebhookSecret = s.cfg.Targets.Secret(q.Target.URL)
 	}
 	s.countTabs(ctx, p)
 	return *v, nil
+}
+
+// whoReads says how many replicas there are that would read the ledger anew.
+func (s *Service) whoReads(ctx context.Context, group string) string {
+	members, err := s.cfg.Present(ctx)
+	if err != nil {
+		return "Which replicas there are isn't known: " + err.Error()
+	}
+	var names []string
+	for _, m := range members {
+		if m.Group == group && !m.Ended {
+			names = append(names, m.Name)
+		}
+	}
+	switch n := len(names); {
+	case n == 0:
+		return fmt.Sprintf("No replica of group %q reports itself: the replay would find nobody, and fail. 'curfew serve' names its own with --replica-group.", group)
+	case n > namedReplicas:
+		return fmt.Sprintf("%d replicas of group %q report themselves: %s, and %d more.", n, group, strings.Join(names[:namedReplicas], ", "), n-namedReplicas)
+	default:
+		return fmt.Sprintf("%d replicas of group %q report themselves: %s.", n, group, strings.Join(names, ", "))
+	}
 }
 
 // countTabs asks gateways which tabs the users have open, or, if there are many users or one event is about more than users, how many tabs there are at all.

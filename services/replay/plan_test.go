@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,7 +9,9 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/events/presence"
 	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/replicas"
 )
 
 // TestPlan counts what would be sent, and does nothing.
@@ -103,6 +106,26 @@ func TestReplayRefused(t *testing.T) {
 	} {
 		if got := d.call(t, test.key, test.method, test.path, `{"target":{"kind":"file"}}`); got.status != test.status || got.code != test.code {
 			t.Errorf("%s %s: %d %s", test.method, test.path, got.status, got.body)
+		}
+	}
+}
+
+// TestPlanOfARebuild says who would read the ledger anew, and that nobody would.
+func TestPlanOfARebuild(t *testing.T) {
+	d := newDesk(t, natstest.Bus(t))
+	d.present = func(context.Context) ([]replicas.Member, error) {
+		list := []replicas.Member{{Report: presence.Report{Name: "away", Group: "many"}, Ended: true}, {Report: presence.Report{Name: "billing-1", Group: "billing"}}}
+		for i := range 12 {
+			list = append(list, replicas.Member{Report: presence.Report{Name: fmt.Sprint("many-", i), Group: "many"}})
+		}
+		return list, nil
+	}
+	for group, want := range map[string]string{
+		"billing": `1 replicas of group "billing" report themselves: billing-1.`, "many": `12 replicas of group "many" report themselves: many-0, many-1, `, "nobody": `No replica of group "nobody" reports itself`,
+	} {
+		got := d.call(t, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"replicas","group":"`+group+`"}}`)
+		if notes := strings.Join(got.plan.Notes, " "); got.status != http.StatusOK || !strings.Contains(notes, want) || strings.Contains(notes, "away") || strings.Contains(notes, "and 2 more") != (group == "many") {
+			t.Errorf("%s: %d %s", group, got.status, notes)
 		}
 	}
 }

@@ -42,7 +42,7 @@ type file struct {
 // openFile opens the part that a replay has written, as far as the checkpoint goes. Only regular files in the folder are opened, whatever links are there.
 func openFile(folder, replay, name string, from *Checkpoint) (Target, error) {
 	if folder == "" {
-		return nil, errors.New("target file: this process has no folder: set replay_folder for all with the role replay")
+		return nil, final{errors.New("target file: the process that runs replays has no folder: set replay_folder for all with the role replay, and resume it")}
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("target file: %w", err)

@@ -120,18 +120,19 @@ func (s *Set) Open(ctx context.Context, replay string, spec Spec, from *Checkpoi
 		return openFile(s.cfg.Folder, replay, spec.Name, from)
 	case KindRedis:
 		if s.cfg.Redis == nil {
-			return nil, errors.New("target redis: this process has none: set redis.url_file for all with the role replay")
+			return nil, final{errors.New("target redis: the process that runs replays has none: set redis.url_file for all with the role replay, and resume it")}
 		}
 		return openRedis(s.cfg.Redis, replay), nil
 	case KindTabs:
 		return &tabs{fleet: s.cfg.Fleet, result: from.Result}, nil
 	case KindReplicas:
-		return &rebuild{nc: s.cfg.JetStream.Conn(), replay: replay, group: s.group(spec)}, nil
+		return &rebuild{nc: s.cfg.JetStream.Conn(), replay: replay, group: s.Group(spec)}, nil
 	}
 	return nil, fmt.Errorf("target %q isn't known to this version", spec.Kind)
 }
 
-func (s *Set) group(spec Spec) string {
+// Group is the group of replicas that a replay to replicas is for: this process's own where none is named.
+func (s *Set) Group(spec Spec) string {
 	if spec.Group == "" {
 		return s.cfg.Group
 	}
