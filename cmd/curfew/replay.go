@@ -34,7 +34,7 @@ func newReplay(r *remote) *cobra.Command {
                      after a restore, and goes on to, for a revocation never stops holding: then its digest stays another than that
                      of a replica that was started without snapshots
 
-It takes a key with the scope operator. The server does it, whatever becomes of this command. Everything arrives at least once, always with the same id, <replay>/<event id>.`,
+It takes a key with the scope operator. The server does it, whatever becomes of this command. Everything arrives at least once, always with the same id, <replay>/<tenant>/<event id>.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newReplayPlan(r), newReplayRun(r), newReplayStatus(r), newReplayCancel(r), newReplayResume(r))

@@ -97,7 +97,7 @@ func TestReplayToTopicTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 			e, err := events.Decode(msg.Data)
-			if err != nil || e.Meta().Replay != id || msg.Header.Get(nats.MsgIdHdr) != id+"/"+e.Meta().ID || msg.Header.Get("Curfew-Replay") != id {
+			if err != nil || e.Meta().Replay != id || msg.Header.Get(nats.MsgIdHdr) != id+"/acme/"+e.Meta().ID || msg.Header.Get("Curfew-Replay") != id {
 				t.Fatalf("%v %v %v", msg.Header, e, err)
 			}
 			ids[e.Meta().ID] = true
@@ -149,7 +149,7 @@ func TestReplayToTopicWithoutStream(t *testing.T) {
 
 // markedInRedis has Redis itself count the entries of a stream that are marked as those of a replay, in the event and by their id.
 const markedInRedis = `EVAL "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do local f = {} for i = 1, #e[2], 2 do f[e[2][i]] = e[2][i+1] end ` +
-	`local v = cjson.decode(f.event) if v.data.replayed == true and v.data.replay == ARGV[1] and f.id == ARGV[1] .. '/' .. v.id then n = n + 1 end end return n" 1 `
+	`local v = cjson.decode(f.event) if v.data.replayed == true and v.data.replay == ARGV[1] and f.id == ARGV[1] .. '/acme/' .. v.id then n = n + 1 end end return n" 1 `
 
 // TestReplayToRedis: each replay has a stream of its own, which holds each event once, marked, also if the process was killed in the middle of it.
 func TestReplayToRedis(t *testing.T) {

@@ -173,7 +173,7 @@ func (d *desk) store(t testing.TB, e events.Event) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ack, err := d.stream.PublishAck(t.Context(), events.TopicOf(e).String(), message.NewMessage(e.Meta().ID, data))
+	ack, err := d.stream.PublishAck(t.Context(), events.TopicOf(e).String(), message.NewMessage(e.Meta().Tenant+"/"+e.Meta().ID, data))
 	if err != nil {
 		t.Fatal(err)
 	}

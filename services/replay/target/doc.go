@@ -10,7 +10,7 @@
 // # What is promised
 //
 // An event counts as sent once its target has it: the stream has acknowledged, the receiver has answered 2xx, the file is on the disk, Redis has it. What was sent since the last checkpoint is
-// sent again after a crash, so that everything arrives at least once, and each time with the same id, <replay>/<event id>, by which receivers drop what they have.
+// sent again after a crash, so that everything arrives at least once, and each time with the same id, <replay>/<tenant>/<event id>, by which receivers drop what they have.
 // The file and the Redis Stream do that by themselves: they hold each event of a replay once.
 //
 // # What isn't

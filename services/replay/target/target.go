@@ -42,7 +42,7 @@ type Spec struct {
 
 // Message is an event on its way to a target.
 type Message struct {
-	// ID is <replay>/<event id>: the same each time that it is sent.
+	// ID is <replay>/<tenant>/<event id>: the same each time that it is sent. An event's id is of its tenant alone.
 	ID       string
 	Position uint64
 	Stored   time.Time
@@ -125,7 +125,7 @@ func Mark(e events.Event, replay string, position uint64, stored time.Time) (Mes
 	if err != nil {
 		return Message{}, fmt.Errorf("mark the event at position %d: %w", position, err)
 	}
-	return Message{ID: replay + "/" + e.Meta().ID, Position: position, Stored: stored, Event: e, Data: data}, nil
+	return Message{ID: replay + "/" + e.Meta().Tenant + "/" + e.Meta().ID, Position: position, Stored: stored, Event: e, Data: data}, nil
 }
 
 // ErrBeginAnew is returned by Open for a target that doesn't have what the checkpoint tells of: everything must be sent to it from the beginning.

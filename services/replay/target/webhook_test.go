@@ -78,7 +78,7 @@ func verify(secret string, r *http.Request) (id string, err error) {
 		return "", errors.New("forged")
 	}
 	e, err := events.Decode(body)
-	if err != nil || e.Meta().Replay != replayID || id != replayID+"/"+e.Meta().ID || r.Header.Get("Content-Type") != "application/cloudevents+json" {
+	if err != nil || e.Meta().Replay != replayID || id != replayID+"/acme/"+e.Meta().ID || r.Header.Get("Content-Type") != "application/cloudevents+json" {
 		return "", fmt.Errorf("not an event of the replay: %v %w", e, err)
 	}
 	return id, nil
