@@ -20,6 +20,7 @@ func (r Receipt) Sentence() string {
 	r.list(&b, StateLate, "late: ", func(one Replica) string {
 		return fmt.Sprintf("%s (at %d, last heard %s before)", one.Name, one.Position, before(one.Heard, r.Made))
 	})
+	r.list(&b, StateSkipped, "not believed, and never applied, for its cutoff lies too far ahead (set the publisher's clock, and revoke again): ", func(one Replica) string { return one.Name })
 	r.list(&b, StateLeaseEnded, "not heard any more, and failing closed: ", func(one Replica) string {
 		return fmt.Sprintf("%s (since %s)", one.Name, one.FailsClosedSince.UTC().Format("2006-01-02T15:04:05Z"))
 	})

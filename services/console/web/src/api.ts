@@ -124,7 +124,7 @@ export interface NamedReplica {
   name: string;
   group?: string;
   version?: string;
-  state: "applied" | "late" | "lease_ended";
+  state: "applied" | "late" | "skipped" | "lease_ended";
   after_ms?: number;
   position?: number;
   heard_at?: string;

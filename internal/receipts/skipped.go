@@ -1,0 +1,24 @@
+package receipts
+
+import "slices"
+
+// StateSkipped: a replica has read the event, and will never apply it, for its cutoff lies further ahead than a publisher's clock may be ([revocation.MaxCutoffAhead]).
+const StateSkipped State = "skipped"
+
+// Skipped returns the receipt of an event that no replica believes: who has got there hasn't applied it. r stays as it is.
+func (r Receipt) Skipped() Receipt {
+	r.Complete, r.Replicas.Applied = false, 0
+	r.Replicas.Named = slices.Clone(r.Replicas.Named)
+	for i := range r.Replicas.Named {
+		if one := &r.Replicas.Named[i]; one.State == StateApplied {
+			one.State, one.AfterMS = StateSkipped, nil
+		}
+	}
+	return r
+}
+
+// Unsure returns the receipt of an event of which it couldn't be found out whether replicas believe it. r stays as it is.
+func (r Receipt) Unsure() Receipt {
+	r.Complete, r.Certain = false, false
+	return r
+}
