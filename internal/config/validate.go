@@ -49,8 +49,8 @@ func (c Config) Validate() error {
 	fault(c.Retention() < c.MaxAge+Leeway, "ledger.retention: %v is shorter than max_age and leeway (%v): a session could outlive its revocation; lengthen it or leave it out",
 		c.Retention(), c.MaxAge+Leeway)
 	fault(c.Retention() < duplicateWindow, "ledger.retention: must be at least %v, within which repeated calls are recognised", duplicateWindow)
-	// Zero would be taken for the default.
-	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > time.Hour, "clock_skew: must be between 1ms and 1h")
+	// Zero would be taken for the default. Replicas believe no cutoff that lies 5 minutes ahead of the stream's clock, which ours may be ahead of.
+	fault(c.ClockSkew < time.Millisecond || c.ClockSkew > 4*time.Minute, "clock_skew: must be between 1ms and 4m: replicas never apply a cutoff that lies 5m ahead")
 	fault(c.Passes < 0 || c.Passes > 1<<26, "passes: must be between 0, which remembers no requests that passed, and 67108864, which takes 2 GiB")
 	fault(c.Heartbeat < time.Second, "heartbeat: must be at least 1s")
 	fault(c.MaxConns < 1, "max_conns: must be at least 1")
