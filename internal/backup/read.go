@@ -73,6 +73,10 @@ func (f *File) read() error {
 		return fmt.Errorf("its form is %q, and this version knows %s", f.Manifest.Format, Format)
 	}
 	for _, s := range f.Manifest.Streams {
+		// Whoever restores may do what he likes in the NATS of others: a file mustn't.
+		if !slices.Contains(bus.Backable(), s.Name) {
+			return fmt.Errorf("it holds %q, which is no stream that a backup of this version has", s.Name)
+		}
 		if f.entries[s.Name] = named[s.Name+snapshotSuffix]; f.entries[s.Name] == nil {
 			return fmt.Errorf("the snapshot of %q is missing", s.Name)
 		}

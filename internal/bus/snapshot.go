@@ -58,21 +58,24 @@ func passing() []string {
 	return []string{TicketsBucket().Name, LeasesBucket().Name, GatewaysBucket().Name}
 }
 
-// Backed returns the streams that a backup holds, in the order in which they are written: the ledger, and with all also what else a deployment can't make anew. The ledger comes last, so that it has every event that
-// the others have heard of. Those that aren't there are left out. Left out as well are what goes away by itself (leases, gateways, used tickets) and snapshots of replicas, which are of no use to another incarnation of the ledger.
-func (b *Bus) Backed(ctx context.Context, all bool) ([]string, error) {
-	var wanted []string
-	for _, spec := range b.specs() {
-		if all && spec.Name != LedgerStream {
-			wanted = append(wanted, spec.Name)
-		}
-	}
+// Backable returns the streams that a backup may hold, in the order in which they are written.
+func Backable() []string {
+	wanted := []string{ParkedStream}
 	for _, bucket := range buckets() {
-		if all && !slices.Contains(passing(), bucket.Name) {
+		if !slices.Contains(passing(), bucket.Name) {
 			wanted = append(wanted, bucketStream+bucket.Name)
 		}
 	}
-	wanted = append(wanted, LedgerStream)
+	return append(wanted, LedgerStream)
+}
+
+// Backed returns the streams that a backup holds, in the order in which they are written: the ledger, and with all also what else a deployment can't make anew. The ledger comes last, so that it has every event that
+// the others have heard of. Those that aren't there are left out. Left out as well are what goes away by itself (leases, gateways, used tickets) and snapshots of replicas, which are of no use to another incarnation of the ledger.
+func (b *Bus) Backed(ctx context.Context, all bool) ([]string, error) {
+	wanted := Backable()
+	if !all {
+		wanted = []string{LedgerStream}
+	}
 	var there []string
 	for _, name := range wanted {
 		_, err := b.js.Stream(ctx, name)
