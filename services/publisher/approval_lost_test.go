@@ -62,10 +62,9 @@ func TestApprovedAndLost(t *testing.T) {
 	}
 }
 
-// What nobody has approved in time can't be approved any more; the same call asks anew.
-func TestApprovalExpires(t *testing.T) {
-	g := newGuarded(t, crowdOf{sessions: 11}, nil)
-	a := g.ask(t, g.key, ofClient, "Idempotency-Key", "k1")
+// expire lets a request's time be over.
+func (g guarded) expire(t *testing.T, a publisher.Approval) {
+	t.Helper()
 	entry, err := g.kv.Get(t.Context(), "acme."+a.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +74,13 @@ func TestApprovalExpires(t *testing.T) {
 	if _, err := g.kv.PutString(t.Context(), "acme."+a.ID, past); err != nil || past == string(entry.Value()) {
 		t.Fatalf("the request can't be made older: %v", err)
 	}
+}
+
+// What nobody has approved in time can't be approved any more; the same call asks anew.
+func TestApprovalExpires(t *testing.T) {
+	g := newGuarded(t, crowdOf{sessions: 11}, nil)
+	a := g.ask(t, g.key, ofClient, "Idempotency-Key", "k1")
+	g.expire(t, a)
 	if r := g.approve(t, g.admin, a.ID); r.status != http.StatusConflict || r.Code != "approval_expired" || g.state(t, a.ID) != publisher.ApprovalExpired {
 		t.Errorf("%d %s, and it is %s", r.status, r.body, g.state(t, a.ID))
 	}

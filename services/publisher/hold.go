@@ -46,12 +46,15 @@ func (s *Service) earlier(ctx context.Context, key access.Key, c call, batch []R
 	}
 	rec, err := s.approval(ctx, key.Tenant, s.approvalID(key, c))
 	switch {
-	case errors.Is(err, errNoApproval), err == nil && rec.State == ApprovalExpired:
+	case errors.Is(err, errNoApproval):
 		return nil, problem.Problem{}
 	case err != nil:
 		return nil, s.approvalProblem(err)
 	case rec.Request != s.requestHash(batch):
+		// Also of one that has expired: who has looked at it may still approve, under the id that both have.
 		return nil, problemOf(errKeyReused, 0, len(batch), c)
+	case rec.State == ApprovalExpired:
+		return nil, problem.Problem{}
 	case rec.State == ApprovalRejected:
 		return nil, s.approvalProblem(rejectedError{rec.ID})
 	}
@@ -78,19 +81,32 @@ func (s *Service) ask(ctx context.Context, key access.Key, c call, batch []Revoc
 		ID: s.approvalID(key, c), State: ApprovalPending, Revocation: batch[0], Why: why, Sessions: crowd.sessions, Tabs: crowd.tabs, Logins: crowd.logins,
 		AskedBy: key.ID, AskedAt: now, ExpiresAt: now.Add(approvalTime),
 	}}
-	if old, err := s.approval(ctx, key.Tenant, rec.ID); err == nil {
-		rec.revision = old.revision // one that has expired
+	switch old, err := s.approval(ctx, key.Tenant, rec.ID); {
+	case err == nil && (old.State != ApprovalExpired || old.Request != rec.Request):
+		return s.faster(ctx, key, c, batch)
+	case err == nil:
+		rec.revision = old.revision
+	case !errors.Is(err, errNoApproval):
+		return nil, s.approvalProblem(err)
 	}
 	rec, err = s.keep(ctx, rec)
 	if errors.Is(err, errApprovalMoved) {
-		// The same call came twice at once, and the other one was faster.
-		return s.earlier(ctx, key, c, batch)
+		return s.faster(ctx, key, c, batch)
 	}
 	if err != nil {
 		return nil, s.approvalProblem(err)
 	}
 	s.logDecision(rec, key, "a revocation waits for a second person")
 	return &rec.Approval, problem.Problem{}
+}
+
+// faster returns the request of another call with the same Idempotency-Key that came at once and was counted sooner; never nothing, for that would store what is to wait.
+func (s *Service) faster(ctx context.Context, key access.Key, c call, batch []Revocation) (*Approval, problem.Problem) {
+	rec, p := s.earlier(ctx, key, c, batch)
+	if rec == nil && p.Status == 0 {
+		p = s.approvalProblem(errApprovalMoved)
+	}
+	return rec, p
 }
 
 // rejectedError is returned when a request was rejected.
