@@ -1,7 +1,7 @@
 // Package presence is what replicas tell of themselves while they run, over core NATS: that they are there, how far they have applied the ledger, and until when they may
 // answer active without hearing more.
 //
-// A replica sends a [Report] on [ReportsTopic] each [Interval]; its last one before it stops says Leaving. When somebody has sent an [Await] on [AwaitTopic] it says on [AppliedTopic]
+// A replica sends a [Report] on [ReportsTopic] each [Interval], and once its connection is back; its last one before it stops says Leaving. When somebody has sent an [Await] on [AwaitTopic] it says on [AppliedTopic]
 // that it has applied that position as soon as it has ([Applied]).
 //
 // # The lease

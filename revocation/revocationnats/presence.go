@@ -65,7 +65,9 @@ type Presence struct {
 	// questions are answered by a goroutine of their own: they may take longer than a report can wait.
 	questions chan *nats.Msg
 	// soon has a token when there is something to report at once.
-	soon   chan struct{}
+	soon chan struct{}
+	// back tells that the connection is back.
+	back   chan nats.Status
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	once   sync.Once
@@ -100,6 +102,7 @@ func NewPresence(nc *nats.Conn, replica Reporting, cfg PresenceConfig) (*Presenc
 		}
 		p.subs = append(p.subs, sub)
 	}
+	p.back = nc.StatusChanged(nats.CONNECTED)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	p.work.Go(func() { p.run(ctx) })
@@ -129,17 +132,27 @@ func (p *Presence) unsubscribe() {
 	for _, sub := range p.subs {
 		_ = sub.Unsubscribe() // fails only where there is nothing to end
 	}
+	if p.back != nil {
+		p.nc.RemoveStatusListener(p.back)
+	}
 }
 
-// run reports until ctx ends.
+// run reports until ctx ends: each interval, and once the connection is back, for then the replica has proof again in a moment, and its lease may have run out.
 func (p *Presence) run(ctx context.Context) {
 	p.tell(p.report())
 	tick := time.NewTicker(presence.Interval)
 	defer tick.Stop()
+	back := p.back
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case _, open := <-back:
+			if !open {
+				back = nil // the connection is closed
+				continue
+			}
+			p.tell(p.report())
 		case <-tick.C:
 			p.tell(p.report())
 		case <-p.soon:
