@@ -85,7 +85,7 @@ func newRig(t *testing.T, change func(*console.Config)) *rig {
 	r.cfg = console.Config{
 		API: api(keys), Keys: keys, Seal: []byte("0123456789abcdef0123456789abcdef"), Ended: ended, Conn: b.Conn(), Fleet: fleet, Lifetime: time.Hour, IdleTimeout: 30 * time.Minute,
 		Metrics: prometheus.NewRegistry(), Refused: func(code string) { _, _ = io.WriteString(r.refused, code+"\n") }, Log: log,
-		Findings: func(context.Context) any { return map[string]any{"findings": []any{}} },
+		Findings: func(context.Context, bool) any { return map[string]any{"findings": []any{}} },
 	}
 	if change != nil {
 		change(&r.cfg)

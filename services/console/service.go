@@ -37,8 +37,8 @@ type Config struct {
 	OIDC *OIDC
 	// Metrics is what the process measures.
 	Metrics prometheus.Gatherer
-	// Findings returns what the process sees of itself, as JSON. It may be nil.
-	Findings func(context.Context) any
+	// Findings returns what the process sees of itself, as JSON, with or without what is for operators alone. It may be nil.
+	Findings func(ctx context.Context, whole bool) any
 	// Refused counts refusals by code.
 	Refused func(code string)
 	Log     logrus.FieldLogger

@@ -116,11 +116,11 @@ func (s *Service) handleSignOut(w http.ResponseWriter, r *http.Request, who oper
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// handleFindings tells what curfew doctor would tell of this process.
-func (s *Service) handleFindings(w http.ResponseWriter, r *http.Request, _ operator) {
+// handleFindings tells what curfew doctor would tell of this process: operators all of it, and others what is wrong. The rest tells of machines, and of every tenant's revocations together.
+func (s *Service) handleFindings(w http.ResponseWriter, r *http.Request, who operator) {
 	if s.cfg.Findings == nil {
 		problem.JSON(w, http.StatusOK, map[string]any{"findings": []any{}})
 		return
 	}
-	problem.JSON(w, http.StatusOK, s.cfg.Findings(r.Context()))
+	problem.JSON(w, http.StatusOK, s.cfg.Findings(r.Context(), who.key.Has(access.ScopeOperator)))
 }
