@@ -151,9 +151,13 @@ func (c *chainWalk) leave() {
 		c.missing()
 	}
 	point := c.points[c.at]
-	want := point.hash()
-	if c.known && !c.told && c.hash != want {
-		c.walk.trail.found.add(Finding{Kind: KindHash, Position: point.After + 1, Until: point.Position, Checkpoint: point.Number, Expected: want.String(), Found: c.hash.String()})
+	want, begin := point.hash(), point.After+1
+	if c.at > 0 {
+		// Of what the checkpoints between the two have listed, this hash alone tells, whatever else was found behind it.
+		begin = min(begin, c.points[c.at-1].Position+1)
+	}
+	if c.known && (!c.told || begin <= point.After) && c.hash != want {
+		c.walk.trail.found.add(Finding{Kind: KindHash, Position: begin, Until: point.Position, Checkpoint: point.Number, Expected: want.String(), Found: c.hash.String()})
 	}
 	c.hash, c.known = want, true
 	c.at++
