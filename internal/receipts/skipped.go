@@ -16,9 +16,3 @@ func (r Receipt) Skipped() Receipt {
 	}
 	return r
 }
-
-// Unsure returns the receipt of an event of which it couldn't be found out whether replicas believe it. r stays as it is.
-func (r Receipt) Unsure() Receipt {
-	r.Complete, r.Certain = false, false
-	return r
-}

@@ -2,64 +2,36 @@ package publisher
 
 import (
 	"context"
+	"net/http"
+	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/curfewhq/curfew/events"
-	"github.com/curfewhq/curfew/internal/receipts"
+	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
 )
 
-// belief is whether replicas apply an event that they read.
-type belief int
-
-const (
-	believed belief = iota
-	disbelieved
-	unlooked
-)
-
-// believes is by the stream's clock: a cutoff is the publisher's, which may be wrong, and none that lies too far ahead is ever applied.
-func believes(e events.Event, stored time.Time) belief {
-	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(stored.Add(revocation.MaxCutoffAhead)) {
-		return disbelieved
-	}
-	return believed
+// believed reports whether replicas apply an event that they read, by the stream's clock: a cutoff is the publisher's, whose clock may be ahead, and none that lies too far ahead is ever applied.
+func believed(e events.Event, stored time.Time) bool {
+	cutoff, ok := events.Cutoff(e)
+	return !ok || !cutoff.After(stored.Add(revocation.MaxCutoffAhead))
 }
 
-// beliefs looks when the stream has stored what a call has, of what has a cutoff.
-func (s *Service) beliefs(ctx context.Context, answers []Stored) []belief {
-	all := make([]belief, len(answers))
-	var work errgroup.Group
-	work.SetLimit(lookups)
-	for i, a := range answers {
-		if a.Cutoff.IsZero() {
-			continue
-		}
-		work.Go(func() error {
-			all[i] = unlooked
-			msg, err := s.cfg.EventAt(ctx, a.Position)
-			if err != nil {
-				return nil // nothing is said of it then
-			}
-			if e, err := events.DecodeMessage(msg.Subject, msg.Data); err == nil && e.Meta().ID == a.ID {
-				all[i] = believes(e, msg.Time)
-			}
-			return nil
-		})
+// inVain reports whether a call has stored what no replica ever applies. One look is enough: the latest cutoff tells of the others. What can't be looked at is taken for good.
+func (s *Service) inVain(ctx context.Context, answers []Stored) bool {
+	latest := slices.MaxFunc(answers, func(a, b Stored) int { return a.Cutoff.Compare(b.Cutoff) })
+	if latest.Cutoff.IsZero() {
+		return false
 	}
-	_ = work.Wait() // it never fails
-	return all
+	msg, err := s.cfg.EventAt(ctx, latest.Position)
+	if err != nil {
+		return false
+	}
+	e, err := events.DecodeMessage(msg.Subject, msg.Data)
+	return err == nil && e.Meta().ID == latest.ID && !believed(e, msg.Time)
 }
 
-// of returns what a receipt says once it is known whether replicas believe its event.
-func (b belief) of(r receipts.Receipt) receipts.Receipt {
-	switch b {
-	case disbelieved:
-		return r.Skipped()
-	case unlooked:
-		return r.Unsure()
-	}
-	return r
+func clockAhead() problem.Problem {
+	return problem.New(http.StatusServiceUnavailable, "clock_ahead", "Stored, and applied by nobody: a cutoff lies more than 5 minutes ahead of the stream's clock, so that no replica believes it. "+
+		"Set this server's clock, or the stream's, and call again, with another Idempotency-Key.")
 }

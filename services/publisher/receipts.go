@@ -48,12 +48,7 @@ func (s *Service) wait(ctx context.Context, key access.Key, c call, answers []St
 			list[i].Asked, list[i].Stored = time.Time{}, time.Time{}
 		}
 	}
-	looked := make(chan []belief, 1)
-	go func() { looked <- s.beliefs(ctx, answers) }()
 	made := s.cfg.Receipts.WaitAll(ctx, list, c.aim)
-	for i, b := range <-looked {
-		made[i] = b.of(made[i])
-	}
 	s.cfg.Receipts.Keep(ctx, made...)
 	for i, r := range made {
 		// Who waits for a thousand replicas wants to know who is late, and not to read a thousand names first.
@@ -79,7 +74,7 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, p)
 		return
 	}
-	b := believed
+	applied := true
 	kept, err := s.cfg.Receipts.Find(r.Context(), key.Tenant, q.event)
 	switch {
 	case err != nil && !errors.Is(err, receipts.ErrNone):
@@ -94,7 +89,7 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 		if kept.Aim == receipts.Shown {
 			q.aim = kept.Aim
 		}
-		if b, p = s.holds(r.Context(), key.Tenant, q); p.Status != 0 {
+		if applied, p = s.holds(r.Context(), key.Tenant, q); p.Status != 0 {
 			// The ledger was made anew or put back: whom an event reaches that it doesn't hold can't be found out.
 			s.answerReceipt(w, key, kept.Receipt, kept.Token)
 			return
@@ -103,14 +98,17 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, problem.New(http.StatusNotFound, "receipt_not_found", "No receipt is kept of that event of this tenant: ask with wait=applied and its position, which GET /v1/revocations/{event} tells."))
 		return
 	default:
-		if b, p = s.holds(r.Context(), key.Tenant, q); p.Status != 0 {
+		if applied, p = s.holds(r.Context(), key.Tenant, q); p.Status != 0 {
 			s.refuse(w, p)
 			return
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
 	defer cancel()
-	receipt := b.of(s.cfg.Receipts.Wait(ctx, receipts.Event{ID: q.event, Tenant: key.Tenant, Position: q.position}, q.aim))
+	receipt := s.cfg.Receipts.Wait(ctx, receipts.Event{ID: q.event, Tenant: key.Tenant, Position: q.position}, q.aim)
+	if !applied {
+		receipt = receipt.Skipped()
+	}
 	if kept.Token != "" && receipt.SaysLess(kept.Receipt) {
 		s.answerReceipt(w, key, kept.Receipt, kept.Token)
 		return
@@ -157,15 +155,15 @@ func (s *Service) parseReceiptQuery(r *http.Request) (q receiptQuery, p problem.
 	return q, p
 }
 
-// holds returns whether replicas believe the event, and reports by a problem of another status than 0 that it doesn't lie at that position, or isn't the tenant's: callers aren't told of others'.
-func (s *Service) holds(ctx context.Context, tenant string, q receiptQuery) (belief, problem.Problem) {
+// holds returns whether replicas apply the event when they read it, and reports by a problem of another status than 0 that it doesn't lie at that position, or isn't the tenant's: callers aren't told of others'.
+func (s *Service) holds(ctx context.Context, tenant string, q receiptQuery) (applied bool, p problem.Problem) {
 	msg, err := s.cfg.EventAt(ctx, q.position)
 	if err == nil {
 		if e, err := events.DecodeMessage(msg.Subject, msg.Data); err == nil && e.Meta().ID == q.event && e.Meta().Tenant == tenant {
-			return believes(e, msg.Time), problem.Problem{}
+			return believed(e, msg.Time), problem.Problem{}
 		}
 	}
-	return unlooked, problem.New(http.StatusNotFound, "receipt_not_found", "No event of that id lies at that position for this tenant: GET /v1/revocations/{event} tells where it lies.")
+	return false, problem.New(http.StatusNotFound, "receipt_not_found", "No event of that id lies at that position for this tenant: GET /v1/revocations/{event} tells where it lies.")
 }
 
 // answerReceipt answers with the signed form. What isn't signed as it is answered is signed now.

@@ -45,7 +45,11 @@ func (s *Service) store(r *http.Request, key access.Key, c call, batch []Revocat
 	// The caller going away doesn't call the logout off.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), c.timeout)
 	defer cancel()
-	return s.settle(pub, s.publish(ctx, pub))
+	answers, p := s.settle(pub, s.publish(ctx, pub))
+	if p.Status == 0 && s.inVain(ctx, answers) {
+		return nil, clockAhead()
+	}
+	return answers, p
 }
 
 // publication is one call on its way to the stream. Its slices have one entry for each event.

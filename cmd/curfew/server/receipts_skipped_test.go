@@ -12,7 +12,6 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/receipts"
 	"github.com/curfewhq/curfew/revocation"
-	"github.com/curfewhq/curfew/services/publisher"
 )
 
 // An event whose publisher's clock was far ahead is read by every replica and believed by none: that a replica has got there doesn't mean that it refuses anybody.
@@ -48,33 +47,5 @@ func TestReceiptOfWhatNoReplicaBelieves(t *testing.T) {
 	call(t, s, key, http.MethodGet, fmt.Sprintf("/v1/receipts/%s?wait=applied&timeout=1s&position=%d", id, ack.Position), "", &got)
 	if got.Complete || got.Replicas.Applied != 0 || len(got.Replicas.Named) != 1 || got.Replicas.Named[0].State != receipts.StateSkipped {
 		t.Errorf("the session passes, and its receipt says: %s", got.Sentence)
-	}
-}
-
-// Who waits is told so as well.
-func TestWaitForWhatNoReplicaBelieves(t *testing.T) {
-	cfg := testConfig(t)
-	cfg.ClockSkew = time.Hour // as of a publisher whose clock is ahead
-	s := start(t, cfg)
-	key := newKey(t, s, "default", access.ScopePublish, access.ScopeRead, access.ScopeOperator)
-	body := func(ahead time.Duration) string {
-		return fmt.Sprintf(`[{"scope":"user","user":"ann","cutoff":%q},{"scope":"session","session":"s"}]`, time.Now().Add(ahead).UTC().Format(time.RFC3339))
-	}
-	var answer struct{ Revocations []publisher.Stored }
-	call(t, s, key, http.MethodPost, "/v1/revocations?wait=applied&timeout=5s", body(10*time.Minute), &answer)
-	if r := answer.Revocations[0].Receipt; r.Complete || r.Replicas.Applied != 0 {
-		t.Errorf("of the user: %s", r.Sentence)
-	}
-	if r := answer.Revocations[1].Receipt; !r.Complete || r.Replicas.Applied != 1 {
-		t.Errorf("of the session: %s", r.Sentence)
-	}
-	var kept receipts.Answer
-	call(t, s, key, http.MethodGet, "/v1/receipts/"+answer.Revocations[0].ID, "", &kept)
-	if kept.Complete || kept.Replicas.Applied != 0 {
-		t.Errorf("what is kept: %s", kept.Sentence)
-	}
-	call(t, s, key, http.MethodPost, "/v1/revocations?wait=applied&timeout=5s", body(-time.Minute), &answer)
-	if r := answer.Revocations[0].Receipt; !r.Complete || r.Replicas.Applied != 1 {
-		t.Errorf("of a cutoff that is believed: %s", r.Sentence)
 	}
 }
