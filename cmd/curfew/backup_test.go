@@ -120,15 +120,22 @@ func TestRestoreOfWhatWasLost(t *testing.T) {
 	}
 }
 
-// TestRestoreOfAll brings keys back, too.
+// TestRestoreOfAll brings keys back, too; also one that was revoked since, which it says.
 func TestRestoreOfAll(t *testing.T) {
-	path, _ := backedUp(t, "--all")
+	path, from := backedUp(t, "--all")
 	key, err := os.ReadFile(filepath.Join(os.Getenv("CURFEW_DATA_DIR"), "admin.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "data")
-	must(t, "restore", path, "--data-dir", dir, "--execute")
+	for _, k := range from.Keys().List() {
+		if _, err := from.Keys().Revoke(t.Context(), k.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := must(t, "restore", path, "--data-dir", dir, "--execute"); !strings.Contains(out, "revoked since the backup are good again") {
+		t.Error(out)
+	}
 	s := startServer(t, func(c *config.Config) { c.DataDir = dir })
 	if s.AdminKeyFile() != "" {
 		t.Error("there is a new first key")
