@@ -54,7 +54,7 @@ func (s *Service) announce(of revocation.Applied, found []*connEntry, mass bool)
 	}
 	a.spread = newLoginSpread(logoutBy(of.Event), s.loginWindow(len(found)), len(found))
 	if len(found) > 0 {
-		s.shown.begin(a.notice.id)
+		s.shown.begin(a.notice.id, of.Event.Meta().Tenant, of.Position)
 	}
 	for some := range slices.Chunk(found, breath) {
 		for _, entry := range some {

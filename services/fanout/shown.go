@@ -16,7 +16,7 @@ type shownNotices struct {
 
 	mu sync.Mutex
 	// tallies: an event's id → how many tabs were told, and what they have answered.
-	tallies map[string]*gateways.Shown
+	tallies map[string]*tally
 	// ring holds the ids, the oldest at next once there are as many as may be.
 	ring []string
 	next int
@@ -24,8 +24,16 @@ type shownNotices struct {
 	from, upTo uint64
 }
 
+// tally is of the event that lies at a position. An id is of its tenant alone: mixed is true once two tenants' tabs were told of one, and then the numbers are nobody's.
+type tally struct {
+	gateways.Shown
+	tenant   string
+	position uint64
+	mixed    bool
+}
+
 func newShownNotices(most int) *shownNotices {
-	return &shownNotices{most: most, tallies: map[string]*gateways.Shown{}}
+	return &shownNotices{most: most, tallies: map[string]*tally{}}
 }
 
 // start says that nothing is known of what lies up to a position, but for what was told meanwhile.
@@ -37,10 +45,11 @@ func (n *shownNotices) start(position uint64) {
 
 // begin remembers an event from now on, because tabs are about to be told of it. Who comes back to a session that was ended by an event of which nothing is remembered any more doesn't
 // bring it back: its numbers would be of one tab.
-func (n *shownNotices) begin(event string) {
+func (n *shownNotices) begin(event, tenant string, position uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.tallies[event] != nil {
+	if t := n.tallies[event]; t != nil {
+		t.position, t.mixed = position, t.mixed || t.tenant != tenant
 		return
 	}
 	if len(n.ring) < n.most {
@@ -51,7 +60,7 @@ func (n *shownNotices) begin(event string) {
 		n.next = (n.next + 1) % n.most
 		n.from = n.upTo
 	}
-	n.tallies[event] = &gateways.Shown{}
+	n.tallies[event] = &tally{tenant: tenant, position: position}
 }
 
 // told counts a tab that is sent the notice of an event.
@@ -76,8 +85,8 @@ func (n *shownNotices) gone(event string) { n.count(event, func(s *gateways.Show
 func (n *shownNotices) count(event string, add func(*gateways.Shown)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s := n.tallies[event]; s != nil {
-		add(s)
+	if t := n.tallies[event]; t != nil {
+		add(&t.Shown)
 	}
 }
 
@@ -109,11 +118,14 @@ func (n *shownNotices) of(event string, position uint64, telling func() bool) ga
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := gateways.Shown{}
-	if known := n.tallies[event]; known != nil {
-		s = *known
+	switch known := n.tallies[event]; {
+	case known != nil && known.mixed:
+		s.Forgotten = true
+	case known != nil && known.position == position:
+		s = known.Shown
 		// An acknowledgement may be counted before what it is of.
 		s.Told = max(s.Told, s.SignedOut+s.Already+s.Ignored+s.Gone)
-	} else {
+	default:
 		s.Forgotten = position <= n.from
 	}
 	s.Behind = !s.Forgotten && behind

@@ -66,7 +66,7 @@ func TestShownForgets(t *testing.T) {
 		}
 	}
 	for i, event := range []string{"a", "b", "c"} {
-		n.begin(event)
+		n.begin(event, "acme", uint64(11+i))
 		n.told(event)
 		n.reached(uint64(11 + i))
 	}
