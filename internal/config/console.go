@@ -97,9 +97,14 @@ func (o OIDC) faults() []error {
 	fault(o.ClientID == "", "client_id: required, as the provider has given it")
 	fault(o.Claim == "", "claim: name the claim that decides, such as groups or email")
 	fault(len(o.Operators)+len(o.Admins) == 0, "operators, admins: give some VALUE=TENANT, or nobody could sign in")
-	for _, grant := range slices.Concat(o.Operators, o.Admins) {
-		_, err := ParseGrant(grant)
-		fault(err != nil, fmt.Sprintf("operators, admins: %q isn't VALUE=TENANT, with a tenant of lower-case letters, digits and dashes", grant))
+	for _, grants := range [][]string{o.Operators, o.Admins} {
+		seen := map[string]bool{}
+		for _, text := range grants {
+			grant, err := ParseGrant(text)
+			fault(err != nil, fmt.Sprintf("operators, admins: %q isn't VALUE=TENANT, with a tenant of lower-case letters, digits and dashes", text))
+			fault(err == nil && seen[grant.Value], fmt.Sprintf("operators, admins: %q stands there twice, and who has it belongs to one tenant: give a value for each", grant.Value))
+			seen[grant.Value] = true
+		}
 	}
 	return errs
 }

@@ -56,6 +56,10 @@ func TestConsoleFaults(t *testing.T) {
 			c.Console.OIDC.Operators, c.Console.OIDC.Admins = nil, nil
 		}, "console.oidc.operators, admins: give some"},
 		{"no tenant", func(c *config.Config) { c.Console.OIDC = good; c.Console.OIDC.Operators = []string{"sre"} }, `console.oidc.operators, admins: "sre" isn't VALUE=TENANT`},
+		{"a value for two tenants", func(c *config.Config) {
+			c.Console.OIDC = good
+			c.Console.OIDC.Admins = []string{"support=acme", "support=globex"}
+		}, `"support" stands there twice`},
 		{"no value", func(c *config.Config) { c.Console.OIDC = good; c.Console.OIDC.Operators = []string{"=acme"} }, "isn't VALUE=TENANT"},
 		{"not looked at without a console", func(c *config.Config) { c.Console.Enabled, c.Console.Lifetime = "false", 0 }, ""},
 	} {
