@@ -178,9 +178,15 @@ func (s *Service) exposure(ctx context.Context, q exposureQuestion, entry ledger
 		}
 		maps.DeleteFunc(processes, func(id string, _ *ExposedProcess) bool { return !heard[id] }) // half an answer is none
 	}
+	cutoff, _ := events.Cutoff(e)
+	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
 	answered := map[string]bool{}
 	for id, p := range processes {
 		answered[id] = true
+		if skipped {
+			// Whoever stands behind it has read it, and applies it never.
+			p.Applied, p.AppliedAt, p.Whole = false, time.Time{}, false
+		}
 		out.Count += p.Count
 		out.Processes = append(out.Processes, *p)
 	}
