@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,27 @@ func (s *Streams) Close() error { return s.client.Close() }
 
 // StreamKey is the key of a replay's stream.
 func StreamKey(replay string) string { return streamPrefix + replay }
+
+// Last returns the position of the last entry that was added, also if a reader has deleted it since; 0 where there is no stream.
+func (s *Streams) Last(ctx context.Context, key string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+	defer cancel()
+	// Not XInfoStream, which reads the answer of one version of Redis alone.
+	told, err := s.client.Do(ctx, "XINFO", "STREAM", key).Slice()
+	if err != nil && strings.Contains(err.Error(), "no such key") {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, failure(err)
+	}
+	for i := 0; i+1 < len(told); i += 2 {
+		if told[i] == "last-generated-id" {
+			position, _, _ := strings.Cut(fmt.Sprint(told[i+1]), "-")
+			return strconv.ParseUint(position, 10, 64)
+		}
+	}
+	return 0, failure(errors.New("it doesn't tell how far a stream goes"))
+}
 
 // Add adds entries as fields id and event under <position>-0. What is there already isn't added again: Redis takes no id that isn't above the last one.
 func (s *Streams) Add(ctx context.Context, key string, entries []Entry) error {

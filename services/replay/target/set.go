@@ -122,7 +122,7 @@ func (s *Set) Open(ctx context.Context, replay string, spec Spec, from *Checkpoi
 		if s.cfg.Redis == nil {
 			return nil, final{errors.New("target redis: the process that runs replays has none: set redis.url_file for all with the role replay, and resume it")}
 		}
-		return openRedis(s.cfg.Redis, replay), nil
+		return openRedis(ctx, s.cfg.Redis, replay, from)
 	case KindTabs:
 		return &tabs{fleet: s.cfg.Fleet, result: from.Result}, nil
 	case KindReplicas:

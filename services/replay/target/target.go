@@ -102,7 +102,7 @@ type Rebuilt struct {
 // Checkpoint is where a target was when everything before it had arrived. It is kept beside the replay's record, and told to nobody.
 type Checkpoint struct {
 	Result Result `json:"result"`
-	// Sum is the state of the file's SHA-256, and Tally what its manifest will tell.
+	// Sum is the state of the file's SHA-256, and Tally what its manifest will tell. Of a Redis Stream's Tally Last alone counts.
 	Sum   []byte               `json:"sum,omitempty"`
 	Tally *exportfile.Manifest `json:"tally,omitempty"`
 }
