@@ -122,6 +122,8 @@ func printReceipt(w io.Writer, a receipts.Answer) {
 	case a.Complete:
 	case forgottenAlone(a):
 		fmt.Fprintln(table, "  asking again won't tell more; which tabs are open: curfew doctor --user USER")
+	case slices.ContainsFunc(a.Replicas.Named, func(one receipts.Replica) bool { return one.State == receipts.StateSkipped }):
+		fmt.Fprintln(table, "  asking again won't tell more: set the clock of the process that published it, and revoke again")
 	default:
 		fmt.Fprintf(table, "  ask again: curfew receipt show %s --wait %s\n", a.Event, a.Aim)
 	}

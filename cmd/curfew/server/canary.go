@@ -41,7 +41,7 @@ func (s *Server) startCanary(context.Context) error {
 	}
 	if s.replicas != nil {
 		cfg.Applied = func(ctx context.Context, position uint64, began time.Time) (replicas.Progress, error) {
-			return s.replicas.Await(ctx, replicas.Wanted{Stream: s.replica.Status().Made, Position: position, Stored: began})
+			return s.replicas.Await(ctx, replicas.Wanted{Stream: s.replica.Status().Made, Position: position, Asked: began, Stored: began})
 		}
 	}
 	if s.cfg.Has(config.RoleGate) {

@@ -49,6 +49,7 @@ export function Reached({ receipt }: { receipt: Receipt }) {
   const { replicas: r, tabs: t } = receipt;
   const slowest = r.named.reduce<NamedReplica | undefined>((most, one) => (one.after_ms !== undefined && (most?.after_ms ?? -1) < one.after_ms ? one : most), undefined);
   const late = r.named.filter((one) => one.state === "late");
+  const skipped = r.named.filter((one) => one.state === "skipped");
   const ended = r.named.filter((one) => one.state === "lease_ended");
   const all = r.applied === r.expected && r.expected > 0;
   return (
@@ -57,6 +58,7 @@ export function Reached({ receipt }: { receipt: Receipt }) {
         <p>by <b class="num">{r.applied} of {r.expected}</b> replicas{slowest && <>, the slowest <b>{slowest.name}</b> after {milliseconds(slowest.after_ms!)}</>}</p>
         <progress value={r.applied} max={Math.max(1, r.expected)} aria-label="Replicas that have applied it" />
         {late.map((one) => <p key={one.name} class="hint">{one.name} hasn't yet: it is at {one.position?.toLocaleString("en")}{one.heard_at && <>, heard <When at={one.heard_at} relative /></>}</p>)}
+        {skipped.length > 0 && <p class="hint">{skipped.length} of them never will: its cutoff lies too far ahead. Set the clock of the process that published it, and revoke again.</p>}
         {ended.map((one) => <p key={one.name} class="hint">{one.name} isn't heard any more{one.fails_closed_since && <>; it fails closed since <When at={one.fails_closed_since} /></>}</p>)}
       </Step>
       {t && (
