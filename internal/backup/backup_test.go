@@ -17,6 +17,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/backup"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -26,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deployment is one with events, keys and sessions.
-func deployment(t *testing.T) (b *bus.Bus, key access.Text) {
+func deployment(t *testing.T) (b *bus.Bus, key access.Key) {
 	t.Helper()
 	b = natstest.Bus(t)
 	for i := range 50 {
@@ -44,11 +45,7 @@ func deployment(t *testing.T) (b *bus.Bus, key access.Text) {
 			t.Fatal(err)
 		}
 	}
-	keys := store(t, b)
-	_, key, err := keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeRead}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, _ = accesstest.Key(t, accesstest.Open(t, b), "acme", access.ScopeRead)
 	sessions, err := b.KeyValue(t.Context(), bus.SessionsBucket())
 	if err == nil {
 		_, err = sessions.PutString(t.Context(), "a", "session")
@@ -57,20 +54,6 @@ func deployment(t *testing.T) (b *bus.Bus, key access.Text) {
 		t.Fatal(err)
 	}
 	return b, key
-}
-
-func store(t *testing.T, b *bus.Bus) *access.Store {
-	t.Helper()
-	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := access.Open(t.Context(), kv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keys.Close() })
-	return keys
 }
 
 // written writes a backup to a file.
@@ -151,7 +134,7 @@ func TestBackupOfAll(t *testing.T) {
 	if diff := cmp.Diff(history(t, from), history(t, to)); diff != "" {
 		t.Errorf("the ledger is another one: %s", diff)
 	}
-	if _, ok := store(t, to).Lookup(key); !ok {
+	if !accesstest.Open(t, to).Live(key.ID) {
 		t.Error("the key isn't known any more")
 	}
 	sessions, err := to.KeyValue(t.Context(), bus.SessionsBucket())

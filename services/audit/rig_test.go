@@ -15,6 +15,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/chain"
@@ -50,14 +51,7 @@ func newRig(t testing.TB, b *bus.Bus) *rig {
 	if r.keys, err = signing.Open(t.Context(), secrets); err != nil {
 		t.Fatal(err)
 	}
-	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.api, err = access.Open(t.Context(), kv, access.FollowConn(b.Conn())); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.api.Close() })
+	r.api = accesstest.Open(t, b)
 	return r
 }
 
@@ -200,11 +194,8 @@ func (r *rig) serve(svc *audit.Service) (url string) {
 
 func (r *rig) key(tenant string, scopes ...access.Scope) (id, text string) {
 	r.t.Helper()
-	key, t, err := r.api.Create(r.t.Context(), access.Request{Tenant: tenant, Scopes: scopes})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return key.ID, t.Reveal()
+	key, text := accesstest.Key(r.t, r.api, tenant, scopes...)
+	return key.ID, text
 }
 
 // external is a bus over a server that can be stopped.

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
@@ -61,15 +62,7 @@ func (l *lines) String() string {
 func newRig(t *testing.T, change func(*console.Config)) *rig {
 	t.Helper()
 	b := natstest.Bus(t)
-	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := access.Open(t.Context(), kv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keys.Close() })
+	keys := accesstest.Open(t, b)
 	ended, err := b.KeyValue(t.Context(), bus.ConsoleBucket())
 	if err != nil {
 		t.Fatal(err)
@@ -131,11 +124,7 @@ func api(keys *access.Store) http.Handler {
 
 func (r *rig) key(t *testing.T, tenant string, scopes ...access.Scope) (access.Key, string) {
 	t.Helper()
-	key, text, err := r.keys.Create(t.Context(), access.Request{Name: "of " + tenant, Tenant: tenant, Scopes: scopes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, text.Reveal()
+	return accesstest.Key(t, r.keys, tenant, scopes...)
 }
 
 // call sends a request to the path of the console. header are pairs.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 )
@@ -221,31 +222,17 @@ func TestTicketBucketUnavailable(t *testing.T) {
 // The call that issues tickets, with a real key store.
 func TestIssueTicket(t *testing.T) {
 	b := natstest.Bus(t)
-	keysKV, err := b.KeyValue(t.Context(), bus.KeysBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := access.Open(t.Context(), keysKV)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = keys.Close() }()
-	_, key, err := keys.Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{access.ScopePublish}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, reader, err := keys.Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{access.ScopeRead}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := accesstest.Open(t, b)
+	_, key := accesstest.Key(t, keys, tenant, access.ScopePublish)
+	_, reader := accesstest.Key(t, keys, tenant, access.ScopeRead)
 	g := newRig(t, func(cfg *Config) { cfg.Keys, cfg.UsedTickets = keys, bucket(t, b) })
 	url := g.serve()
-	call := func(key access.Text, body string) (int, string) {
+	call := func(key, body string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/v1/tickets", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+key.Reveal())
+		req.Header.Set("Authorization", "Bearer "+key)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -262,11 +249,11 @@ func TestIssueTicket(t *testing.T) {
 	good := `{"user":"ann","session":"s1","auth_time":"` + stamp(-time.Hour) + `","origin":"` + site + `"}`
 	for _, c := range []struct {
 		name, body string
-		key        access.Text
+		key        string
 		want       int
 		holds      string
 	}{
-		{"no key", good, access.Text{}, 401, "api_key"},
+		{"no key", good, "", 401, "api_key"},
 		{"another scope", good, reader, 403, "api_key_scope"},
 		{"not JSON", "x", key, 400, "malformed_body"},
 		{"a tenant of its own choice", `{"tenant":"beta"}`, key, 400, "tenant"},

@@ -26,8 +26,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
-	"github.com/curfewhq/curfew/internal/bus"
-	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationhttp"
@@ -52,26 +51,11 @@ type apiKeys struct {
 // newKeys opens a store over a NATS of its own. In tests with a bubble it is made outside: a server can't live in one.
 func newKeys(t testing.TB) apiKeys {
 	t.Helper()
-	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := access.Open(t.Context(), kv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	create := func(tenant string, scope access.Scope) string {
-		_, text, err := store.Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{scope}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text.Reveal()
-	}
-	return apiKeys{
-		store: store, check: create(events.DefaultTenant, access.ScopeCheck), acme: create("acme", access.ScopeCheck),
-		publish: create(events.DefaultTenant, access.ScopePublish),
-	}
+	keys := apiKeys{store: accesstest.Apart(t)}
+	_, keys.check = accesstest.Key(t, keys.store, events.DefaultTenant, access.ScopeCheck)
+	_, keys.acme = accesstest.Key(t, keys.store, "acme", access.ScopeCheck)
+	_, keys.publish = accesstest.Key(t, keys.store, events.DefaultTenant, access.ScopePublish)
+	return keys
 }
 
 // issuerKey signs the tests' tokens.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/curfewhq/curfew/events/presence"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
@@ -27,10 +28,7 @@ import (
 // Replicas are asked about the tenant of the key, whatever the call says, and of nothing that can't be read: each fault counts, wherever it stands.
 func TestReplicas(t *testing.T) {
 	keys := newKeys(t)
-	_, text, err := keys.store.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeRead}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, text := accesstest.Key(t, keys.store, "acme", access.ScopeRead)
 	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: revocationtest.New()})
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +72,7 @@ func TestReplicas(t *testing.T) {
 		mux.ServeHTTP(w, r)
 		return w
 	}
-	w := ask("?session=s-1&user=ada&device=d&client=c&timeout=50ms&auth_time=2026-08-04T09:30:00.25Z", text.Reveal())
+	w := ask("?session=s-1&user=ada&device=d&client=c&timeout=50ms&auth_time=2026-08-04T09:30:00.25Z", text)
 	want := &replicas.Question{Tenant: "acme", Session: "s-1", User: "ada", Device: "d", Client: "c", AuthTime: time.Date(2026, 8, 4, 9, 30, 0, 250_000_000, time.UTC)}
 	if diff := cmp.Diff(want, asked); diff != "" || w.Code != http.StatusOK {
 		t.Errorf("%d %s, asked (-want +got):\n%s", w.Code, w.Body, diff)
@@ -83,15 +81,12 @@ func TestReplicas(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || len(got.Replicas) != 2 || got.Replicas[0].Name != "1" || got.Replicas[0].Position != 7 || got.Replicas[1].Name != "2" {
 		t.Errorf("%s: %v", w.Body, err)
 	}
-	_, operator, err := keys.store.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeRead, access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, operator := accesstest.Key(t, keys.store, "acme", access.ScopeRead, access.ScopeOperator)
 	if s := got.Silent; len(s) != 2 || s[0].Name != "3" || s[0].Position != 5 || s[1].Name != "4" || s[1].Group != "" || s[1].Version != "" || s[1].Position != 3 || !s[1].LeaseEnded ||
 		!s[1].FailsClosedSince.Equal(heard.Add(16*time.Second)) || got.Replicas[0].Group != "" {
 		t.Errorf("silent are %+v", s)
 	}
-	if w := ask("", operator.Reveal()); strings.Contains(w.Body.String(), "AAAAAAAAAAAA") || !strings.Contains(w.Body.String(), `"billing-7"`) || !strings.Contains(w.Body.String(), `"one:11"`) {
+	if w := ask("", operator); strings.Contains(w.Body.String(), "AAAAAAAAAAAA") || !strings.Contains(w.Body.String(), `"billing-7"`) || !strings.Contains(w.Body.String(), `"one:11"`) {
 		t.Errorf("an operator isn't told which processes they are, or by ids that are nobody's to know: %s", w.Body)
 	}
 	for query, code := range map[string]string{
@@ -101,7 +96,7 @@ func TestReplicas(t *testing.T) {
 	} {
 		// What is read into a map has no order.
 		for range 20 {
-			if w := ask(query, text.Reveal()); asked != nil || !strings.Contains(w.Body.String(), `"code":"`+code+`"`) {
+			if w := ask(query, text); asked != nil || !strings.Contains(w.Body.String(), `"code":"`+code+`"`) {
 				t.Fatalf("%s: %d %s, asked %v", query, w.Code, w.Body, asked)
 			}
 		}
@@ -110,7 +105,7 @@ func TestReplicas(t *testing.T) {
 		t.Errorf("with another scope: %d", w.Code)
 	}
 	fails = errors.New("no NATS")
-	if w := ask("", text.Reveal()); w.Code != http.StatusServiceUnavailable {
+	if w := ask("", text); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("without NATS: %d %s", w.Code, w.Body)
 	}
 }

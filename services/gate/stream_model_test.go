@@ -9,6 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -62,7 +64,7 @@ func TestStreamFollowerAgreesWithTheReplica(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tenants++
 		tenant := fmt.Sprint("t", tenants)
-		key := s.key(t, tenant)
+		_, key := accesstest.Key(t, s.store, tenant, access.ScopeCheck)
 		now := time.Now().Truncate(time.Millisecond)
 		followed, since := &following{}, ""
 		for range rapid.IntRange(1, 4).Draw(rt, "parts") {

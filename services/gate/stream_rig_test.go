@@ -21,6 +21,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -57,15 +58,10 @@ func newStation(t testing.TB, b *bus.Bus, change func(*gate.Config)) *station {
 	t.Helper()
 	s := &station{bus: b, scheme: "http", log: &logtext.Buffer{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry()), client: &http.Client{Transport: &http.Transport{}}}
 	s.stopBeats = natstest.Beat(t, b, 50*time.Millisecond)
-	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.store, err = access.Open(t.Context(), kv); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.store.Close() })
-	s.acme, s.globex = s.key(t, "acme"), s.key(t, "globex")
+	s.store = accesstest.Apart(t)
+	_, s.acme = accesstest.Key(t, s.store, "acme", access.ScopeCheck)
+	_, s.globex = accesstest.Key(t, s.store, "globex", access.ScopeCheck)
+	var err error
 	if s.replica, err = revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{})}); err != nil {
 		t.Fatal(err)
 	}
@@ -107,16 +103,6 @@ func (s *station) listen(t testing.TB, cfg app.HTTPConfig) *app.HTTP {
 		}
 	})
 	return api
-}
-
-// key makes a key of a tenant with the scope check.
-func (s *station) key(t testing.TB, tenant string) string {
-	t.Helper()
-	_, text, err := s.store.Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{access.ScopeCheck}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.Reveal()
 }
 
 // publish stores events and returns the last one's position, which the gate's replica has applied by then.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/revocation"
@@ -282,11 +283,9 @@ func stateOf(t testing.TB, b *bus.Bus) jetstream.StreamState {
 // A key that is revoked ends its streams, whether there is news or not (trap 23).
 func TestTrap23StreamEndsWithItsKey(t *testing.T) {
 	s := newStation(t, natstest.Bus(t), nil)
-	text := s.key(t, "acme")
+	key, text := accesstest.Key(t, s.store, "acme", access.ScopeCheck)
 	st := s.open(t, text, "")
 	st.await("beat")
-	parsed, _ := access.ParseText(text)
-	key, _ := s.store.Lookup(parsed)
 	if _, err := s.store.Revoke(t.Context(), key.ID); err != nil {
 		t.Fatal(err)
 	}

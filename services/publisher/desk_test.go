@@ -18,11 +18,11 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/logtext"
-	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/publisher"
@@ -53,14 +53,7 @@ type desk struct {
 func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 	t.Helper()
 	d := &desk{bus: b, log: &logtext.Buffer{}, metrics: telemetry.NewMetrics(prometheus.NewRegistry())}
-	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d.keys, err = access.Open(t.Context(), kv); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.keys.Close() })
+	d.keys = accesstest.Apart(t)
 	d.key = d.newKey(t, "acme", access.ScopePublish, access.ScopeRead)
 	d.admin = d.newKey(t, "acme", access.Scopes()...)
 	d.other = d.newKey(t, "globex", access.ScopePublish, access.ScopeRead)
@@ -97,11 +90,8 @@ func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 
 func (d *desk) newKey(t testing.TB, tenant string, scopes ...access.Scope) string {
 	t.Helper()
-	_, text, err := d.keys.Create(t.Context(), access.Request{Tenant: tenant, Scopes: scopes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.Reveal()
+	_, text := accesstest.Key(t, d.keys, tenant, scopes...)
+	return text
 }
 
 // reply is an answer of any call.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/services/replay"
 )
@@ -45,11 +46,8 @@ func TestKeyRevokedWhileItWaits(t *testing.T) {
 	var sent atomic.Int64
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Add(1) }))
 	defer receiver.Close()
-	key, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := d.call(t, text.Reveal(), http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"`+receiver.URL+`"},"execute":true}`)
+	key, text := accesstest.Key(t, d.keys, "acme", access.ScopeOperator)
+	got := d.call(t, text, http.MethodPost, "/v1/replays", `{"target":{"kind":"webhook","url":"`+receiver.URL+`"},"execute":true}`)
 	if got.status != http.StatusAccepted {
 		t.Fatalf("%d %s", got.status, got.body)
 	}

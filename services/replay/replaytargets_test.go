@@ -13,6 +13,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/redisstore"
 	"github.com/curfewhq/curfew/internal/redistest"
@@ -209,11 +210,8 @@ func TestKeyRevokedMeanwhile(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t))
 	d.mixed(t, 60)
 	d.run(t)
-	made, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "globex", Scopes: []access.Scope{access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := d.call(t, text.Reveal(), http.MethodPost, "/v1/replays", `{"execute":true,"target":{"kind":"file"},"rate":30,"filter":{"tenant":"acme"}}`)
+	made, text := accesstest.Key(t, d.keys, "globex", access.ScopeOperator)
+	got := d.call(t, text, http.MethodPost, "/v1/replays", `{"execute":true,"target":{"kind":"file"},"rate":30,"filter":{"tenant":"acme"}}`)
 	eventually(t, "it runs", func() bool { return d.status(t, got.replay.ID).Sent > 0 })
 	if _, err := d.keys.Revoke(t.Context(), made.ID); err != nil {
 		t.Fatal(err)
@@ -238,12 +236,9 @@ func TestKeyThatResumedIsRevoked(t *testing.T) {
 	id := d.order(t, `{"execute":true,"target":{"kind":"file"},"rate":20}`)
 	eventually(t, "it runs", func() bool { return d.status(t, id).Sent > 0 })
 	d.call(t, d.operator, http.MethodPost, "/v1/replays/"+id+"/cancel", "")
-	made, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "globex", Scopes: []access.Scope{access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	made, text := accesstest.Key(t, d.keys, "globex", access.ScopeOperator)
 	sent := d.status(t, id).Sent
-	if got := d.call(t, text.Reveal(), http.MethodPost, "/v1/replays/"+id+"/resume", ""); got.status != http.StatusAccepted || got.replay.ResumedBy != made.ID {
+	if got := d.call(t, text, http.MethodPost, "/v1/replays/"+id+"/resume", ""); got.status != http.StatusAccepted || got.replay.ResumedBy != made.ID {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	eventually(t, "it goes on", func() bool { return d.status(t, id).Sent > sent })

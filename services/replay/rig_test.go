@@ -20,12 +20,12 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/logtext"
-	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/replicas"
 	"github.com/curfewhq/curfew/internal/sessionstore"
@@ -73,14 +73,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	d := &desk{bus: b, stream: b.Publisher(), log: &logtext.Buffer{}, folder: t.TempDir()}
 	d.ask = func(context.Context, replicas.Question) ([]replicas.Answer, error) { return []replicas.Answer{}, nil }
 	d.present = func(context.Context) ([]replicas.Member, error) { return nil, nil }
-	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d.keys, err = access.Open(t.Context(), kv); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.keys.Close() })
+	d.keys = accesstest.Apart(t)
 	d.key, d.other = d.newKey(t, "acme", access.ScopeRead), d.newKey(t, "globex", access.ScopeRead)
 	d.operator = d.newKey(t, "acme", access.ScopeRead, access.ScopeOperator)
 	log := logrus.New()
@@ -147,11 +140,8 @@ func bucket(t testing.TB, b *bus.Bus, of bus.Bucket) jetstream.KeyValue {
 
 func (d *desk) newKey(t testing.TB, tenant string, scopes ...access.Scope) string {
 	t.Helper()
-	_, text, err := d.keys.Create(t.Context(), access.Request{Tenant: tenant, Scopes: scopes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.Reveal()
+	_, text := accesstest.Key(t, d.keys, tenant, scopes...)
+	return text
 }
 
 // common is that of an event of acme, by an admin.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
@@ -124,20 +125,9 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	t.Helper()
 	timing.MaxAge = maxAge
 	d := &desk{log: &logtext.Buffer{}, store: open(t, timing)}
-	kv, err := b.KeyValue(t.Context(), bus.KeysBucket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := access.Open(t.Context(), kv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keys.Close() })
-	_, text, err := keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeSessions}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.key = text.Reveal()
+	keys := accesstest.Open(t, b)
+	_, d.key = accesstest.Key(t, keys, "acme", access.ScopeSessions)
+	var err error
 	d.replica, err = revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{}), MaxAge: maxAge})
 	if err != nil {
 		t.Fatal(err)

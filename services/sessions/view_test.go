@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/services/sessions"
 )
@@ -42,12 +43,8 @@ func TestTenantsDoNotMeet(t *testing.T) {
 		var keys *access.Store
 		d := newDesk(t, b, open, sessions.Timing{IdleTimeout: time.Hour}, func(cfg *sessions.Config) { keys = cfg.Keys })
 		ours := d.register(t, `{"session":"s-1","user":"ada"}`)
-		_, text, err := keys.Create(t.Context(), access.Request{Tenant: "globex", Scopes: []access.Scope{access.ScopeSessions}})
-		if err != nil {
-			t.Fatal(err)
-		}
 		acme := d.key
-		d.key = text.Reveal()
+		_, d.key = accesstest.Key(t, keys, "globex", access.ScopeSessions)
 		if status := d.call(t, http.MethodGet, "/v1/sessions/s-1", "", nil); status != http.StatusNotFound {
 			t.Errorf("another tenant's session: %d", status)
 		}

@@ -20,10 +20,10 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/logtext"
-	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/upkeep"
@@ -49,24 +49,10 @@ type desk struct {
 func newDesk(t *testing.T, b *bus.Bus) *desk {
 	t.Helper()
 	d := &desk{bus: b, log: &logtext.Buffer{}}
-	kv, err := natstest.Bus(t).KeyValue(t.Context(), bus.Bucket{Name: "KEYS"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d.keys, err = access.Open(t.Context(), kv); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.keys.Close() })
-	key, text, err := d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.operator, d.operatorID = text.Reveal(), key.ID
-	_, text, err = d.keys.Create(t.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopePublish, access.ScopeCheck, access.ScopeSessions, access.ScopeRead, access.ScopeAdmin}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.others = text.Reveal()
+	d.keys = accesstest.Apart(t)
+	key, text := accesstest.Key(t, d.keys, "acme", access.ScopeOperator)
+	d.operator, d.operatorID = text, key.ID
+	_, d.others = accesstest.Key(t, d.keys, "acme", access.ScopePublish, access.ScopeCheck, access.ScopeSessions, access.ScopeRead, access.ScopeAdmin)
 	log := logrus.New()
 	log.SetOutput(d.log)
 	log.SetLevel(logrus.TraceLevel)

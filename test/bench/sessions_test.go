@@ -21,6 +21,7 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/config"
 )
 
@@ -66,11 +67,8 @@ func benchRegistry(b *testing.B, users int, in *redisServer) {
 		defer cancel()
 		_ = srv.Stop(ctx)
 	}()
-	_, key, err := srv.Keys().Create(b.Context(), access.Request{Tenant: "acme", Scopes: []access.Scope{access.ScopeSessions}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := &registryBench{url: srv.URL(), key: key.Reveal(), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: signingIn}}, users: users}
+	_, key := accesstest.Key(b, srv.Keys(), "acme", access.ScopeSessions)
+	r := &registryBench{url: srv.URL(), key: key, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: signingIn}}, users: users}
 	before := int64(0)
 	if in != nil {
 		before = usedMemory(b, in.addr)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/config"
 )
 
@@ -113,11 +114,8 @@ func newRig(t *testing.T, srv *server.Server, seen map[string]int) *rig {
 		t.Fatal(err)
 	}
 	key := func(scopes ...access.Scope) string {
-		_, text, err := srv.Keys().Create(t.Context(), access.Request{Tenant: "acme", Scopes: scopes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text.Reveal()
+		_, text := accesstest.Key(t, srv.Keys(), "acme", scopes...)
+		return text
 	}
 	r.full, r.publish, r.check, r.admin, r.read = key(access.Scopes()...), key(access.ScopePublish), key(access.ScopeCheck), key(access.ScopeAdmin), key(access.ScopeRead)
 	return r

@@ -15,6 +15,7 @@ import (
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/tabclient"
@@ -74,11 +75,7 @@ func startServer(t *testing.T, natsURL string, change func(*config.Config)) *ser
 // newKey makes a tenant's key with every scope.
 func (f *fleet) newKey(t *testing.T, tenant string) {
 	t.Helper()
-	_, text, err := f.servers[0].Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatalf("make a key: %v", err)
-	}
-	f.keys[tenant] = text.Reveal()
+	_, f.keys[tenant] = accesstest.Key(t, f.servers[0].Keys(), tenant, access.Scopes()...)
 }
 
 // client returns a client of the i-th server with a tenant's key, once that server knows the key.
