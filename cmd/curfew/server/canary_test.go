@@ -62,10 +62,7 @@ func TestCanaryOfTwoProcesses(t *testing.T) {
 		cfg.NATS.URL, cfg.Canary = srv.URL(), true
 		both = append(both, start(t, cfg))
 	}
-	_, other, err := both[0].Keys().Create(t.Context(), access.Request{Tenant: "globex", Scopes: []access.Scope{access.ScopeRead}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := newKey(t, both[0], "globex", access.ScopeRead)
 	elected := func() (one, idle *server.Server) {
 		for i, s := range both {
 			if metric(t, s, "curfew_canary_elected") == "1" {
@@ -92,12 +89,9 @@ func TestCanaryOfTwoProcesses(t *testing.T) {
 	if _, ready := get(t, http.DefaultClient, one.AdminURL()+"/readyz"); !strings.Contains(ready, `"ready":true`) {
 		t.Error(ready)
 	}
-	_, full, err := one.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: []access.Scope{access.ScopeRead, access.ScopeOperator}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	full := newKey(t, one, "default", access.ScopeRead, access.ScopeOperator)
 	var stats replay.Stats
-	call(t, one, full.Reveal(), http.MethodGet, "/v1/revocations/stats?tenant=*&initiator=system&initiator_id=canary&reason=policy", "", &stats)
+	call(t, one, full, http.MethodGet, "/v1/revocations/stats?tenant=*&initiator=system&initiator_id=canary&reason=policy", "", &stats)
 	if stats.Events == 0 || stats.Scopes["session"] != stats.Events {
 		t.Errorf("%+v", stats)
 	}
@@ -110,7 +104,7 @@ func TestCanaryOfTwoProcesses(t *testing.T) {
 	stop(t, one)
 	awaitMetric(t, "the other goes on", func() bool { return metric(t, idle, `curfew_canary_probes_total{result="ok"}`) != "" })
 	stats = replay.Stats{}
-	call(t, idle, other.Reveal(), http.MethodGet, "/v1/revocations/stats", "", &stats)
+	call(t, idle, other, http.MethodGet, "/v1/revocations/stats", "", &stats)
 	if stats.Events == 0 || len(stats.Tenants) != 1 || stats.Tenants["globex"] != stats.Events {
 		t.Errorf("of the other tenant: %+v", stats)
 	}

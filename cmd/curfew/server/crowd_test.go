@@ -24,15 +24,7 @@ func TestPreview(t *testing.T) {
 	cfg = testConfig(t)
 	cfg.NATS.URL, cfg.LoginRate = nats.URL(), 1
 	other := start(t, cfg)
-	full := func(tenant string) string {
-		_, text, err := other.Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: access.Scopes()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		await(t, "the key is known everywhere", func() bool { _, ok := one.Keys().Lookup(text); return ok })
-		return text.Reveal()
-	}
-	acme, globex := full("acme"), full("globex")
+	acme, globex := sharedKey(t, other, one, "acme", access.Scopes()...), sharedKey(t, other, one, "globex", access.Scopes()...)
 	register := func(key, session, user, client string) {
 		t.Helper()
 		body := fmt.Sprintf(`{"session":%q,"user":%q,"client":%q,"device":"d-%s"}`, session, user, client, user)
@@ -92,12 +84,8 @@ func TestPreviewWithoutGateways(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Roles = []string{config.RolePublisher}
 	s := start(t, cfg)
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "acme", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var p publisher.Preview
-	call(t, s, text.Reveal(), http.MethodPost, "/v1/revocations/preview", `{"scope":"tenant"}`, &p)
+	call(t, s, newKey(t, s, "acme", access.Scopes()...), http.MethodPost, "/v1/revocations/preview", `{"scope":"tenant"}`, &p)
 	if p.Tabs.Count != 0 || p.Sessions.Count != 0 || p.Logins != (publisher.Logins{}) {
 		t.Errorf("got %+v", p)
 	}

@@ -79,24 +79,7 @@ func TestTwoGateways(t *testing.T) {
 		return start(t, cfg)
 	}
 	one, other := gateway(), gateway()
-	key := func(tenant string) string {
-		_, text, err := one.Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: []access.Scope{access.ScopePublish, access.ScopeRead}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The other process hears of it a moment later.
-		look := time.NewTicker(5 * time.Millisecond)
-		defer look.Stop()
-		for deadline := time.Now().Add(20 * time.Second); ; <-look.C {
-			if _, ok := other.Keys().Lookup(text); ok {
-				return text.Reveal()
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("the key isn't known everywhere")
-			}
-		}
-	}
-	acme, beta := key("acme"), key("beta")
+	acme, beta := sharedKey(t, one, other, "acme", access.ScopePublish, access.ScopeRead), sharedKey(t, one, other, "beta", access.ScopePublish, access.ScopeRead)
 	here := openTab(t, one, acme, "s1")
 	openTab(t, other, acme, "s2")
 	sessions := func(s *server.Server, key string) []string {

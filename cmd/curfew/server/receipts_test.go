@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/natstest"
@@ -16,15 +15,6 @@ import (
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/services/publisher"
 )
-
-func newKey(t *testing.T, s *server.Server, tenant string, scopes ...access.Scope) string {
-	t.Helper()
-	_, secret, err := s.Keys().Create(t.Context(), access.Request{Tenant: tenant, Scopes: scopes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret.Reveal()
-}
 
 // answers acknowledges the notice that a tab is sent, unless it is told to say nothing, and reads on until the conn ends.
 func answers(t *testing.T, c *tabclient.Conn, outcome tab.Outcome) {
@@ -50,11 +40,7 @@ func TestWaitUntilShown(t *testing.T) {
 	a := start(t, cfg)
 	cfg.DataDir = t.TempDir()
 	b := start(t, cfg)
-	key := newKey(t, a, "default", access.ScopePublish, access.ScopeRead, access.ScopeOperator)
-	eventually(t, "b knows the key", func() bool {
-		status, _ := answerOf(t, b, key, http.MethodGet, "/v1/receipts", "")
-		return status == http.StatusOK
-	})
+	key := sharedKey(t, a, b, "default", access.ScopePublish, access.ScopeRead, access.ScopeOperator)
 	answers(t, openTab(t, a, key, "s-1"), tab.OutcomeSignedOut)
 	answers(t, openTab(t, b, key, "s-2"), tab.OutcomeAlready)
 	answers(t, openTab(t, b, key, "s-3"), tab.OutcomeIgnored)

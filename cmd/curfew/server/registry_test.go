@@ -32,22 +32,13 @@ func ask(t *testing.T, s *server.Server, key, method, path, body string) (status
 	return status, answer.Code
 }
 
-func keyOf(t *testing.T, s *server.Server) string {
-	t.Helper()
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.Reveal()
-}
-
 // Losing Redis loses no revocation: the list says that it is away, and revoking, also of everything that a user has, goes on.
 func TestRedisAway(t *testing.T) {
 	redis := redistest.Start(t)
 	cfg := testConfig(t)
 	cfg.Redis.URL = redis.URL()
 	s := start(t, cfg)
-	key := keyOf(t, s)
+	key := newKey(t, s, "default", access.Scopes()...)
 	if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
 		t.Fatal(status, code)
 	}
@@ -82,7 +73,7 @@ func TestMaxSessionsPerUser(t *testing.T) {
 		cfg := testConfig(t)
 		cfg.Sessions.MaxPerUser = limit
 		s := start(t, cfg)
-		key := keyOf(t, s)
+		key := newKey(t, s, "default", access.Scopes()...)
 		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"s-1","user":"ann"}`); status != http.StatusCreated {
 			t.Fatal(status, code)
 		}
@@ -137,16 +128,7 @@ func TestTabsOfTheRegistry(t *testing.T) {
 		return start(t, cfg)
 	}
 	one, other := serve(), serve()
-	key := keyOf(t, one)
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		// The other server has to hear of the key first.
-		if status, _ := ask(t, other, key, http.MethodGet, "/v1/sessions/s-1", ""); status == http.StatusNotFound {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the other server doesn't hear of it")
-		}
-	}
+	key := sharedKey(t, one, other, "default", access.Scopes()...)
 	// The tab is there before its session is registered: what it is told comes while it listens.
 	c := openTab(t, other, key, "s-1")
 	for _, id := range []string{"s-1", "s-2"} {
@@ -173,7 +155,7 @@ func TestTabsOfTheRegistry(t *testing.T) {
 // What a server's registry knows its publisher puts into events: a logout of a user names the sessions, and the end of a session names the user.
 func TestEventsNameWhatIsRegistered(t *testing.T) {
 	s := start(t, testConfig(t))
-	key := keyOf(t, s)
+	key := newKey(t, s, "default", access.Scopes()...)
 	for _, id := range []string{"s-1", "s-2", "s-3"} {
 		if status, code := ask(t, s, key, http.MethodPost, "/v1/sessions", `{"session":"`+id+`","user":"ann","device":"tv"}`); status != http.StatusCreated {
 			t.Fatal(status, code)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
@@ -103,6 +104,20 @@ func get(t *testing.T, client *http.Client, url string) (status int, body string
 	}
 	client.CloseIdleConnections()
 	return resp.StatusCode, string(b)
+}
+
+func newKey(t *testing.T, s *server.Server, tenant string, scopes ...access.Scope) string {
+	t.Helper()
+	_, text := accesstest.Key(t, s.Keys(), tenant, scopes...)
+	return text
+}
+
+// sharedKey is newKey at one server, once the other one has heard of the key.
+func sharedKey(t *testing.T, s, other *server.Server, tenant string, scopes ...access.Scope) string {
+	t.Helper()
+	key, text := accesstest.Key(t, s.Keys(), tenant, scopes...)
+	await(t, "the key is known everywhere", func() bool { return other.Keys().Live(key.ID) })
+	return text
 }
 
 func TestFirstKeyIsMadeOnceAndPrivate(t *testing.T) {
@@ -201,20 +216,7 @@ func TestReadyFollowsTheLedger(t *testing.T) {
 	// Keys that are made elsewhere after the interruption must be known here too: what follows them has survived it.
 	other := cfg
 	other.DataDir, other.AdminListen = t.TempDir(), ""
-	_, text, err := start(t, other).Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
-		if _, ok := s.Keys().Lookup(text); ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("a key that was made after the interruption isn't known")
-		}
-	}
+	sharedKey(t, start(t, other), s, "default", access.Scopes()...)
 }
 
 func TestStartRefusesARetentionBelowMaxAge(t *testing.T) {

@@ -17,17 +17,14 @@ func TestStopEndsRevocationStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: []access.Scope{access.ScopeCheck}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t, s, "default", access.ScopeCheck)
 	ctx, leave := context.WithTimeout(t.Context(), 30*time.Second)
 	defer leave()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/v1/revocations/stream", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+text.Reveal())
+	req.Header.Set("Authorization", "Bearer "+key)
 	client := &http.Client{Transport: &http.Transport{}}
 	resp, err := client.Do(req)
 	if err != nil {
