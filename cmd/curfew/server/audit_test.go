@@ -37,7 +37,7 @@ func TestCheckpointsByDefault(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.NATS.URL, cfg.Audit.File = srv.URL(), filepath.Join(t.TempDir(), "checkpoints.ndjson")
 	one := start(t, cfg)
-	awaitMetric(t, "the first is elected", func() bool { return metric(t, one, "curfew_audit_elected") == "1" })
+	await(t, "the first is elected", func() bool { return metric(t, one, "curfew_audit_elected") == "1" })
 	second := testConfig(t)
 	second.NATS.URL = srv.URL()
 	two := start(t, second)
@@ -45,7 +45,7 @@ func TestCheckpointsByDefault(t *testing.T) {
 	other.NATS.URL, other.Roles = srv.URL(), []string{config.RoleGate}
 	gate := start(t, other)
 	revoke(t, one, "s1")
-	awaitMetric(t, "a checkpoint", func() bool { return metric(t, one, "curfew_audit_checkpoints_total") >= "1" })
+	await(t, "a checkpoint", func() bool { return metric(t, one, "curfew_audit_checkpoints_total") >= "1" })
 	if f, ok := auditFinding(t, one); !ok || f.Status != "ok" || !strings.Contains(f.Detail, "checkpoint 1") {
 		t.Errorf("%+v", f)
 	}
@@ -58,7 +58,7 @@ func TestCheckpointsByDefault(t *testing.T) {
 	if n := metric(t, two, "curfew_audit_checkpoints_total"); n != "" && n != "0" {
 		t.Errorf("who isn't elected has made %s checkpoints", n)
 	}
-	awaitMetric(t, "the checkpoint is in the file", func() bool {
+	await(t, "the checkpoint is in the file", func() bool {
 		data, _ := os.ReadFile(cfg.Audit.File) // it comes
 		return strings.HasPrefix(string(data), `{"number":1,`)
 	})

@@ -41,17 +41,6 @@ func metric(t *testing.T, s *server.Server, name string) string {
 	return ""
 }
 
-func awaitMetric(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !cond(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not in time", what)
-		}
-	}
-}
-
 // TestCanaryOfTwoProcesses: one of them revokes, both must refuse, each tenant has its own, and whoever gives way is followed at once.
 func TestCanaryOfTwoProcesses(t *testing.T) {
 	srv := natstest.Start(t)
@@ -74,7 +63,7 @@ func TestCanaryOfTwoProcesses(t *testing.T) {
 		}
 		return one, idle
 	}
-	awaitMetric(t, "a good round", func() bool {
+	await(t, "a good round", func() bool {
 		one, _ := elected()
 		return one != nil && metric(t, one, `curfew_canary_probes_total{result="ok"}`) != ""
 	})
@@ -102,7 +91,7 @@ func TestCanaryOfTwoProcesses(t *testing.T) {
 		}
 	}
 	stop(t, one)
-	awaitMetric(t, "the other goes on", func() bool { return metric(t, idle, `curfew_canary_probes_total{result="ok"}`) != "" })
+	await(t, "the other goes on", func() bool { return metric(t, idle, `curfew_canary_probes_total{result="ok"}`) != "" })
 	stats = replay.Stats{}
 	call(t, idle, other, http.MethodGet, "/v1/revocations/stats", "", &stats)
 	if stats.Events == 0 || len(stats.Tenants) != 1 || stats.Tenants["globex"] != stats.Events {
@@ -118,7 +107,7 @@ func TestCanaryOverTLS(t *testing.T) {
 	cfg.NATS.URL, cfg.Canary = srv.URL(), true
 	cfg.TLSCertFile, cfg.TLSKeyFile, _ = tlstest.Certificate(t)
 	s := start(t, cfg)
-	awaitMetric(t, "a good round", func() bool { return metric(t, s, `curfew_canary_probes_total{result="ok"}`) != "" })
+	await(t, "a good round", func() bool { return metric(t, s, `curfew_canary_probes_total{result="ok"}`) != "" })
 	if n := metric(t, s, `curfew_canary_refused_seconds_count{via="http"}`); n != "1" {
 		t.Errorf("%q", n)
 	}

@@ -90,14 +90,3 @@ func TestPreviewWithoutGateways(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 }
-
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); <-look.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}

@@ -22,7 +22,7 @@ func TestExplainTellsWhoHasIt(t *testing.T) {
 	cfg.DataDir = t.TempDir()
 	b := start(t, cfg)
 	own, operator := newKey(t, a, "default", access.ScopePublish, access.ScopeRead), newKey(t, a, "globex", access.ScopeRead, access.ScopeOperator)
-	eventually(t, "b knows the keys", func() bool {
+	await(t, "b knows the keys", func() bool {
 		status, _ := answerOf(t, b, operator, http.MethodGet, "/v1/replays", "")
 		return status == http.StatusOK
 	})
@@ -45,7 +45,7 @@ func TestExplainTellsWhoHasIt(t *testing.T) {
 	}
 	path := "/v1/explain?session=s-1&user=ann&auth_time=" + time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
 	var e replay.Explanation
-	eventually(t, "both gateways are known", func() bool {
+	await(t, "both gateways are known", func() bool {
 		e = replay.Explanation{}
 		call(t, a, own, http.MethodGet, path, "", &e)
 		return e.Tabs != nil && e.Tabs.Complete && len(e.Tabs.Gateways) == 2 && len(e.Replicas.Replicas) == 2
@@ -65,7 +65,7 @@ func TestExplainTellsWhoHasIt(t *testing.T) {
 	if r := e.Replicas.Replicas[0]; r.Group != "curfew" || r.Name == "1" || r.Position < e.Event.Position || len(e.Replicas.Silent) > 0 {
 		t.Errorf("to an operator: %+v", e.Replicas)
 	}
-	eventually(t, "the session's tabs are gone", func() bool {
+	await(t, "the session's tabs are gone", func() bool {
 		e = replay.Explanation{}
 		call(t, b, operator, http.MethodGet, path+"&tenant=default", "", &e)
 		return cmp.Equal([]string{"s-2"}, tabs(e))

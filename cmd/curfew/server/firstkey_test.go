@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,16 +30,9 @@ func keyIn(t *testing.T, s *server.Server, dir string) access.Key {
 		t.Fatal("the file holds no key")
 	}
 	// Another process may have made it, of which this one hears within milliseconds.
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
-		if key, ok := s.Keys().Lookup(text); ok {
-			return key
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the file's key doesn't work")
-		}
-	}
+	var key access.Key
+	await(t, "the file's key works", func() (ok bool) { key, ok = s.Keys().Lookup(text); return ok })
+	return key
 }
 
 func TestFirstKeyHasEveryScope(t *testing.T) {

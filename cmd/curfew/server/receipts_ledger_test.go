@@ -33,7 +33,7 @@ func TestReceiptsOfALedgerMadeAnew(t *testing.T) {
 	if now.Receipt.Complete && now.Receipt.Stream == made {
 		t.Errorf("position %d of the new ledger: %s", now.Position, now.Receipt.Sentence)
 	}
-	eventually(t, "it notices", func() bool { st := s.Replica().Status(); return st.Made != made && st.Synced })
+	await(t, "it notices", func() bool { st := s.Replica().Status(); return st.Made != made && st.Synced })
 	for range 20 {
 		call(t, s, key, http.MethodPost, "/v1/revocations?wait=applied&timeout=5s", `{"scope":"session","session":"y"}`, &now)
 	}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
@@ -45,7 +44,7 @@ func TestWaitUntilShown(t *testing.T) {
 	answers(t, openTab(t, b, key, "s-2"), tab.OutcomeAlready)
 	answers(t, openTab(t, b, key, "s-3"), tab.OutcomeIgnored)
 	var stored publisher.Stored
-	eventually(t, "both replicas are heard", func() bool {
+	await(t, "both replicas are heard", func() bool {
 		call(t, b, key, http.MethodPost, "/v1/revocations?wait=applied&timeout=10s", `{"scope":"session","session":"other"}`, &stored)
 		return stored.Receipt.Replicas.Applied == 2
 	})
@@ -59,7 +58,7 @@ func TestWaitUntilShown(t *testing.T) {
 	}
 	_ = silent.Close()
 	var later receipts.Answer
-	eventually(t, "it is gone", func() bool {
+	await(t, "it is gone", func() bool {
 		call(t, b, key, http.MethodGet, "/v1/receipts/"+stored.ID+"?wait=shown&timeout=5s", "", &later)
 		return later.Complete
 	})
@@ -83,7 +82,7 @@ func TestReceiptsTellTenantsNoNames(t *testing.T) {
 	var stored publisher.Stored
 	call(t, s, own, http.MethodPost, "/v1/revocations?wait=shown&timeout=10s", `{"scope":"session","session":"s-1","user":"ann"}`, &stored)
 	path := "/v1/receipts/" + stored.ID
-	eventually(t, "it is kept", func() bool {
+	await(t, "it is kept", func() bool {
 		status, _ := answerOf(t, s, own, http.MethodGet, path, "")
 		return status == http.StatusOK
 	})
@@ -117,20 +116,5 @@ func TestReceiptsTellTenantsNoNames(t *testing.T) {
 	}
 	if _, answer := answerOf(t, s, other, http.MethodGet, "/v1/receipts", ""); strings.Contains(string(answer), stored.ID) {
 		t.Errorf("another tenant's list: %s", answer)
-	}
-}
-
-// eventually waits for something that gives no signal of its own.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never %s", what)
-		}
 	}
 }

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -55,27 +54,16 @@ func TestRetentionIsShortenedWhileRunning(t *testing.T) {
 		if _, err := js.UpdateStream(ctx, cfg); err != nil {
 			t.Fatal(err)
 		}
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			if _, body := get(t, http.DefaultClient, s.AdminURL()+"/metrics"); strings.Contains(body, metric+"\n") {
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				t.Fatalf("the metrics never say %s", metric)
-			}
-		}
+		await(t, "the metrics say "+metric, func() bool { return shows(t, s, metric) })
 	}
 	set(time.Hour, "curfew_replica_retention_short 1")
 	if status, r := readyz(t, s); status != 200 || r.Checks["replica"] != "ok" {
 		t.Errorf("%d %+v, want ready: it has missed nothing", status, r)
 	}
-	until(t, "the short retention is noted", func() bool { return noted(t, js, bus.RetentionMetadata) == "1h0m0s" })
+	await(t, "the short retention is noted", func() bool { return noted(t, js, bus.RetentionMetadata) == "1h0m0s" })
 	since := time.Now().Add(-time.Hour).Truncate(time.Second)
 	set(retention, "curfew_replica_retention_short 0")
-	until(t, "what it may have removed is noted", func() bool {
+	await(t, "what it may have removed is noted", func() bool {
 		at, err := time.Parse(time.RFC3339, noted(t, js, bus.WholeSinceMetadata))
 		return err == nil && !at.Before(since) && noted(t, js, bus.RetentionMetadata) == retention.String()
 	})

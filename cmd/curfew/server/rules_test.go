@@ -47,7 +47,7 @@ func TestPrometheusRules(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.NATS.URL, cfg.Canary = srv.URL(), true
 	s := start(t, cfg)
-	awaitMetric(t, "what the rules are on", func() bool {
+	await(t, "what the rules are on", func() bool {
 		return metric(t, s, `curfew_canary_probes_total{result="ok"}`) != "" && metric(t, s, `curfew_audit_chains_total{cause="first"}`) != ""
 	})
 	_, metrics := get(t, http.DefaultClient, s.AdminURL()+"/metrics")

@@ -120,6 +120,18 @@ func sharedKey(t *testing.T, s, other *server.Server, tenant string, scopes ...a
 	return text
 }
 
+// await waits for something that gives no signal of its own.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(40 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 func TestFirstKeyIsMadeOnceAndPrivate(t *testing.T) {
 	cfg := testConfig(t)
 	s := start(t, cfg)

@@ -93,20 +93,6 @@ func isRevoked(s *server.Server, session string) bool {
 	return s.Replica().Check(revocation.Session{ID: session, User: "u", AuthTime: time.Now()}).State == revocation.Revoked
 }
 
-// until polls until ok.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(40 * time.Second); !ok(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // shows reports whether the metrics have a line.
 func shows(t *testing.T, s *server.Server, line string) bool {
 	t.Helper()
@@ -142,7 +128,7 @@ func TestSnapshotsAreSavedAndStartedFrom(t *testing.T) {
 	}
 	position := revoke(t, s, "s1")
 	saved := fmt.Sprintf(`curfew_snapshot_saved_position{place=%%q} %d`, position)
-	until(t, "both snapshots are saved", func() bool {
+	await(t, "both snapshots are saved", func() bool {
 		return shows(t, s, fmt.Sprintf(saved, "nats")) && shows(t, s, fmt.Sprintf(saved, "file"))
 	})
 	if !shows(t, s, "curfew_snapshot_elected 1") {
@@ -190,20 +176,20 @@ func TestSnapshotsAreSavedOnlyIfNeeded(t *testing.T) {
 	cfg.SnapshotInterval = time.Second
 	s, hook := logged(t, cfg)
 	revoke(t, s, "s1")
-	until(t, "the snapshot is saved", func() bool { return len(said(hook, "saved a snapshot")) >= 2 })
+	await(t, "the snapshot is saved", func() bool { return len(said(hook, "saved a snapshot")) >= 2 })
 	stop(t, s)
 	// The file is written by a process of its own account: one that began from it knows that it lacks nothing.
 	s, hook = logged(t, cfg)
-	until(t, "it is elected", func() bool { return len(said(hook, "saves the snapshots to NATS from now on")) == 1 })
+	await(t, "it is elected", func() bool { return len(said(hook, "saves the snapshots to NATS from now on")) == 1 })
 	turns := time.Now().Add(3 * cfg.SnapshotInterval)
-	until(t, "its turns are over", func() bool {
+	await(t, "its turns are over", func() bool {
 		if slices.Contains(said(hook, "saved a snapshot"), inNATS) {
 			t.Fatal("saved to NATS once more, though nothing was applied")
 		}
 		return time.Now().After(turns)
 	})
 	revoke(t, s, "s2")
-	until(t, "what was applied is saved", func() bool { return slices.Contains(said(hook, "saved a snapshot"), inNATS) })
+	await(t, "what was applied is saved", func() bool { return slices.Contains(said(hook, "saved a snapshot"), inNATS) })
 	stop(t, s)
 
 	cfg.SnapshotInterval = 0
@@ -237,7 +223,7 @@ func TestOneProcessSavesForAll(t *testing.T) {
 	gate := process(config.RoleGate)
 	position := revoke(t, gate, "s1")
 	saved := fmt.Sprintf(`curfew_snapshot_saved_position{place="nats"} %d`, position)
-	until(t, "one of them saves", func() bool { return shows(t, publishers[0], saved) || shows(t, publishers[1], saved) })
+	await(t, "one of them saves", func() bool { return shows(t, publishers[0], saved) || shows(t, publishers[1], saved) })
 	one, other := publishers[0], publishers[1]
 	if shows(t, other, elected) {
 		one, other = other, one
@@ -248,7 +234,7 @@ func TestOneProcessSavesForAll(t *testing.T) {
 	stop(t, one)
 	position = revoke(t, gate, "s2")
 	saved = fmt.Sprintf(`curfew_snapshot_saved_position{place="nats"} %d`, position)
-	until(t, "the other one saves", func() bool { return shows(t, other, saved) })
+	await(t, "the other one saves", func() bool { return shows(t, other, saved) })
 	late := process(config.RoleGate)
 	if !shows(t, late, `curfew_snapshot_loads_total{place="nats",result="loaded"} 1`) || !isRevoked(late, "s1") || !isRevoked(late, "s2") {
 		t.Error("a process that came later didn't begin from the snapshot")
@@ -262,7 +248,7 @@ func TestDoctorLooksAtSnapshots(t *testing.T) {
 	cfg.NATS.URL, cfg.SnapshotInterval, cfg.SnapshotFile, cfg.Roles = nats.URL(), time.Second, "", []string{config.RolePublisher}
 	saver, _ := logged(t, cfg)
 	revoke(t, saver, "s1")
-	until(t, "it is saved", func() bool { return shows(t, saver, `curfew_snapshot_saves_total{place="nats",result="saved"} 1`) })
+	await(t, "it is saved", func() bool { return shows(t, saver, `curfew_snapshot_saves_total{place="nats",result="saved"} 1`) })
 
 	cfg = testConfig(t)
 	cfg.NATS.URL, cfg.SnapshotInterval, cfg.SnapshotFile, cfg.Roles = nats.URL(), time.Second, filepath.Join(t.TempDir(), "s"), []string{config.RoleGate}
@@ -278,7 +264,7 @@ func TestDoctorLooksAtSnapshots(t *testing.T) {
 	if f := finding(t, s, "snapshot in NATS"); f.Status != "ok" || !strings.Contains(f.Detail, "lacks what came after") {
 		t.Errorf("of what was applied just now doctor says %+v", f)
 	}
-	until(t, "doctor warns that it is late", func() bool {
+	await(t, "doctor warns that it is late", func() bool {
 		f := finding(t, s, "snapshot in NATS")
 		return f.Status == "warn" && strings.Contains(f.Detail, "lacks what came after") && f.Hint != ""
 	})
@@ -299,7 +285,7 @@ func TestDoctorLooksAtSnapshots(t *testing.T) {
 		t.Errorf("of none doctor says %+v", f)
 	}
 	// The file is the process's own.
-	until(t, "the file lacks nothing", func() bool { return strings.Contains(finding(t, s, "snapshot file").Detail, "lacks nothing") })
+	await(t, "the file lacks nothing", func() bool { return strings.Contains(finding(t, s, "snapshot file").Detail, "lacks nothing") })
 	if err := os.Chmod(cfg.SnapshotFile, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +300,7 @@ func TestDoctorWarnsOfASnapshotWithAnotherKey(t *testing.T) {
 	cfg.SnapshotInterval = time.Second
 	s, hook := logged(t, cfg)
 	revoke(t, s, "s1")
-	until(t, "both snapshots are saved", func() bool { return len(said(hook, "saved a snapshot")) >= 2 })
+	await(t, "both snapshots are saved", func() bool { return len(said(hook, "saved a snapshot")) >= 2 })
 	names := []string{"snapshot in NATS", "snapshot file"}
 	for _, name := range names {
 		if f := finding(t, s, name); f.Status != "ok" {
@@ -352,7 +338,7 @@ func TestDoctorKnowsSnapshotsOfALedgerThatWasPutBack(t *testing.T) {
 	}
 	was := s.Replica().Status().Position
 	nats.Restart()
-	until(t, "beats are written again", func() bool { return s.Replica().Status().Position > was })
+	await(t, "beats are written again", func() bool { return s.Replica().Status().Position > was })
 	revoke(t, s, "s2")
 	before := s.Replica().Status()
 	nats.Stop()
@@ -360,8 +346,8 @@ func TestDoctorKnowsSnapshotsOfALedgerThatWasPutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	nats.Restart()
-	until(t, "it is known to be put back", func() bool { return s.Replica().Status().Stream != before.Stream })
-	until(t, "the snapshot lacks nothing", func() bool {
+	await(t, "it is known to be put back", func() bool { return s.Replica().Status().Stream != before.Stream })
+	await(t, "the snapshot lacks nothing", func() bool {
 		f := finding(t, s, "snapshot in NATS")
 		return f.Status == "ok" && strings.Contains(f.Detail, "lacks nothing")
 	})
@@ -382,12 +368,12 @@ func TestSnapshotsThatCanNotBeSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	revoke(t, s, "s1")
-	until(t, "the log tells that the file can't be saved", func() bool { return len(said(hook, "a snapshot couldn't be saved")) > 0 })
-	until(t, "the log tells that nothing can be saved to NATS", func() bool { return len(said(hook, "no snapshot can be saved to NATS")) > 0 })
+	await(t, "the log tells that the file can't be saved", func() bool { return len(said(hook, "a snapshot couldn't be saved")) > 0 })
+	await(t, "the log tells that nothing can be saved to NATS", func() bool { return len(said(hook, "no snapshot can be saved to NATS")) > 0 })
 	if status, r := readyz(t, s); status != 200 {
 		t.Errorf("%d %+v, want ready", status, r)
 	}
-	until(t, "doctor warns of both", func() bool {
+	await(t, "doctor warns of both", func() bool {
 		return finding(t, s, "snapshot in NATS").Status == "warn" && finding(t, s, "snapshot file").Status == "warn"
 	})
 }
