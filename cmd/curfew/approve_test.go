@@ -14,13 +14,7 @@ import (
 func TestApprove(t *testing.T) {
 	s := startServer(t, func(c *config.Config) { c.Approval.ThresholdSessions = 2 })
 	register(t, s, "shop", 3)
-	second := func() string {
-		_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text.Reveal()
-	}()
+	second := newKey(t, s, access.Scopes()...)
 	if out := must(t, "logout", "client", "shop", "--dry-run"); !strings.Contains(out, "a second person has to approve it: it ends 3 sessions") {
 		t.Errorf("the dry run says\n%s", out)
 	}

@@ -7,23 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
-	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/services/replay"
 	"github.com/curfewhq/curfew/services/sessions"
 )
 
 func TestDiff(t *testing.T) {
 	s := startServer(t)
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := apiclient.New(s.URL(), text.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := caller(t, s)
 	for _, session := range []string{"s-1", "s-2"} {
 		if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: session, User: "u-1"}, nil); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/events/tab"
-	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/services/sessions"
@@ -17,15 +16,7 @@ import (
 // Doctor says of a session what ends it, which replicas know, and which tabs are open; and what may be wrong where nothing ends it.
 func TestDoctorOfASession(t *testing.T) {
 	s := startServer(t, func(cfg *config.Config) { cfg.Sessions.IdleTimeout = 30 * time.Minute })
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := apiclient.New(s.URL(), text.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := caller(t, s)
 	var registered sessions.Registered
 	if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: "s-1", User: "ada"}, &registered); err != nil {
 		t.Fatal(err)

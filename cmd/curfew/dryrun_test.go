@@ -7,9 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/cmd/curfew/server"
-	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/services/publisher"
 	"github.com/curfewhq/curfew/services/sessions"
 )
@@ -17,15 +15,7 @@ import (
 // register registers sessions of a client, each of another user.
 func register(t *testing.T, s *server.Server, client string, n int) {
 	t.Helper()
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := apiclient.New(s.URL(), text.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := caller(t, s)
 	for i := range n {
 		q := sessions.Registration{Session: fmt.Sprint("s-", client, i), User: fmt.Sprint("u-", i), Client: client}
 		if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, q, nil); err != nil {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
-	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/services/sessions"
 )
 
@@ -66,15 +64,7 @@ func TestExplain(t *testing.T) {
 // What is given counts, also where the registry has something else: its answer is for what is left out.
 func TestExplainTakesWhatItIsGiven(t *testing.T) {
 	s := startServer(t)
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: "default", Scopes: access.Scopes()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := apiclient.New(s.URL(), text.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := caller(t, s)
 	if err := c.Call(t.Context(), http.MethodPost, "/v1/sessions", nil, sessions.Registration{Session: "s-1", User: "u-1", Device: "d-1", Client: "c-1"}, nil); err != nil {
 		t.Fatal(err)
 	}

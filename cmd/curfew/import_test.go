@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/app"
@@ -206,16 +205,6 @@ func TestImportIsAnOperators(t *testing.T) {
 	if _, stderr, code := command(t, "import", path, "--execute"); code != exitRefused || !strings.Contains(stderr, "operator") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
-}
-
-// newKey makes a key of the default tenant.
-func newKey(t *testing.T, s *server.Server, scopes ...access.Scope) string {
-	t.Helper()
-	_, text, err := s.Keys().Create(t.Context(), access.Request{Tenant: events.DefaultTenant, Scopes: scopes})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.Reveal()
 }
 
 // TestImportThatTakesLong: once what was looked up holds no more, the server looks for each batch itself.

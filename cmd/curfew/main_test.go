@@ -14,7 +14,11 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
+	"github.com/curfewhq/curfew/cmd/curfew/apiclient"
 	"github.com/curfewhq/curfew/cmd/curfew/server"
+	"github.com/curfewhq/curfew/events"
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/config"
 )
 
@@ -49,6 +53,24 @@ func startServer(t *testing.T, change ...func(*config.Config)) *server.Server {
 	t.Setenv("CURFEW_ADMIN_URL", s.AdminURL())
 	t.Setenv("CURFEW_DATA_DIR", cfg.DataDir)
 	return s
+}
+
+// newKey makes a key of the default tenant.
+func newKey(t *testing.T, s *server.Server, scopes ...access.Scope) string {
+	t.Helper()
+	_, text := accesstest.Key(t, s.Keys(), events.DefaultTenant, scopes...)
+	return text
+}
+
+// caller calls a server's API as a backend does, with a key of every scope.
+func caller(t *testing.T, s *server.Server) *apiclient.Client {
+	t.Helper()
+	c, err := apiclient.New(s.URL(), newKey(t, s, access.Scopes()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
 }
 
 // output is a writer that a test can wait on.
