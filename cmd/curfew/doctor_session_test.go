@@ -40,7 +40,7 @@ func TestDoctorOfASession(t *testing.T) {
 	look([]string{"fail  registry: the session is another user's"}, "--session", "s-1", "--user", "eve")
 	look([]string{"warn  registry: registered with auth time"}, "--session", "s-1", "--user", "ada", "--auth-time", "2026-01-01T00:00:00Z")
 	look([]string{"registry: 1 sessions active, 0 ended"}, "--user", "ada")
-	must(t, "revoke", "user", "ada", "--reason", "compromised")
+	must(t, "revoke", "user", "ada", "--reason", "compromised", "--wait", "applied")
 	look([]string{"decision: revoked: by user (compromised)", "know that it is over: 1"}, "--session", "s-1", "--user", "ada")
 	if stdout, _, _ := command(t, "doctor", "--session", "s-1", "--user", "ada"); strings.Contains(stdout, "unless touched") {
 		t.Errorf("a touch is said to help a session that is over:\n%s", stdout)

@@ -23,7 +23,7 @@ func TestExplain(t *testing.T) {
 	if err := json.Unmarshal([]byte(must(t, "explain", "--session", "s-1", "--user", "u-1", "--json")), &raw); err != nil || raw["replicas"] == nil || raw["tabs"] == nil {
 		t.Errorf("it isn't what GET /v1/explain tells: %s, %v", raw, err)
 	}
-	must(t, "revoke", "session", "s-1", "--user", "u-1", "--reason", "compromised")
+	must(t, "revoke", "session", "s-1", "--user", "u-1", "--reason", "compromised", "--wait", "applied")
 	out := must(t, "explain", "--session", "s-1", "--user", "u-1", "--auth-time", auth)
 	for _, want := range []string{"revoked by session (compromised)", "because    it names the session", "forgotten ", "ended by 1 event:", "know that it is over: 1"} {
 		if !strings.Contains(out, want) {
