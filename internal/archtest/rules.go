@@ -124,10 +124,10 @@ var table = []row{
 }
 
 // testsMayImport is what test files may import of this module beyond their folder's row.
-var testsMayImport = []string{"internal/access/accesstest", "internal/clocktest", "internal/logtext", "internal/natstest", "internal/redistest", "internal/tlstest", "revocation/revocationtest", "revocation/revocationnats"}
+var testsMayImport = []string{"internal/access/accesstest", "internal/app/apptest", "internal/clocktest", "internal/logtext", "internal/natstest", "internal/redistest", "internal/tlstest", "revocation/revocationtest", "revocation/revocationnats"}
 
 // testingOnly is what no shipped code may import: it would link package testing into the binary.
-var testingOnly = []string{"internal/access/accesstest", "internal/clocktest", "internal/logtext", "internal/natstest", "internal/redistest", "internal/sessionstore/sessionstoretest", "internal/tlstest", "revocation/revocationtest"}
+var testingOnly = []string{"internal/access/accesstest", "internal/app/apptest", "internal/clocktest", "internal/logtext", "internal/natstest", "internal/redistest", "internal/sessionstore/sessionstoretest", "internal/tlstest", "revocation/revocationtest"}
 
 // vagueNames are names that say nothing of what a package provides.
 var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "base", "type", "types", "model", "models", "pkg"}

@@ -2,7 +2,11 @@ package logtext
 
 import (
 	"bytes"
+	"strings"
 	"sync"
+	"testing"
+
+	"github.com/sirupsen/logrus"
 )
 
 // Buffer is a log's text. Its zero value is empty. It is safe for concurrent use, also while the log is written, which a logger's own lock doesn't see to.
@@ -23,4 +27,25 @@ func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// Logger returns a logger that adds everything, whatever its level.
+func (b *Buffer) Logger() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(b)
+	log.SetLevel(logrus.TraceLevel)
+	return log
+}
+
+// Never fails the test if the log holds one of the secrets when what was started later than this has been stopped.
+func (b *Buffer) Never(t testing.TB, secrets ...string) {
+	t.Helper()
+	t.Cleanup(func() {
+		said := b.String()
+		for _, secret := range secrets {
+			if strings.Contains(said, secret) {
+				t.Errorf("the log holds an id or a secret: %s", said)
+			}
+		}
+	})
 }

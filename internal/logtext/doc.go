@@ -1,5 +1,6 @@
-// Package logtext keeps what tests let be logged.
+// Package logtext keeps what tests let be logged, and holds it against what must never be.
 //
-//	var said logtext.Buffer
-//	log.SetOutput(&said)
+//	said := &logtext.Buffer{}
+//	cfg.Log = said.Logger()
+//	said.Never(t, planted, accesstest.Secret(text))
 package logtext

@@ -3,20 +3,16 @@ package audit_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
-	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/chain"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -58,12 +54,9 @@ func newRig(t testing.TB, b *bus.Bus) *rig {
 // service makes one. Its interval is short.
 func (r *rig) service(change ...func(*audit.Config)) *audit.Service {
 	r.t.Helper()
-	log := logrus.New()
-	log.SetOutput(r.log)
-	log.SetLevel(logrus.TraceLevel)
 	cfg := audit.Config{
 		Ledger: r.book, Checkpoints: ledger.NewReader(r.bus.JetStream(), bus.AuditStream), Topic: bus.AuditTopic, Stream: r.bus, Signer: r.keys, Keys: r.api,
-		Interval: 10 * time.Millisecond, Metrics: audit.NewMetrics(prometheus.NewRegistry(), func(string) {}), Log: log,
+		Interval: 10 * time.Millisecond, Metrics: audit.NewMetrics(prometheus.NewRegistry(), func(string) {}), Log: r.log.Logger(),
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -180,16 +173,6 @@ func (r *rig) verify() chain.Report {
 		r.t.Fatal(err)
 	}
 	return walk.Report()
-}
-
-// serve answers calls.
-func (r *rig) serve(svc *audit.Service) (url string) {
-	r.t.Helper()
-	mux := http.NewServeMux()
-	svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
-	r.t.Cleanup(srv.Close)
-	return srv.URL
 }
 
 func (r *rig) key(tenant string, scopes ...access.Scope) (id, text string) {

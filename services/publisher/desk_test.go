@@ -6,20 +6,17 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
-	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/app/apptest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/logtext"
@@ -42,8 +39,7 @@ type desk struct {
 	bus     *bus.Bus
 	keys    *access.Store
 	metrics *telemetry.Metrics
-	url     string
-	client  *http.Client
+	api     *apptest.Server
 	log     *logtext.Buffer
 	// key publishes and reads for acme, admin for acme too; other does both for globex.
 	key, admin, other string
@@ -57,13 +53,11 @@ func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 	d.key = d.newKey(t, "acme", access.ScopePublish, access.ScopeRead)
 	d.admin = d.newKey(t, "acme", access.Scopes()...)
 	d.other = d.newKey(t, "globex", access.ScopePublish, access.ScopeRead)
-	log := logrus.New()
-	log.SetOutput(d.log)
-	log.SetLevel(logrus.TraceLevel)
+	d.log.Never(t, planted, accesstest.Secret(d.key), accesstest.Secret(d.admin), accesstest.Secret(d.other))
 	cfg := publisher.Config{
 		Stream: b.Publisher(), EventAt: b.EventAt, Keys: d.keys,
 		MessageKey: bytes.Repeat([]byte{7}, 32), MaxAge: maxAge, Leeway: leeway,
-		Metrics: d.metrics, Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
+		Metrics: d.metrics, Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: d.log.Logger(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -72,19 +66,7 @@ func newDesk(t testing.TB, b *bus.Bus, change func(*publisher.Config)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
-	d.url, d.client = srv.URL, srv.Client()
-	t.Cleanup(func() {
-		srv.Close()
-		said := d.log.String()
-		for _, secret := range []string{planted, d.key[len(d.key)-64:], d.admin[len(d.admin)-64:], d.other[len(d.other)-64:]} {
-			if strings.Contains(said, secret) {
-				t.Errorf("the log holds an id or a secret: %s", said)
-			}
-		}
-	})
+	d.api = apptest.Serve(t, svc.Routes)
 	return d
 }
 
@@ -131,18 +113,10 @@ func (d *desk) call(t testing.TB, key, method, path, body string, header ...stri
 }
 
 func (d *desk) try(ctx context.Context, key, method, path, body string, header ...string) (reply, error) {
-	req, err := http.NewRequestWithContext(ctx, method, d.url+path, strings.NewReader(body))
-	if err != nil {
-		return reply{}, err
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
 	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+		header = append([]string{"Content-Type", "application/json"}, header...)
 	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Add(header[i], header[i+1])
-	}
-	resp, err := d.client.Do(req)
+	resp, err := d.api.Send(ctx, key, method, path, body, header...)
 	if err != nil {
 		return reply{}, err
 	}

@@ -239,21 +239,9 @@ func TestUnreadable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/revocations"+tt.path, strings.NewReader(tt.body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Authorization", "Bearer "+d.key)
-			for i := 0; i < len(tt.header); i += 2 {
-				req.Header.Add(tt.header[i], tt.header[i+1])
-			}
-			resp, err := d.client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
+			resp, answer := d.api.Call(t, d.key, http.MethodPost, "/v1/revocations"+tt.path, tt.body, tt.header...)
 			var p problem.Problem
-			if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+			if err := json.Unmarshal(answer, &p); err != nil {
 				t.Fatal(err)
 			}
 			if resp.StatusCode != tt.status || p.Code != tt.code || strings.Contains(p.Detail, planted) {

@@ -55,13 +55,7 @@ func BenchmarkHistory(b *testing.B) {
 	for _, path := range []string{"/v1/revocations", "/v1/revocations/stats"} {
 		b.Run("all="+path[len("/v1/revocations"):], func(b *testing.B) {
 			for range b.N {
-				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, d.url+path, nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				req.Header.Set("Authorization", "Bearer "+d.key)
-				req.Header.Set("Accept", "application/x-ndjson")
-				resp, err := d.client.Do(req)
+				resp, err := d.api.Send(b.Context(), d.key, http.MethodGet, path, "", "Accept", "application/x-ndjson")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -87,12 +81,7 @@ func BenchmarkPast(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			for range b.N {
-				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, d.url+bench.path, nil)
-				if err != nil {
-					b.Fatal(err)
-				}
-				req.Header.Set("Authorization", "Bearer "+d.key)
-				resp, err := d.client.Do(req)
+				resp, err := d.api.Send(b.Context(), d.key, http.MethodGet, bench.path, "")
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/services/replay"
@@ -30,12 +31,7 @@ type follower struct {
 func (d *desk) follow(t *testing.T, key, query string) *follower {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url+"/v1/revocations?follow=true&"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := d.client.Do(req)
+	resp, err := d.api.Send(ctx, key, http.MethodGet, "/v1/revocations?follow=true&"+query, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,42 +119,18 @@ func TestHistoryFollowMissesNothing(t *testing.T) {
 // A key that is revoked stops a following answer too (trap 23).
 func TestHistoryFollowEndsWithItsKey(t *testing.T) {
 	d := newDesk(t, natstest.Bus(t))
-	text := d.newKey(t, "acme", access.ScopeRead)
+	key, text := accesstest.Key(t, d.keys, "acme", access.ScopeRead)
 	f := d.follow(t, text, "")
 	first := d.session(t, "PLANTED a", "")
 	if got, err := f.next(); err != nil || got != first {
 		t.Fatalf("got %d, %v", got, err)
 	}
-	parsed, _ := access.ParseText(text)
-	key, _ := d.keys.Lookup(parsed)
 	if _, err := d.keys.Revoke(t.Context(), key.ID); err != nil {
 		t.Fatal(err)
 	}
 	d.session(t, "PLANTED b", "")
 	if got, err := f.next(); err == nil {
 		t.Errorf("position %d was sent to a revoked key", got)
-	}
-}
-
-// Nor when the process stops.
-func TestHistoryIsCutOffByAProcessThatStops(t *testing.T) {
-	d := newDesk(t, natstest.Bus(t))
-	f := d.follow(t, d.key, "")
-	d.stop()
-	if _, err := f.next(); err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("the answer ended with %v", err)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+"/v1/revocations", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+d.key)
-	req.Header.Set("Accept", "application/x-ndjson")
-	if resp, err := d.client.Do(req); err == nil {
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("whoever asks then gets %s", resp.Status)
-		}
 	}
 }
 

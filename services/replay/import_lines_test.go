@@ -120,17 +120,7 @@ func TestImportIsRefusedWhole(t *testing.T) {
 			t.Errorf("%q: got %d %s", tt.query, status, text)
 		}
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/v1/import", strings.NewReader(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+d.operator)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _ = resp.Body.Close(); resp.StatusCode != http.StatusUnsupportedMediaType {
+	if resp, _ := d.api.Call(t, d.operator, http.MethodPost, "/v1/import", line, "Content-Type", "application/json"); resp.StatusCode != http.StatusUnsupportedMediaType {
 		t.Errorf("got %d", resp.StatusCode)
 	}
 	if n := d.count(t); n != 0 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,21 +22,7 @@ import (
 // post sends NDJSON. It returns the status, what the answer is as an import's, and its body.
 func (d *desk) post(t testing.TB, key, path, body string) (status int, out replay.Imported, text string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, b := d.api.Call(t, key, http.MethodPost, path, body, "Content-Type", "application/x-ndjson")
 	_ = json.Unmarshal(b, &out) // an answer of another form has another test
 	return resp.StatusCode, out, string(b)
 }

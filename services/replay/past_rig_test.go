@@ -2,7 +2,6 @@ package replay_test
 
 import (
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -24,19 +23,9 @@ type failing interface {
 // told reads an answer into v.
 func (d *desk) told(tb testing.TB, t failing, key, path string, query url.Values, v any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, d.url+path+"?"+query.Encode(), nil)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s?%s: %d %s, %v", path, query.Encode(), resp.StatusCode, body, err)
+	resp, body := d.api.Call(tb, key, http.MethodGet, path+"?"+query.Encode(), "")
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s?%s: %d %s", path, query.Encode(), resp.StatusCode, body)
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		t.Fatalf("%v", err)

@@ -25,7 +25,7 @@ func TestReplayOfWhoIsVouchedFor(t *testing.T) {
 	ctx, end := d.keys.Vouch(t.Context(), who)
 	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/v1/replays", bytes.NewBufferString(`{"target":{"kind":"file"},"execute":true}`))
 	w := httptest.NewRecorder()
-	d.handler.ServeHTTP(w, req)
+	d.api.Handler.ServeHTTP(w, req)
 	end()
 	var got replay.Replay
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != http.StatusAccepted || got.KeyID != who.ID {

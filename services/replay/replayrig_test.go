@@ -1,10 +1,8 @@
 package replay_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -28,20 +26,8 @@ type answered struct {
 // call makes a call. in is a body as text, or nothing.
 func (d *desk) call(t testing.TB, key, method, path, in string) answered {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.url+path, bytes.NewBufferString(in))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	out := answered{status: resp.StatusCode}
-	if out.body, err = io.ReadAll(resp.Body); err != nil {
-		t.Fatal(err)
-	}
+	resp, body := d.api.Call(t, key, method, path, in)
+	out := answered{status: resp.StatusCode, body: body}
 	var p problem.Problem
 	for _, into := range []any{&out.plan, &out.replay, &out.list, &p} {
 		_ = json.Unmarshal(out.body, into) // one of them fits

@@ -4,24 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
-	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/app/apptest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -46,11 +42,8 @@ type desk struct {
 	bus    *bus.Bus
 	stream *bus.Publisher
 	keys   *access.Store
-	url    string
-	client *http.Client
-	// handler is what url serves.
-	handler http.Handler
-	log     *logtext.Buffer
+	api    *apptest.Server
+	log    *logtext.Buffer
 	// key reads acme's, other globex's; operator, of acme, everybody's.
 	key, other, operator string
 	// sessions are what the registry answers about any user; awry is its error.
@@ -59,8 +52,6 @@ type desk struct {
 	// ask and present are what processes answer about exposure, and who is there.
 	ask     func(context.Context, replicas.Question) ([]replicas.Answer, error)
 	present func(context.Context) ([]replicas.Member, error)
-	// stop ends every request, as a process that stops does.
-	stop context.CancelFunc
 	// cfg is the service's, and svc the service.
 	cfg replay.Config
 	svc *replay.Service
@@ -76,9 +67,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	d.keys = accesstest.Apart(t)
 	d.key, d.other = d.newKey(t, "acme", access.ScopeRead), d.newKey(t, "globex", access.ScopeRead)
 	d.operator = d.newKey(t, "acme", access.ScopeRead, access.ScopeOperator)
-	log := logrus.New()
-	log.SetOutput(d.log)
-	log.SetLevel(logrus.TraceLevel)
+	d.log.Never(t, planted, accesstest.Secret(d.key), accesstest.Secret(d.operator), accesstest.Secret(d.other))
 	feed := revocationtest.New()
 	feed.Beat()
 	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: feed})
@@ -87,7 +76,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	}
 	t.Cleanup(func() { _ = replica.Close() })
 	d.cfg = replay.Config{
-		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log,
+		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: d.log.Logger(),
 		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 400 * time.Millisecond,
 		Sessions: func(_ context.Context, _, _ string, limit int) ([]sessionstore.Session, bool, error) {
 			return d.sessions[:min(limit, len(d.sessions))], len(d.sessions) > limit, d.awry
@@ -108,24 +97,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.svc = svc
-	mux := http.NewServeMux()
-	svc.Routes(mux)
-	d.handler = app.API(mux)
-	srv := httptest.NewUnstartedServer(d.handler)
-	serving, stop := context.WithCancel(t.Context())
-	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
-	srv.Start()
-	d.url, d.client, d.stop = srv.URL, srv.Client(), stop
-	t.Cleanup(func() {
-		srv.Close()
-		said := d.log.String()
-		for _, secret := range []string{planted, d.key[len(d.key)-64:], d.operator[len(d.operator)-64:], d.other[len(d.other)-64:]} {
-			if strings.Contains(said, secret) {
-				t.Errorf("the log holds an id or a secret: %s", said)
-			}
-		}
-	})
+	d.svc, d.api = svc, apptest.Serve(t, svc.Routes)
 	return d
 }
 
@@ -190,20 +162,8 @@ type reply struct {
 
 func (d *desk) get(t testing.TB, key, path string) reply {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	out := reply{status: resp.StatusCode, header: resp.Header}
-	if out.body, err = io.ReadAll(resp.Body); err != nil {
-		t.Fatal(err)
-	}
+	resp, body := d.api.Call(t, key, http.MethodGet, path, "")
+	out := reply{status: resp.StatusCode, header: resp.Header, body: body}
 	if err := json.Unmarshal(out.body, &out); err != nil {
 		t.Fatal(err)
 	}
@@ -213,13 +173,7 @@ func (d *desk) get(t testing.TB, key, path string) reply {
 // lines reads a whole range.
 func (d *desk) lines(t testing.TB, key, query string) []replay.Record {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+"/v1/revocations?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Accept", "application/x-ndjson")
-	resp, err := d.client.Do(req)
+	resp, err := d.api.Send(t.Context(), key, http.MethodGet, "/v1/revocations?"+query, "", "Accept", "application/x-ndjson")
 	if err != nil {
 		t.Fatal(err)
 	}

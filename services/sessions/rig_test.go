@@ -3,10 +3,7 @@ package sessions_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,13 +11,12 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
-	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/app/apptest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
@@ -110,8 +106,7 @@ type desk struct {
 	svc     *sessions.Service
 	store   sessionstore.Store
 	replica *revocation.Replica
-	url     string
-	client  *http.Client
+	api     *apptest.Server
 	key     string
 	log     *logtext.Buffer
 	metrics *sessions.Metrics
@@ -127,18 +122,16 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	d := &desk{log: &logtext.Buffer{}, store: open(t, timing)}
 	keys := accesstest.Open(t, b)
 	_, d.key = accesstest.Key(t, keys, "acme", access.ScopeSessions)
+	d.log.Never(t, planted, accesstest.Secret(d.key))
 	var err error
 	d.replica, err = revocation.Open(t.Context(), revocation.Config{Feed: revocationnats.NewFeed(b.JetStream(), revocationnats.Config{}), MaxAge: maxAge})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.replica.Close() })
-	log := logrus.New()
-	log.SetOutput(d.log)
-	log.SetLevel(logrus.TraceLevel)
 	cfg := sessions.Config{
 		Store: d.store, Replica: d.replica, EventAt: eventAt(b), Stream: b.Publisher(), Keys: keys, Tell: d.tell, Timing: timing, Leeway: leeway, SweepInterval: 10 * time.Millisecond,
-		Metrics: sessions.NewMetrics(prometheus.NewRegistry(), func(string) {}), Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: log,
+		Metrics: sessions.NewMetrics(prometheus.NewRegistry(), func(string) {}), Hasher: telemetry.NewHasher([]byte("0123456789abcdef")), Log: d.log.Logger(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -147,18 +140,7 @@ func newDesk(t *testing.T, b *bus.Bus, open stores, timing sessions.Timing, chan
 	if d.svc, err = sessions.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	d.svc.Routes(mux)
-	srv := httptest.NewServer(app.API(mux))
-	d.url, d.client = srv.URL, srv.Client()
-	t.Cleanup(func() {
-		srv.Close()
-		for _, secret := range []string{planted, d.key[len(d.key)-64:]} {
-			if said := d.log.String(); strings.Contains(said, secret) {
-				t.Errorf("the log holds an id or a secret: %s", said)
-			}
-		}
-	})
+	d.api = apptest.Serve(t, d.svc.Routes)
 	return d
 }
 
@@ -223,20 +205,7 @@ func (d *desk) follow(t *testing.T, b *bus.Bus) {
 // call calls the API, and decodes its answer into v unless that is nil.
 func (d *desk) call(t *testing.T, method, path, body string, v any) (status int) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+d.key)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, answer := d.api.Call(t, d.key, method, path, body)
 	if v != nil {
 		if err := json.Unmarshal(answer, v); err != nil {
 			t.Fatalf("%s: %v", answer, err)

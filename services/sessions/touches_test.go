@@ -18,7 +18,7 @@ func TestTrap33ServicesTellOfInput(t *testing.T) {
 	eachStore(t, func(t *testing.T, b *bus.Bus, open stores) {
 		d := newDesk(t, b, open, sessions.Timing{IdleTimeout: time.Hour}, nil)
 		registered := d.register(t, `{"session":"s-1","user":"ada"}`)
-		touches, err := revocationhttp.NewTouches(revocationhttp.TouchesConfig{URL: d.url, Keys: map[string]revocationhttp.APIKey{"acme": revocationhttp.NewAPIKey(d.key)}})
+		touches, err := revocationhttp.NewTouches(revocationhttp.TouchesConfig{URL: d.api.URL, Keys: map[string]revocationhttp.APIKey{"acme": revocationhttp.NewAPIKey(d.key)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func large(t *testing.T, b *bus.Bus) {
 func (d *desk) begin(t *testing.T) (answer *bufio.Reader, leave func()) {
 	t.Helper()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(d.url, "http://"))
+	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(d.api.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,27 +1,21 @@
 package upkeep_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
-	"github.com/curfewhq/curfew/internal/app"
+	"github.com/curfewhq/curfew/internal/app/apptest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/problem"
@@ -36,11 +30,10 @@ const planted = "PLANTED"
 
 // desk is the service behind a real HTTP server. Its keys lie in another NATS, so that the streams can fail alone.
 type desk struct {
-	bus    *bus.Bus
-	keys   *access.Store
-	url    string
-	client *http.Client
-	log    *logtext.Buffer
+	bus  *bus.Bus
+	keys *access.Store
+	api  *apptest.Server
+	log  *logtext.Buffer
 	// operator may call, others has every other scope.
 	operator, others string
 	operatorID       string
@@ -53,29 +46,12 @@ func newDesk(t *testing.T, b *bus.Bus) *desk {
 	key, text := accesstest.Key(t, d.keys, "acme", access.ScopeOperator)
 	d.operator, d.operatorID = text, key.ID
 	_, d.others = accesstest.Key(t, d.keys, "acme", access.ScopePublish, access.ScopeCheck, access.ScopeSessions, access.ScopeRead, access.ScopeAdmin)
-	log := logrus.New()
-	log.SetOutput(d.log)
-	log.SetLevel(logrus.TraceLevel)
-	svc, err := upkeep.New(upkeep.Config{Bus: b, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: log})
+	d.log.Never(t, planted, accesstest.Secret(d.operator))
+	svc, err := upkeep.New(upkeep.Config{Bus: b, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: d.log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	svc.Routes(mux)
-	srv := httptest.NewUnstartedServer(app.API(mux))
-	serving, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	srv.Config.BaseContext = func(net.Listener) context.Context { return serving }
-	srv.Start()
-	d.url, d.client = srv.URL, srv.Client()
-	t.Cleanup(func() {
-		stop()
-		srv.Close()
-		for _, secret := range []string{planted, d.operator[len(d.operator)-64:]} {
-			if strings.Contains(d.log.String(), secret) {
-				t.Errorf("the log holds an id or a secret: %s", d.log.String())
-			}
-		}
-	})
+	d.api = apptest.Serve(t, svc.Routes)
 	return d
 }
 
@@ -90,20 +66,8 @@ type reply struct {
 
 func (d *desk) do(t *testing.T, key, method, path string) (r reply) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	r.status = resp.StatusCode
-	if r.body, err = io.ReadAll(resp.Body); err != nil {
-		t.Fatal(err)
-	}
+	resp, body := d.api.Call(t, key, method, path, "")
+	r.status, r.body = resp.StatusCode, body
 	_ = json.Unmarshal(r.body, &r) // an answer of another form has another test
 	return r
 }

@@ -1,6 +1,7 @@
 package accesstest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/curfewhq/curfew/internal/access"
@@ -38,3 +39,6 @@ func Key(t testing.TB, keys *access.Store, tenant string, scopes ...access.Scope
 	}
 	return key, made.Reveal()
 }
+
+// Secret is what nobody may see of a key's text.
+func Secret(text string) string { return text[strings.LastIndexByte(text, '_')+1:] }
