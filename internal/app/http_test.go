@@ -30,9 +30,7 @@ const patience = 20 * time.Second
 func listen(t *testing.T, h http.Handler) (*app.HTTP, *logtext.Buffer) {
 	t.Helper()
 	var logged logtext.Buffer
-	log := logrus.New()
-	log.SetOutput(&logged)
-	s, err := app.ListenHTTP(app.HTTPConfig{Addr: "127.0.0.1:0", Handler: h, Log: log})
+	s, err := app.ListenHTTP(app.HTTPConfig{Addr: "127.0.0.1:0", Handler: h, Log: logged.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

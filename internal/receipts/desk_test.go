@@ -1,7 +1,6 @@
 package receipts_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,13 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events/presence"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/gateways"
 	"github.com/curfewhq/curfew/internal/ledger"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/receipts"
 	"github.com/curfewhq/curfew/internal/replicas"
@@ -60,7 +59,7 @@ type rig struct {
 	fleet *fleet
 	kv    jetstream.KeyValue
 	keys  *signing.Keys
-	log   *bytes.Buffer
+	log   *logtext.Buffer
 	lost  int
 	// stop closes the connection.
 	stop func() error
@@ -69,7 +68,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	b := natstest.Bus(t)
-	g := &rig{fleet: &fleet{}, log: &bytes.Buffer{}, stop: b.Close}
+	g := &rig{fleet: &fleet{}, log: &logtext.Buffer{}, stop: b.Close}
 	secrets, err := b.KeyValue(t.Context(), bus.SecretsBucket())
 	if err != nil {
 		t.Fatal(err)
@@ -80,11 +79,9 @@ func newRig(t *testing.T) *rig {
 	if g.kv, err = b.KeyValue(t.Context(), bus.ReceiptsBucket()); err != nil {
 		t.Fatal(err)
 	}
-	log := logrus.New()
-	log.SetOutput(g.log)
 	g.Desk, err = receipts.New(receipts.Config{
 		Replicas: g.fleet, Gateways: g.fleet, Stream: func() string { return stream }, Bucket: g.kv, Kept: ledger.NewReader(b.JetStream(), "KV_CURFEW_RECEIPTS"), Keys: g.keys,
-		Lost: func() { g.lost++ }, Log: log,
+		Lost: func() { g.lost++ }, Log: g.log.Logger(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/events"
@@ -89,10 +88,8 @@ func (r *rig) replica(name, url string, budget time.Duration) *revocation.Replic
 
 func (r *rig) service(patience time.Duration) *canary.Service {
 	r.t.Helper()
-	log := logrus.New()
-	log.SetOutput(r.log)
 	svc, err := canary.New(canary.Config{
-		Publisher: r.stream, Tenants: func() []string { return r.tenants }, Check: r.check, Applied: r.applied, Interval: 20 * time.Millisecond, Patience: patience, Leeway: 5 * time.Minute, Metrics: r.metrics, Log: log,
+		Publisher: r.stream, Tenants: func() []string { return r.tenants }, Check: r.check, Applied: r.applied, Interval: 20 * time.Millisecond, Patience: patience, Leeway: 5 * time.Minute, Metrics: r.metrics, Log: r.log.Logger(),
 		Ask: func(ctx context.Context, q replicas.Question, each func(replicas.Answer) bool) error {
 			return replicas.AskEach(ctx, r.bus.Conn(), q, each)
 		},

@@ -1,24 +1,22 @@
 package console_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/replicas"
@@ -36,27 +34,9 @@ type rig struct {
 	keys    *access.Store
 	cfg     console.Config
 	svc     *console.Service
-	log     *lines
-	refused *lines
+	log     *logtext.Buffer
+	refused *logtext.Buffer
 	client  *http.Client
-}
-
-// lines is a log that tests can read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func newRig(t *testing.T, change func(*console.Config)) *rig {
@@ -72,12 +52,10 @@ func newRig(t *testing.T, change func(*console.Config)) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(fleet.Close)
-	r := &rig{bus: b, keys: keys, log: &lines{}, refused: &lines{}}
-	log := logrus.New()
-	log.SetOutput(r.log)
+	r := &rig{bus: b, keys: keys, log: &logtext.Buffer{}, refused: &logtext.Buffer{}}
 	r.cfg = console.Config{
 		API: api(keys), Keys: keys, Seal: []byte("0123456789abcdef0123456789abcdef"), Ended: ended, Conn: b.Conn(), Fleet: fleet, Lifetime: time.Hour, IdleTimeout: 30 * time.Minute,
-		Metrics: prometheus.NewRegistry(), Refused: func(code string) { _, _ = io.WriteString(r.refused, code+"\n") }, Log: log,
+		Metrics: prometheus.NewRegistry(), Refused: func(code string) { _, _ = io.WriteString(r.refused, code+"\n") }, Log: r.log.Logger(),
 		Findings: func(context.Context, bool) any { return map[string]any{"findings": []any{}} },
 	}
 	if change != nil {

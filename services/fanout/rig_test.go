@@ -19,11 +19,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/sirupsen/logrus"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/events/tab"
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/logtext"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/tabclient"
 	"github.com/curfewhq/curfew/internal/telemetry"
@@ -45,7 +45,7 @@ type rig struct {
 	replica *revocation.Replica
 	svc     *Service
 	metrics *telemetry.Metrics
-	log     *bytes.Buffer
+	log     *logtext.Buffer
 	// shown holds the ids of acknowledged notices.
 	shownMu sync.Mutex
 	shown   []string
@@ -63,18 +63,16 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 // idleRig is newRig without Run.
 func idleRig(t *testing.T, change func(*Config)) *rig {
 	t.Helper()
-	g := &rig{t: t, feed: revocationtest.New(), metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: &bytes.Buffer{}}
+	g := &rig{t: t, feed: revocationtest.New(), metrics: telemetry.NewMetrics(prometheus.NewRegistry()), log: &logtext.Buffer{}}
 	g.feed.AutoBeat(time.Second)
 	var err error
 	if g.replica, err = revocation.Open(t.Context(), revocation.Config{Feed: g.feed}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.replica.Close() })
-	log := logrus.New()
-	log.SetOutput(g.log)
 	cfg := Config{
 		Replica: g.replica, Keys: new(access.Store), UsedTickets: &usedTickets{}, TicketKey: bytes.Repeat([]byte{7}, 32), AllowedOrigins: []string{site},
-		EventAt: g.eventAt, Metrics: g.metrics, Log: log, OnShown: func(id string, _ tab.Outcome) {
+		EventAt: g.eventAt, Metrics: g.metrics, Log: g.log.Logger(), OnShown: func(id string, _ tab.Outcome) {
 			g.shownMu.Lock()
 			defer g.shownMu.Unlock()
 			g.shown = append(g.shown, id)

@@ -66,10 +66,8 @@ func newStation(t testing.TB, b *bus.Bus, change func(*gate.Config)) *station {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.replica.Close() })
-	log := logrus.New()
-	log.SetOutput(s.log)
 	cfg := gate.Config{
-		Replica: s.replica, Keys: s.store, Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), BeatTimeout: time.Second, Metrics: s.metrics, Log: log,
+		Replica: s.replica, Keys: s.store, Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), BeatTimeout: time.Second, Metrics: s.metrics, Log: s.log.Logger(),
 	}
 	if change != nil {
 		change(&cfg)
