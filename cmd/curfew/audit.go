@@ -117,7 +117,7 @@ func printCheckpoints(w io.Writer, signed []chain.Signed) error {
 // fetchCheckpoints returns what the server has, which may be some ten thousand.
 func fetchCheckpoints(ctx context.Context, c *apiclient.Client) ([]chain.Signed, error) {
 	signed := []chain.Signed{}
-	err := c.Lines(ctx, "/v1/audit/checkpoints", http.Header{"Accept": {"application/x-ndjson"}}, func(line []byte) error {
+	err := c.Lines(ctx, "/v1/audit/checkpoints", func(line []byte) error {
 		s, err := parseSigned(line)
 		if err == nil {
 			signed = append(signed, s)

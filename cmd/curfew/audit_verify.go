@@ -125,7 +125,7 @@ func (f verifyFlags) verify(ctx context.Context, c *apiclient.Client, keys jose.
 	})
 	walk := trail.Walk(chain.Head{Made: status.Ledger.Made, First: status.Ledger.First, Last: status.Ledger.Last})
 	path := "/v1/audit/entries?after=" + strconv.FormatUint(trail.Begin(status.Ledger.Made), 10)
-	err = c.Lines(ctx, path, http.Header{"Accept": {"application/x-ndjson"}}, func(line []byte) error {
+	err = c.Lines(ctx, path, func(line []byte) error {
 		var e audit.Entry
 		if err := json.Unmarshal(line, &e); err != nil || e.Position == 0 {
 			return errors.New("the server's answer holds what isn't an event")

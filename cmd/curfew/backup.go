@@ -64,10 +64,7 @@ func newBackupVerify(r *remote) *cobra.Command {
 }
 
 func oneBackup(cmd *cobra.Command, args []string) error {
-	if cobra.ExactArgs(1)(cmd, args) != nil {
-		return usageError{errors.New("give one file: " + cmd.CommandPath() + " curfew-backup.zip")}
-	}
-	return nil
+	return oneFile("curfew-backup.zip")(cmd, args)
 }
 
 func verifyBackup(path string) (backup.Manifest, error) {

@@ -22,9 +22,9 @@ func newCheck(r *remote) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if authTime != "" {
-				t, err := time.Parse(time.RFC3339, authTime)
+				t, err := timeOf("--auth-time", authTime)
 				if err != nil {
-					return usageError{fmt.Errorf("--auth-time must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z")}
+					return err
 				}
 				q.AuthTime = &t
 			}

@@ -31,7 +31,7 @@ Exit code 0 if nothing fails.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := timeoutOf(cmd, 15*time.Second)
+			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
 			defer cancel()
 			findings := examineConfig()
 			findings = append(findings, examineKey(ctx, r))
@@ -49,10 +49,6 @@ Exit code 0 if nothing fails.`,
 	about.add(cmd)
 	cmd.Flags().BoolVar(&show, "show-config", false, "print the configuration member by member")
 	return cmd
-}
-
-func timeoutOf(cmd *cobra.Command, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(cmd.Context(), d)
 }
 
 func examineConfig() []server.Finding {

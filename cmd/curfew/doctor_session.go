@@ -47,12 +47,9 @@ func (f *sessionFlags) patient() (*patient, error) {
 	if f.session == "" {
 		return nil, usageError{errors.New("--auth-time is that of a session: give --session too")}
 	}
-	t, err := time.Parse(time.RFC3339, f.authTime)
-	if err != nil {
-		return nil, usageError{errors.New("--auth-time must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z")}
-	}
-	p.authTime = t
-	return p, nil
+	var err error
+	p.authTime, err = timeOf("--auth-time", f.authTime)
+	return p, err
 }
 
 // examineSession tells what is known of a session, each from where it is known.
@@ -171,17 +168,9 @@ func (p *patient) examineDecision(ctx context.Context, c *apiclient.Client) serv
 
 // examineReplicas asks all that answer, and names those that report and don't.
 func (p *patient) examineReplicas(ctx context.Context, c *apiclient.Client) []server.Finding {
-	values := url.Values{}
-	for name, v := range map[string]string{"session": p.session, "user": p.user, "device": p.device, "client": p.client} {
-		if v != "" {
-			values.Set(name, v)
-		}
-	}
-	if !p.authTime.IsZero() {
-		values.Set("auth_time", p.authTime.UTC().Format(time.RFC3339Nano))
-	}
+	query := given(map[string]string{"session": p.session, "user": p.user, "device": p.device, "client": p.client, "auth_time": stamp(p.authTime)})
 	var answer replicas.Survey
-	if err := c.Call(ctx, http.MethodGet, "/v1/replicas?"+values.Encode(), nil, nil, &answer); err != nil {
+	if err := c.Call(ctx, http.MethodGet, "/v1/replicas?"+query.Encode(), nil, nil, &answer); err != nil {
 		return []server.Finding{unanswered("replicas", err)}
 	}
 	return p.judgeReplicas(answer)

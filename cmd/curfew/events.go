@@ -128,7 +128,7 @@ func newEventsList(r *remote) *cobra.Command {
 }
 
 func listAll(ctx context.Context, c *apiclient.Client, query string, fn func(replay.Record) error) error {
-	return c.Lines(ctx, revocations+"?"+query, http.Header{"Accept": {"application/x-ndjson"}}, func(line []byte) error {
+	return c.Lines(ctx, revocations+"?"+query, func(line []byte) error {
 		var record replay.Record
 		if err := json.Unmarshal(line, &record); err != nil {
 			return fmt.Errorf("read an event: %w", err)
@@ -169,10 +169,7 @@ func newEventsGet(r *remote) *cobra.Command {
 			if r.json {
 				return printJSON(cmd.OutOrStdout(), record)
 			}
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetEscapeHTML(false)
-			enc.SetIndent("", "  ")
-			return enc.Encode(record)
+			return printIndented(cmd.OutOrStdout(), record)
 		},
 	}
 	r.addDataDir(cmd)

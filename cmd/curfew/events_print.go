@@ -105,21 +105,20 @@ func (p *printer) row(r replay.Record, e events.Event, unknown error) error {
 	} else {
 		row = append(row, make([]string, 12)...)
 	}
-	for i, cell := range row {
-		row[i] = inert(cell)
-	}
-	if err := p.csv.Write(row); err != nil || !p.following {
+	if err := p.csv.Write(inert(row)); err != nil || !p.following {
 		return err
 	}
 	return p.end()
 }
 
-// inert keeps a spreadsheet from taking what others have chosen for a formula.
-func inert(cell string) string {
-	if strings.HasPrefix(cell, "'") || cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
+// inert keeps a spreadsheet from taking what others have chosen for a formula. It changes the row, and returns it.
+func inert(row []string) []string {
+	for i, cell := range row {
+		if strings.HasPrefix(cell, "'") || cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+			row[i] = "'" + cell
+		}
 	}
-	return cell
+	return row
 }
 
 // end writes what is left.
@@ -138,7 +137,7 @@ func (p *printer) time(t time.Time) string {
 	case "relative":
 		return fmt.Sprintf("%12s", ago(p.now().Sub(t)))
 	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+	return instant(t)
 }
 
 // ago is a while ago in two units at most.

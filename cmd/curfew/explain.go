@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,11 +53,10 @@ type explained struct {
 func (f explainFlags) run(cmd *cobra.Command, r *remote) error {
 	p := &patient{session: f.session, user: f.user, device: f.device, client: f.client}
 	if f.authTime != "" {
-		t, err := time.Parse(time.RFC3339, f.authTime)
-		if err != nil {
-			return usageError{errors.New("--auth-time must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z")}
+		var err error
+		if p.authTime, err = timeOf("--auth-time", f.authTime); err != nil {
+			return err
 		}
-		p.authTime = t
 	}
 	if f.session == "" && f.user == "" && f.device == "" && f.client == "" {
 		return usageError{errors.New("give --session, or a --user, --device or --client")}
@@ -107,15 +104,7 @@ func (p *patient) aroundOf(e replay.Explanation) (out []server.Finding) {
 }
 
 func (f explainFlags) ask(ctx context.Context, c *apiclient.Client, p *patient, into *replay.Explanation) error {
-	query := url.Values{}
-	for name, v := range map[string]string{"session": p.session, "user": p.user, "device": p.device, "client": p.client, "at": f.at, "tenant": f.tenant} {
-		if v != "" {
-			query.Set(name, v)
-		}
-	}
-	if !p.authTime.IsZero() {
-		query.Set("auth_time", p.authTime.UTC().Format(time.RFC3339Nano))
-	}
+	query := given(map[string]string{"session": p.session, "user": p.user, "device": p.device, "client": p.client, "auth_time": stamp(p.authTime), "at": f.at, "tenant": f.tenant})
 	return c.Call(ctx, http.MethodGet, "/v1/explain?"+query.Encode(), nil, nil, into)
 }
 

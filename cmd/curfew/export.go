@@ -11,7 +11,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -63,7 +62,7 @@ func export(cmd *cobra.Command, r *remote, f filters, w io.Writer) (exportfile.M
 	zip := gzip.NewWriter(w)
 	tally := newTally()
 	lines := io.MultiWriter(zip, tally.sum)
-	err = c.Lines(cmd.Context(), revocations+"?"+f.query(url.Values{}), http.Header{"Accept": {"application/x-ndjson"}}, func(line []byte) error {
+	err = c.Lines(cmd.Context(), revocations+"?"+f.query(url.Values{}), func(line []byte) error {
 		if err := tally.take(line); err != nil {
 			return err
 		}

@@ -20,13 +20,7 @@ const maxExportLine = 4 << 20
 
 func newExportVerify(r *remote) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Tell whether an export is whole and as it was written",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if cobra.ExactArgs(1)(cmd, args) != nil {
-				return usageError{errors.New("give one file: curfew export verify events.ndjson.gz")}
-			}
-			return nil
-		},
+		Use: "verify FILE", Short: "Tell whether an export is whole and as it was written", Args: oneFile("events.ndjson.gz"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -40,12 +39,7 @@ are silent, began since, or have forgotten requests for newer ones, and how far 
 		case r.json && output == "csv":
 			return usageError{errors.New("--json and --output csv say two things: leave one of them out")}
 		}
-		query := url.Values{"event": {event}}
-		for name, v := range map[string]string{"session": session, "tenant": tenant, "timeout": timeout} {
-			if v != "" {
-				query.Set(name, v)
-			}
-		}
+		query := given(map[string]string{"event": event, "session": session, "tenant": tenant, "timeout": timeout})
 		var x replay.Exposure
 		if err := r.call(cmd, http.MethodGet, "/v1/exposure?"+query.Encode(), nil, &x); err != nil {
 			return err
@@ -124,10 +118,7 @@ func exposureRows(w io.Writer, x replay.Exposure) error {
 	for _, p := range x.Processes {
 		for _, pass := range p.Passes {
 			row := []string{p.Name, stamp(pass.At), pass.Session, pass.Route, strconv.FormatBool(pass.Undetermined), stamp(p.AppliedAt), strconv.FormatBool(p.Whole), p.Group}
-			for i := range row {
-				row[i] = inert(row[i])
-			}
-			if err := c.Write(row); err != nil {
+			if err := c.Write(inert(row)); err != nil {
 				return err
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,7 +24,7 @@ func newHealth(r *remote) *cobra.Command {
 			}
 			defer c.Close()
 			var ready server.Readiness
-			ctx, cancel := timeoutOf(cmd, 3*time.Second)
+			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
 			if err := c.Call(ctx, http.MethodGet, "/readyz", nil, nil, &ready); err != nil {
 				var refused *apiclient.Error

@@ -35,7 +35,7 @@ const maxListedLines = 1000
 func newImport(r *remote) *cobra.Command {
 	var execute, all bool
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Store the events of an export that the ledger doesn't have", Args: oneExport,
+		Use: "import FILE", Short: "Store the events of an export that the ledger doesn't have", Args: oneFile("events.ndjson.gz"),
 		Long: `Stores the events of a file that 'curfew export' has written, as they were: with their own ids, times and cutoffs, under their own tenants. The file is verified first; of one that was changed or cut off
 nothing is stored. What the ledger has isn't stored again, so an import that was interrupted is simply run again, at any date. Events are marked as replayed: services refuse the sessions, and no
 browser is told of old logouts. What no service needs any more is left out, unless --all.
@@ -65,13 +65,6 @@ It is a dry run unless --execute. It takes a key with the scope operator. Exit c
 		return im.report.print(cmd.OutOrStdout(), r.json)
 	}
 	return cmd
-}
-
-func oneExport(cmd *cobra.Command, args []string) error {
-	if cobra.ExactArgs(1)(cmd, args) != nil {
-		return usageError{errors.New("give one file: curfew import events.ndjson.gz")}
-	}
-	return nil
 }
 
 func verifyFile(path string) (exportfile.Manifest, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,12 +93,7 @@ func newParkedShow(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show POSITION", Short: "Show a parked message, with what it holds", Args: oneParked,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			p, err := parkedMessage(cmd, c, args[0])
+			p, err := parkedMessage(cmd, r, args[0])
 			if err != nil {
 				return err
 			}
@@ -113,8 +107,8 @@ func newParkedShow(r *remote) *cobra.Command {
 	return cmd
 }
 
-func parkedMessage(cmd *cobra.Command, c *apiclient.Client, position string) (p upkeep.ParkedMessage, err error) {
-	err = c.Call(cmd.Context(), http.MethodGet, parkedPath+"/"+position, nil, nil, &p)
+func parkedMessage(cmd *cobra.Command, r *remote, position string) (p upkeep.ParkedMessage, err error) {
+	err = r.call(cmd, http.MethodGet, parkedPath+"/"+position, nil, &p)
 	return p, err
 }
 
@@ -124,10 +118,7 @@ func printParkedMessage(cmd *cobra.Command, p upkeep.ParkedMessage) error {
 	fmt.Fprintf(out, "    topic %s\n", plain(p.Topic))
 	switch {
 	case p.Event != nil:
-		enc := json.NewEncoder(out)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(p.Event); err != nil {
+		if err := printIndented(out, p.Event); err != nil {
 			return err
 		}
 	case p.Bytes == 0:
@@ -165,13 +156,8 @@ func newParkedDrop(r *remote) *cobra.Command {
 		Use: "drop POSITION", Short: "Drop a parked message for good", Args: oneParked,
 		Long: `Drops a parked message for good; the server's log tells which key did. An event that was parked from the ledger stays in the ledger. It is a dry run unless --execute.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
 			if !execute {
-				p, err := parkedMessage(cmd, c, args[0])
+				p, err := parkedMessage(cmd, r, args[0])
 				if err != nil {
 					return parkedHint(err)
 				}
@@ -184,7 +170,7 @@ func newParkedDrop(r *remote) *cobra.Command {
 				return nil
 			}
 			var done upkeep.Dropped
-			if err := c.Call(cmd.Context(), http.MethodDelete, parkedPath+"/"+args[0], nil, nil, &done); err != nil {
+			if err := r.call(cmd, http.MethodDelete, parkedPath+"/"+args[0], nil, &done); err != nil {
 				return parkedHint(err)
 			}
 			if r.json {

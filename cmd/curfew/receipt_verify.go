@@ -112,14 +112,8 @@ func publicKeys(cmd *cobra.Command, r *remote, file string) (jose.JSONWebKeySet,
 	return keys, nil
 }
 
-func askKeys(cmd *cobra.Command, r *remote) (json.RawMessage, error) {
-	c, err := r.client()
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	var keys json.RawMessage
-	err = c.Call(cmd.Context(), http.MethodGet, "/v1/receipts/keys", nil, nil, &keys)
+func askKeys(cmd *cobra.Command, r *remote) (keys json.RawMessage, err error) {
+	err = r.call(cmd, http.MethodGet, "/v1/receipts/keys", nil, &keys)
 	return keys, err
 }
 

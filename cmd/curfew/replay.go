@@ -241,19 +241,14 @@ func newReplayCancel(r *remote) *cobra.Command {
 	cmd := &cobra.Command{Use: "cancel ID", Short: "Cancel a replay; what it has sent stays sent", Args: oneReplay}
 	r.addDataDir(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := r.client()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
 		var got replay.Replay
-		if err := c.Call(cmd.Context(), http.MethodPost, replays+"/"+url.PathEscape(args[0])+"/cancel", nil, nil, &got); err != nil {
+		if err := r.call(cmd, http.MethodPost, replays+"/"+url.PathEscape(args[0])+"/cancel", nil, &got); err != nil {
 			return err
 		}
 		if r.json {
 			return printJSON(cmd.OutOrStdout(), got)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "cancelled; 'curfew replay status %s' tells how far it came, '%s' has it go on\n", got.ID, got.Next)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "cancelled; 'curfew replay status %s' tells how far it came, '%s' has it go on\n", got.ID, got.Next)
 		return err
 	}
 	return cmd

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -114,6 +116,44 @@ func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// printIndented writes JSON for people.
+func printIndented(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// timeOf reads the value of a flag.
+func timeOf(flag, value string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return t, usageError{fmt.Errorf("%s must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z", flag)}
+	}
+	return t, nil
+}
+
+// given are those parameters that have a value.
+func given(parameters map[string]string) url.Values {
+	query := url.Values{}
+	for name, v := range parameters {
+		if v != "" {
+			query.Set(name, v)
+		}
+	}
+	return query
+}
+
+// oneFile takes the name of a file.
+func oneFile(example string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if cobra.ExactArgs(1)(cmd, args) != nil {
+			return usageError{fmt.Errorf("give one file: %s %s", cmd.CommandPath(), example)}
+		}
+		return nil
+	}
 }
 
 // noArgs refuses arguments as wrong usage.

@@ -48,13 +48,7 @@ func (f *pastFlags) query(cmd *cobra.Command, asJSON bool) (url.Values, error) {
 	case f.all:
 		f.limit = 1000
 	}
-	query := url.Values{"limit": {strconv.Itoa(f.limit)}}
-	for name, v := range map[string]string{"tenant": f.tenant, "user": f.user, "scope": f.scope} {
-		if v != "" {
-			query.Set(name, v)
-		}
-	}
-	return query, nil
+	return given(map[string]string{"limit": strconv.Itoa(f.limit), "tenant": f.tenant, "user": f.user, "scope": f.scope}), nil
 }
 
 func newState(r *remote) *cobra.Command {
@@ -257,14 +251,14 @@ func (p *factPrinter) row(change string, f replay.Fact) error {
 	}
 	names, cells := make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
-		names[i], cells[i] = c.name, inert(c.v)
+		names[i], cells[i] = c.name, c.v
 	}
 	if p.rows == 1 {
 		if err := p.csv.Write(names); err != nil {
 			return err
 		}
 	}
-	return p.csv.Write(cells)
+	return p.csv.Write(inert(cells))
 }
 
 func stamp(t time.Time) string {

@@ -107,9 +107,9 @@ func (c *Client) Call(ctx context.Context, method, path string, header http.Head
 	return nil
 }
 
-// Lines calls fn for each line of a streamed answer that isn't empty, until the stream, ctx or fn ends it. header may be nil.
-func (c *Client) Lines(ctx context.Context, path string, header http.Header, fn func([]byte) error) error {
-	resp, err := c.send(ctx, http.MethodGet, path, header, nil)
+// Lines calls fn for each line of a streamed answer that isn't empty, until the stream, ctx or fn ends it.
+func (c *Client) Lines(ctx context.Context, path string, fn func([]byte) error) error {
+	resp, err := c.send(ctx, http.MethodGet, path, http.Header{"Accept": {lineType}}, nil)
 	if err != nil {
 		return err
 	}
