@@ -50,15 +50,10 @@ func oneApproval(cmd *cobra.Command, args []string) error {
 }
 
 func (o *approveOptions) run(cmd *cobra.Command, id string) error {
-	c, err := o.remote.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
 	path := "/v1/approvals/" + url.PathEscape(id)
 	if o.reject {
 		var a publisher.Approval
-		if err := c.Call(cmd.Context(), http.MethodDelete, path, nil, nil, &a); err != nil {
+		if err := o.remote.call(cmd, http.MethodDelete, path, nil, &a); err != nil {
 			return err
 		}
 		if o.remote.json {
@@ -69,24 +64,10 @@ func (o *approveOptions) run(cmd *cobra.Command, id string) error {
 	}
 	var stored publisher.Stored
 	query := url.Values{"wait": {o.wait}, "timeout": {o.timeout.String()}}
-	if err := c.Call(cmd.Context(), http.MethodPost, path+"/approve?"+query.Encode(), nil, nil, &stored); err != nil {
+	if err := o.remote.call(cmd, http.MethodPost, path+"/approve?"+query.Encode(), nil, &stored); err != nil {
 		return hintedAgain(err, id)
 	}
-	if o.remote.json {
-		if err := printJSON(cmd.OutOrStdout(), stored); err != nil {
-			return err
-		}
-		return codeOfReceipt(stored.Receipt)
-	}
-	note := ""
-	if stored.Duplicate {
-		note = ", by an earlier approval"
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "approved and stored%s: %s revocation %s at position %d\n", note, stored.Scope, stored.ID, stored.Position)
-	if stored.Receipt != nil {
-		printReceipt(cmd.OutOrStdout(), *stored.Receipt)
-	}
-	return codeOfReceipt(stored.Receipt)
+	return printStored(cmd, o.remote, stored, storedLine("approved and stored", stored, "approval"))
 }
 
 // hintedAgain says what to type where it isn't known whether the approved revocation is stored.

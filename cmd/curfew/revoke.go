@@ -110,25 +110,9 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 	if (o.what.Scope == events.KindTenant || o.what.Scope == events.KindClient) && !o.yes && !o.dryRun {
 		return hinted{usageError{fmt.Errorf("this ends the sessions of everybody in the %s; nothing was done", o.what.Scope)}, "add --yes, or --dry-run to see whom it would reach"}
 	}
-	switch o.what.Scope {
-	case events.KindSession:
-		o.what.Session = args[0]
-	case events.KindUser:
-		o.what.User = args[0]
-	case events.KindDevice:
-		o.what.Device = args[0]
-	case events.KindClient:
-		o.what.Client = args[0]
-	case events.KindTenant:
-		if len(args) > 0 {
-			o.what.Tenant = args[0]
-		}
+	if err := o.aim(args); err != nil {
+		return err
 	}
-	if err := o.parseTimes(); err != nil {
-		return usageError{err}
-	}
-	o.what.Reason = events.Reason(o.reason)
-	o.what.Initiator = &events.Initiator{Type: events.InitiatorAdmin}
 	c, err := o.remote.client()
 	if err != nil {
 		return err
@@ -153,32 +137,65 @@ func (o *revokeOptions) run(cmd *cobra.Command, args []string) error {
 		return o.unsure(err)
 	}
 	if answer.Approval != nil {
-		if o.remote.json {
-			if err := printJSON(cmd.OutOrStdout(), map[string]any{"approval": answer.Approval}); err != nil {
-				return err
-			}
-		} else {
-			printApproval(cmd, *answer.Approval)
-		}
-		return coded(exitPending)
+		return printHeld(cmd, o.remote, *answer.Approval)
 	}
-	stored := answer.Stored
-	if o.remote.json {
-		if err := printJSON(cmd.OutOrStdout(), stored); err != nil {
+	took := float64(time.Since(began).Microseconds()) / 1000
+	return printStored(cmd, o.remote, answer.Stored, fmt.Sprintf("%s (answered in %.1f ms)", storedLine("stored", answer.Stored, "call"), took))
+}
+
+// aim fills in what is revoked.
+func (o *revokeOptions) aim(args []string) error {
+	switch o.what.Scope {
+	case events.KindSession:
+		o.what.Session = args[0]
+	case events.KindUser:
+		o.what.User = args[0]
+	case events.KindDevice:
+		o.what.Device = args[0]
+	case events.KindClient:
+		o.what.Client = args[0]
+	case events.KindTenant:
+		if len(args) > 0 {
+			o.what.Tenant = args[0]
+		}
+	}
+	o.what.Reason = events.Reason(o.reason)
+	o.what.Initiator = &events.Initiator{Type: events.InitiatorAdmin}
+	return o.parseTimes()
+}
+
+// printHeld prints what waits for a second person, and returns the outcome that it means.
+func printHeld(cmd *cobra.Command, r *remote, a publisher.Approval) error {
+	if !r.json {
+		printApproval(cmd, a)
+	} else if err := printJSON(cmd.OutOrStdout(), map[string]any{"approval": a}); err != nil {
+		return err
+	}
+	return coded(exitPending)
+}
+
+// printStored prints what was stored, in line for people, and whom it has reached, and returns the outcome that it means.
+func printStored(cmd *cobra.Command, r *remote, stored publisher.Stored, line string) error {
+	out := cmd.OutOrStdout()
+	if r.json {
+		if err := printJSON(out, stored); err != nil {
 			return err
 		}
 		return codeOfReceipt(stored.Receipt)
 	}
-	note := ""
-	if stored.Duplicate {
-		note = ", by an earlier call"
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "stored%s: %s revocation %s at position %d (answered in %.1f ms)\n", note, stored.Scope, stored.ID, stored.Position,
-		float64(time.Since(began).Microseconds())/1000)
+	fmt.Fprintln(out, line)
 	if stored.Receipt != nil {
-		printReceipt(cmd.OutOrStdout(), *stored.Receipt)
+		printReceipt(out, *stored.Receipt)
 	}
 	return codeOfReceipt(stored.Receipt)
+}
+
+// storedLine says what was stored now, or by an earlier call.
+func storedLine(done string, s publisher.Stored, earlier string) string {
+	if s.Duplicate {
+		done += ", by an earlier " + earlier
+	}
+	return fmt.Sprintf("%s: %s revocation %s at position %d", done, s.Scope, s.ID, s.Position)
 }
 
 // unsure adds to an error after which the revocation may be stored or not how to find out: by the same call again.
@@ -207,9 +224,9 @@ func (o *revokeOptions) parseTimes() error {
 		if t.value == "" {
 			continue
 		}
-		parsed, err := time.Parse(time.RFC3339, t.value)
+		parsed, err := timeOf(t.flag, t.value)
 		if err != nil {
-			return fmt.Errorf("%s must be an RFC 3339 time such as 2026-01-02T15:04:05.678Z", t.flag)
+			return err
 		}
 		*t.into = &parsed
 	}
