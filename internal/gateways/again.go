@@ -56,17 +56,12 @@ func (g *Gateway) heardAgain(msg *nats.Msg) {
 		g.counts.bad.Add(1)
 		return
 	}
-	data, err := encode(againAnswer{V: version, Gateway: g.id, Told: g.cfg.Again(a.Positions)})
-	if err == nil {
-		_ = g.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
-	}
+	g.reply(msg, againAnswer{V: version, Gateway: g.id, Told: g.cfg.Again(a.Positions)})
 }
 
 // TellAgain has every gateway read the events at some positions, at most MaxAgain, and tell the open tabs that they end and that haven't been told. It returns when
-// every member has answered, or ctx has
-// reached its deadline (AgainPatience if it has none): how many tabs were told, and who hasn't answered. It returns ErrInvalid, ErrClosed, why the register can't be
-// read, and the error of a ctx that was
-// cancelled. To be told twice does no harm.
+// every member has answered, or ctx has reached its deadline (AgainPatience if it has none): how many tabs were told, and who hasn't answered. It returns ErrInvalid,
+// ErrClosed, why the register can't be read, and the error of a ctx that was cancelled. To be told twice does no harm.
 func (f *Fleet) TellAgain(ctx context.Context, positions []uint64) (told int, missing []Member, err error) {
 	if len(positions) == 0 || len(positions) > MaxAgain || slices.Contains(positions, 0) {
 		return 0, nil, fmt.Errorf("gateways: %w: give 1 to %d positions", ErrInvalid, MaxAgain)

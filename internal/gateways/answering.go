@@ -104,8 +104,21 @@ func (a *answering) answer(msg *nats.Msg) {
 	}
 }
 
+// head begins an answer of this gateway.
+func (g *Gateway) head() answerHead { return answerHead{V: version, Gateway: g.id, Name: g.cfg.Name} }
+
+// reply answers a question, whose reply the caller has found to be where answers go.
+func (g *Gateway) reply(msg *nats.Msg, answer any) {
+	data, err := encode(answer)
+	if err != nil {
+		g.counts.bad.Add(1)
+		return
+	}
+	_ = g.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
+}
+
 func (g *Gateway) encodeAnswer(tabs []Tab, limit int) ([]byte, error) {
-	l, err := newListing(answerHead{V: version, Gateway: g.id, Name: g.cfg.Name}, "tabs", limit)
+	l, err := newListing(g.head(), "tabs", limit)
 	if err != nil {
 		return nil, err
 	}

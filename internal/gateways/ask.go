@@ -38,6 +38,8 @@ type GatewayTabs struct {
 	More bool `json:"more,omitempty"`
 }
 
+func (g GatewayTabs) member() Member { return Member{ID: g.ID, Name: g.Name} }
+
 // Complete reports whether Gateways holds every tab of every member.
 func (a Answer) Complete() bool {
 	return !a.MembersUnknown && len(a.Missing) == 0 && !slices.ContainsFunc(a.Gateways, func(g GatewayTabs) bool { return g.More })
@@ -78,12 +80,5 @@ func (f *Fleet) Tabs(ctx context.Context, tenant, user string) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("gateways: ask for tabs: %w", err)
 	}
-	a := Answer{Gateways: []GatewayTabs{}, Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}
-	for _, g := range r.heard {
-		a.Gateways = append(a.Gateways, g)
-	}
-	slices.SortFunc(a.Gateways, func(x, y GatewayTabs) int {
-		return compareMembers(Member{Name: x.Name, ID: x.ID}, Member{Name: y.Name, ID: y.ID})
-	})
-	return a, nil
+	return Answer{Gateways: r.answers(), Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}, nil
 }

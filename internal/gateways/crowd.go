@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -38,6 +37,8 @@ type GatewayCrowd struct {
 	Name string `json:"name"`
 	Crowd
 }
+
+func (g GatewayCrowd) member() Member { return Member{ID: g.ID, Name: g.Name} }
 
 // CrowdAnswer is what the gateways have said of an event.
 type CrowdAnswer struct {
@@ -75,7 +76,7 @@ func (f *Fleet) Crowd(ctx context.Context, e events.Event) (CrowdAnswer, error) 
 		if err := decode(data, &a); err != nil {
 			return "", GatewayCrowd{}, err
 		}
-		if !isID(a.Gateway) || !isName(a.Name) || !a.inForm() {
+		if a.unknown() || !a.inForm() {
 			return "", GatewayCrowd{}, errForm
 		}
 		return a.Gateway, GatewayCrowd{ID: a.Gateway, Name: a.Name, Crowd: a.Crowd}, nil
@@ -83,14 +84,7 @@ func (f *Fleet) Crowd(ctx context.Context, e events.Event) (CrowdAnswer, error) 
 	if err != nil {
 		return CrowdAnswer{}, fmt.Errorf("gateways: ask how many an event would end: %w", err)
 	}
-	a := CrowdAnswer{Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}
-	for _, g := range r.heard {
-		a.Gateways = append(a.Gateways, g)
-	}
-	slices.SortFunc(a.Gateways, func(x, y GatewayCrowd) int {
-		return compareMembers(Member{Name: x.Name, ID: x.ID}, Member{Name: y.Name, ID: y.ID})
-	})
-	return a, nil
+	return CrowdAnswer{Gateways: r.answers(), Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}, nil
 }
 
 // listenCrowd answers how many an event would end; without Config.Crowd it answers nothing.
@@ -112,10 +106,5 @@ func (g *Gateway) answerCrowd(msg *nats.Msg) {
 		g.counts.bad.Add(1)
 		return
 	}
-	data, err := encode(crowdAnswer{answerHead: answerHead{V: version, Gateway: g.id, Name: g.cfg.Name}, Crowd: g.cfg.Crowd(e)})
-	if err != nil {
-		g.counts.bad.Add(1)
-		return
-	}
-	_ = g.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
+	g.reply(msg, crowdAnswer{answerHead: g.head(), Crowd: g.cfg.Crowd(e)})
 }

@@ -56,6 +56,9 @@ type answerHead struct {
 	Name    string `json:"name"`
 }
 
+// unknown reports whether it doesn't say in form whose answer it is.
+func (a answerHead) unknown() bool { return !isID(a.Gateway) || !isName(a.Name) }
+
 type answer struct {
 	answerHead
 	Tabs []Tab `json:"tabs"`
@@ -120,7 +123,7 @@ func decodeAnswer(data []byte) (a answer, err error) {
 	if err := decode(data, &a); err != nil {
 		return a, err
 	}
-	if !isID(a.Gateway) || !isName(a.Name) || len(a.Tabs) > maxList {
+	if a.unknown() || len(a.Tabs) > maxList {
 		return a, errForm
 	}
 	for _, t := range a.Tabs {

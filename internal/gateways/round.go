@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/nats-io/nats.go"
@@ -13,7 +14,7 @@ import (
 
 // ask asks all gateways q on a topic, and returns when every member has answered, when ctx has reached its deadline, or at once where nobody listens. Without a deadline it waits for
 // DefaultPatience. decode tells who has answered what. It returns ErrClosed, what NATS says when the question can't be sent, and the error of a ctx that was cancelled.
-func ask[T any](ctx context.Context, f *Fleet, topic string, q any, decode func([]byte) (gateway string, answer T, err error)) (*round[T], error) {
+func ask[T ofGateway](ctx context.Context, f *Fleet, topic string, q any, decode func([]byte) (gateway string, answer T, err error)) (*round[T], error) {
 	if f.closed() {
 		return nil, ErrClosed
 	}
@@ -44,8 +45,11 @@ func ask[T any](ctx context.Context, f *Fleet, topic string, q any, decode func(
 	return r, nil
 }
 
+// ofGateway is what one gateway says.
+type ofGateway interface{ member() Member }
+
 // round is one question and what was heard.
-type round[T any] struct {
+type round[T ofGateway] struct {
 	fleet    *Fleet
 	decode   func([]byte) (gateway string, answer T, err error)
 	messages chan *nats.Msg
@@ -125,6 +129,13 @@ func (r *round[T]) membersUnknown() bool {
 	// Somebody listens, and we can't say who.
 	unheard := len(r.heard) == 0 && len(r.members) == 0 && !r.nobody
 	return r.unread != nil || unheard || !r.settled || !r.fleet.settled()
+}
+
+// answers are those that were heard, by name and id.
+func (r *round[T]) answers() []T {
+	all := slices.AppendSeq(make([]T, 0, len(r.heard)), maps.Values(r.heard))
+	slices.SortFunc(all, func(a, b T) int { return compareMembers(a.member(), b.member()) })
+	return all
 }
 
 // missingMembers are those that haven't answered.

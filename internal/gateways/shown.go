@@ -3,7 +3,6 @@ package gateways
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
@@ -42,6 +41,8 @@ type GatewayShown struct {
 	Shown
 }
 
+func (g GatewayShown) member() Member { return Member{ID: g.ID, Name: g.Name} }
+
 // ShownAnswer is what the gateways have said of an event.
 type ShownAnswer struct {
 	// Gateways are those that have answered, by name and id.
@@ -79,7 +80,7 @@ func (f *Fleet) Shown(ctx context.Context, event string, position uint64) (Shown
 		if err := decode(data, &a); err != nil {
 			return "", GatewayShown{}, err
 		}
-		if !isID(a.Gateway) || !isName(a.Name) || !a.inForm() {
+		if a.unknown() || !a.inForm() {
 			return "", GatewayShown{}, errForm
 		}
 		return a.Gateway, GatewayShown{ID: a.Gateway, Name: a.Name, Shown: a.Shown}, nil
@@ -87,14 +88,7 @@ func (f *Fleet) Shown(ctx context.Context, event string, position uint64) (Shown
 	if err != nil {
 		return ShownAnswer{}, fmt.Errorf("gateways: ask what was shown: %w", err)
 	}
-	a := ShownAnswer{Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}
-	for _, g := range r.heard {
-		a.Gateways = append(a.Gateways, g)
-	}
-	slices.SortFunc(a.Gateways, func(x, y GatewayShown) int {
-		return compareMembers(Member{Name: x.Name, ID: x.ID}, Member{Name: y.Name, ID: y.ID})
-	})
-	return a, nil
+	return ShownAnswer{Gateways: r.answers(), Missing: r.missingMembers(), MembersUnknown: r.membersUnknown()}, nil
 }
 
 // listenShown answers what became of notices; without Config.Shown it answers nothing.
@@ -111,10 +105,5 @@ func (g *Gateway) answerShown(msg *nats.Msg) {
 		g.counts.bad.Add(1)
 		return
 	}
-	data, err := encode(shownAnswer{answerHead: answerHead{V: version, Gateway: g.id, Name: g.cfg.Name}, Shown: g.cfg.Shown(q.Event, q.Position)})
-	if err != nil {
-		g.counts.bad.Add(1)
-		return
-	}
-	_ = g.nc.Publish(msg.Reply, data) // who asks finds that this answer is missing
+	g.reply(msg, shownAnswer{answerHead: g.head(), Shown: g.cfg.Shown(q.Event, q.Position)})
 }
