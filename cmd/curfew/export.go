@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,11 +95,7 @@ func (t *tally) take(line []byte) error {
 	if r.Position <= t.so.Last {
 		return fmt.Errorf("event %d: position %d isn't behind that of the one before", t.so.Events+1, r.Position)
 	}
-	if t.so.Events == 0 {
-		t.so.First, t.so.FirstStored = r.Position, r.Stored
-	}
-	t.so.Events++
-	t.so.Last, t.so.LastStored = r.Position, r.Stored
+	t.so.Count(r.Position, r.Stored)
 	return nil
 }
 
@@ -129,9 +124,7 @@ func markOf(line []byte) (m mark, ok bool) {
 }
 
 func (t *tally) manifest(made time.Time) exportfile.Manifest {
-	m := t.so
-	m.Format, m.SHA256, m.Made = exportfile.Format, hex.EncodeToString(t.sum.Sum(nil)), made.UTC().Truncate(time.Second)
-	return m
+	return t.so.Sealed(t.sum.Sum(nil), made)
 }
 
 // replaceFile puts what write writes at path, whole and on the disk, or leaves what is there. check, if it isn't nil, is given where it lies before that.

@@ -1,6 +1,9 @@
 package exportfile
 
-import "time"
+import (
+	"encoding/hex"
+	"time"
+)
 
 // Format names the form.
 const Format = "curfew-export/1"
@@ -17,6 +20,21 @@ type Manifest struct {
 	// SHA256 is that of the lines before, each with its newline, in hex.
 	SHA256 string    `json:"sha256"`
 	Made   time.Time `json:"made"`
+}
+
+// Count adds a record, which lies behind those before it.
+func (m *Manifest) Count(position uint64, stored time.Time) {
+	if m.Events == 0 {
+		m.First, m.FirstStored = position, stored
+	}
+	m.Events++
+	m.Last, m.LastStored = position, stored
+}
+
+// Sealed returns the manifest of a file whose records have this SHA-256.
+func (m Manifest) Sealed(sum []byte, made time.Time) Manifest {
+	m.Format, m.SHA256, m.Made = Format, hex.EncodeToString(sum), made.UTC().Truncate(time.Second)
+	return m
 }
 
 // Line is the last line, which its member tells from a record.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,11 +155,7 @@ func (t *file) Send(_ context.Context, m Message) error {
 	if _, err := io.MultiWriter(t.member(), t.sum).Write(line); err != nil {
 		return fmt.Errorf("target file: %w", err)
 	}
-	if t.tally.Events == 0 {
-		t.tally.First, t.tally.FirstStored = m.Position, m.Stored.UTC()
-	}
-	t.tally.Events++
-	t.tally.Last, t.tally.LastStored = m.Position, m.Stored.UTC()
+	t.tally.Count(m.Position, m.Stored.UTC())
 	return nil
 }
 
@@ -187,8 +182,7 @@ func (t *file) Flush(context.Context) error {
 
 // Finish writes the manifest and gives the file its name, which nobody else's file may have.
 func (t *file) Finish(ctx context.Context) error {
-	m := t.tally
-	m.Format, m.SHA256, m.Made = exportfile.Format, hex.EncodeToString(t.sum.Sum(nil)), time.Now().UTC().Truncate(time.Second)
+	m := t.tally.Sealed(t.sum.Sum(nil), time.Now())
 	line, err := json.Marshal(exportfile.Line{Manifest: &m})
 	if err != nil {
 		return fmt.Errorf("target file: %w", err)

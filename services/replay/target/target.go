@@ -46,7 +46,6 @@ type Message struct {
 	ID       string
 	Position uint64
 	Stored   time.Time
-	Event    events.Event
 	// Data is the event, marked as replayed.
 	Data []byte
 }
@@ -125,7 +124,7 @@ func Mark(e events.Event, replay string, position uint64, stored time.Time) (Mes
 	if err != nil {
 		return Message{}, fmt.Errorf("mark the event at position %d: %w", position, err)
 	}
-	return Message{ID: replay + "/" + e.Meta().Tenant + "/" + e.Meta().ID, Position: position, Stored: stored, Event: e, Data: data}, nil
+	return Message{ID: replay + "/" + e.Meta().Tenant + "/" + e.Meta().ID, Position: position, Stored: stored, Data: data}, nil
 }
 
 // ErrBeginAnew is returned by Open for a target that doesn't have what the checkpoint tells of: everything must be sent to it from the beginning.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // topicForm is a topic without wildcards.
@@ -55,7 +57,7 @@ func openTopic(ctx context.Context, js jetstream.JetStream, replay, name string)
 func (t *topic) Send(ctx context.Context, m Message) error {
 	msg := nats.NewMsg(t.topic)
 	msg.Data = m.Data
-	msg.Header.Set("Content-Type", "application/cloudevents+json")
+	msg.Header.Set("Content-Type", events.ContentType)
 	msg.Header.Set(nats.MsgIdHdr, m.ID)
 	msg.Header.Set("Curfew-Replay", t.replay)
 	if !t.stored {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 const (
@@ -121,7 +123,7 @@ func (w *webhook) post(ctx context.Context, m Message) (asked time.Duration, err
 		return 0, errors.New("its URL can't be used")
 	}
 	at := strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/cloudevents+json")
+	req.Header.Set("Content-Type", events.ContentType)
 	req.Header.Set("User-Agent", "curfew")
 	req.Header.Set("webhook-id", m.ID)
 	req.Header.Set("webhook-timestamp", at)
