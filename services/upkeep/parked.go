@@ -102,27 +102,26 @@ func (s *Service) handleParked(w http.ResponseWriter, r *http.Request) {
 	problem.JSON(w, http.StatusOK, list)
 }
 
-// position returns the position that a call names, or answers the request itself.
-func (s *Service) position(w http.ResponseWriter, r *http.Request) (uint64, bool) {
+// parkedAt returns the message whose position a call names, or answers the request itself.
+func (s *Service) parkedAt(w http.ResponseWriter, r *http.Request) (bus.Parked, bool) {
 	if _, ok := s.query(w, r); !ok {
-		return 0, false
+		return bus.Parked{}, false
 	}
 	position, err := strconv.ParseUint(r.PathValue("position"), 10, 63)
 	if err != nil || position == 0 {
 		s.refuse(w, "position", "must be that of a parked message, a number above 0: 'curfew parked ls' lists them")
-		return 0, false
-	}
-	return position, true
-}
-
-func (s *Service) handleParkedOne(w http.ResponseWriter, r *http.Request) {
-	position, ok := s.position(w, r)
-	if !ok {
-		return
+		return bus.Parked{}, false
 	}
 	p, err := s.cfg.Bus.ParkedAt(r.Context(), position)
 	if err != nil {
 		s.parkedFault(w, r, err)
+	}
+	return p, err == nil
+}
+
+func (s *Service) handleParkedOne(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.parkedAt(w, r)
+	if !ok {
 		return
 	}
 	out := ParkedMessage{Parked: parkedOf(p)}
@@ -155,41 +154,32 @@ func harm(p bus.Parked) string {
 }
 
 func (s *Service) handleRetry(w http.ResponseWriter, r *http.Request) {
-	position, ok := s.position(w, r)
+	p, ok := s.parkedAt(w, r)
 	if !ok {
-		return
-	}
-	p, err := s.cfg.Bus.ParkedAt(r.Context(), position)
-	if err != nil {
-		s.parkedFault(w, r, err)
 		return
 	}
 	if detail := harm(p); detail != "" {
 		s.answer(w, problem.New(http.StatusConflict, "parked_no_way_back", detail))
 		return
 	}
-	ack, err := s.cfg.Bus.RetryParked(r.Context(), position)
+	ack, err := s.cfg.Bus.RetryParked(r.Context(), p.Position)
 	if err != nil {
 		s.parkedFault(w, r, err)
 		return
 	}
-	s.audit(r, position).WithField("stored_position", ack.Position).Info("a parked message was put back")
-	problem.JSON(w, http.StatusOK, Retried{Position: position, Stream: ack.Stream, Stored: ack.Position, Duplicate: ack.Duplicate})
+	s.audit(r, p.Position).WithField("stored_position", ack.Position).Info("a parked message was put back")
+	problem.JSON(w, http.StatusOK, Retried{Position: p.Position, Stream: ack.Stream, Stored: ack.Position, Duplicate: ack.Duplicate})
 }
 
 func (s *Service) handleDrop(w http.ResponseWriter, r *http.Request) {
-	position, ok := s.position(w, r)
+	p, ok := s.parkedAt(w, r)
 	if !ok {
 		return
 	}
-	p, err := s.cfg.Bus.ParkedAt(r.Context(), position)
-	if err == nil {
-		err = s.cfg.Bus.DropParked(r.Context(), position)
-	}
-	if err != nil {
+	if err := s.cfg.Bus.DropParked(r.Context(), p.Position); err != nil {
 		s.parkedFault(w, r, err)
 		return
 	}
-	s.audit(r, position).WithField("consumer", p.Consumer).WithField("stream", p.Stream).WithField("from_position", p.From).Warn("a parked message was dropped for good")
-	problem.JSON(w, http.StatusOK, Dropped{position})
+	s.audit(r, p.Position).WithField("consumer", p.Consumer).WithField("stream", p.Stream).WithField("from_position", p.From).Warn("a parked message was dropped for good")
+	problem.JSON(w, http.StatusOK, Dropped{p.Position})
 }
