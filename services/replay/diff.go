@@ -106,20 +106,7 @@ func (s *Service) diff(ctx context.Context, q pastQuestion) (Diff, *problem.Faul
 	}
 	g := newGathering(s.cfg.Limits, from, to)
 	// First which keys change at all, of which a page is picked; then what they hold at both moments.
-	if err := s.readOwned(ctx, to.span, o, func(entry ledger.Entry) {
-		if from.includes(entry) {
-			out.From.Position = max(out.From.Position, entry.Position)
-		}
-		out.To.Position = max(out.To.Position, entry.Position)
-		if _, then := g.inForce(entry); then[0] == then[1] {
-			return
-		}
-		for k := range keysOf(entry.Event) {
-			if o.has(entry.Event, k) {
-				q.pages.take(k)
-			}
-		}
-	}); err != nil {
+	if err := s.pickChanged(ctx, g, o, &q.pages, &out); err != nil {
 		return out, nil, err
 	}
 	if q.pages.more {
@@ -148,6 +135,25 @@ func (s *Service) diff(ctx context.Context, q pastQuestion) (Diff, *problem.Faul
 		out.Sessions = s.sessionChanges(g, o)
 	}
 	return out, nil, err
+}
+
+// pickChanged picks a page of the keys of which something is in force at one of g's two moments and not at the other, and notes up to where both have events.
+func (s *Service) pickChanged(ctx context.Context, g *gathering, o owned, p *pages, out *Diff) error {
+	from, to := g.moments[0], g.moments[1]
+	return s.readOwned(ctx, to.span, o, func(entry ledger.Entry) {
+		if from.includes(entry) {
+			out.From.Position = max(out.From.Position, entry.Position)
+		}
+		out.To.Position = max(out.To.Position, entry.Position)
+		if _, then := g.inForce(entry); then[0] == then[1] {
+			return
+		}
+		for k := range keysOf(entry.Event) {
+			if o.has(entry.Event, k) {
+				p.take(k)
+			}
+		}
+	})
 }
 
 // changesOf compares what is in force of a key.

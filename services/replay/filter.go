@@ -184,9 +184,7 @@ func (f *filter) setSpan(name, v string, page bool) string {
 			return "must be a position"
 		}
 	case name == "limit" && page:
-		if f.limit, err = strconv.Atoi(v); err != nil || f.limit < 1 || f.limit > 1000 {
-			return "must be 1 to 1000"
-		}
+		return setLimit(&f.limit, v)
 	case name == "order" && page:
 		f.newest = v == "newest"
 		return oneOf(v, []string{"oldest", "newest"})
@@ -210,6 +208,15 @@ func tenantFault(key access.Key, tenant string) string {
 		return events.TenantFault(tenant) + ", or * for all"
 	case tenant != key.Tenant && !key.Has(access.ScopeOperator):
 		return "isn't the key's tenant: ask with a key of that tenant, or one with the scopes read and operator"
+	}
+	return ""
+}
+
+// setLimit takes how many are wanted. It returns what to do instead, or "".
+func setLimit(limit *int, v string) string {
+	var err error
+	if *limit, err = strconv.Atoi(v); err != nil || *limit < 1 || *limit > 1000 {
+		return "must be 1 to 1000"
 	}
 	return ""
 }

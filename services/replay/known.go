@@ -17,7 +17,6 @@ import (
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
-	"github.com/curfewhq/curfew/internal/app"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/problem"
 )
@@ -75,7 +74,7 @@ func (s *Service) handleKnown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key, _ := access.KeyFrom(r.Context())
-	out := &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(key.ID) }}
+	out := s.lineWriter(w, key.ID)
 	began, err := time.Now(), error(nil)
 	if len(wanted.ids) > 0 {
 		err = s.look(r.Context(), wanted, out)
@@ -83,16 +82,7 @@ func (s *Service) handleKnown(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = out.line(true, func(b []byte) []byte { return fmt.Appendf(b, `{"checked":%q}`, s.signLook(began)) })
 	}
-	switch {
-	case err == nil:
-	case !out.began:
-		s.unreadable(w, r, err)
-	default:
-		if r.Context().Err() == nil {
-			s.cfg.Log.WithError(err).Info("a look for the ids of an import was cut off")
-		}
-		app.CutOff()
-	}
+	s.endLines(w, r, out, err, "a look for the ids of an import was cut off")
 }
 
 // look writes each wanted id that the ledger has.

@@ -25,7 +25,7 @@ const (
 // lines streams records as NDJSON: to the end of the range, or until the caller goes away. One that follows begins once nothing can be missed any more; an empty line each 15 s without news
 // finds out whether the caller is still there. A stream that breaks on this side is cut off, so that it doesn't look complete.
 func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f *filter) {
-	out := &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(keyID) }}
+	out := s.lineWriter(w, keyID)
 	_ = out.ctl.SetReadDeadline(time.Time{})
 	f.span.CaughtUp = caughtUp(r.Context())
 	err := s.cfg.Ledger.Read(r.Context(), f.span, func(entry ledger.Entry) error {
@@ -37,13 +37,18 @@ func (s *Service) lines(w http.ResponseWriter, r *http.Request, keyID string, f 
 	if err == nil {
 		err = out.flush()
 	}
+	s.endLines(w, r, out, err, "a reader of the history was cut off")
+}
+
+// endLines says why an answer of lines has ended, if it isn't whole: by another answer, or, once it has begun, by cutting it off.
+func (s *Service) endLines(w http.ResponseWriter, r *http.Request, out *lineWriter, err error, what string) {
 	switch {
 	case err == nil:
 	case !out.began:
 		s.unreadable(w, r, err)
 	default:
 		if r.Context().Err() == nil {
-			s.cfg.Log.WithError(err).Info("a reader of the history was cut off")
+			s.cfg.Log.WithError(err).Info(what)
 		}
 		// Also when the context has ended: that may be because this process stops, and its caller is there.
 		app.CutOff()
@@ -57,6 +62,11 @@ type lineWriter struct {
 	live  func() bool
 	buf   []byte
 	began bool
+}
+
+// lineWriter writes as long as the caller's key isn't revoked.
+func (s *Service) lineWriter(w http.ResponseWriter, keyID string) *lineWriter {
+	return &lineWriter{w: w, ctl: http.NewResponseController(w), live: func() bool { return s.cfg.Keys.Live(keyID) }}
 }
 
 // line takes a line, and sends what was gathered if there is much of it, or at once.

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -62,18 +61,13 @@ func (q *pastQuestion) set(key access.Key, name, v string, two bool) string {
 	case name == "from" && two:
 		return q.from.set(v)
 	case name == "limit":
-		var err error
-		if q.pages.limit, err = strconv.Atoi(v); err != nil || q.pages.limit < 1 || q.pages.limit > 1000 {
-			return "must be 1 to 1000"
-		}
+		return setLimit(&q.pages.limit, v)
 	case name == "after":
 		return q.setAfter(v)
 	case two:
 		return "isn't a parameter of this call: it knows tenant, user, scope, from, to, limit, after"
-	default:
-		return "isn't a parameter of this call: it knows tenant, user, scope, at, limit, after"
 	}
-	return ""
+	return "isn't a parameter of this call: it knows tenant, user, scope, at, limit, after"
 }
 
 func (q *pastQuestion) setAfter(v string) string {

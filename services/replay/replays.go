@@ -3,7 +3,6 @@ package replay
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/curfewhq/curfew/events"
@@ -114,11 +113,8 @@ func newTask(key access.Key, q *ReplayRequest, f *filter, first, last uint64, ma
 func (s *Service) handleReplays(w http.ResponseWriter, r *http.Request) {
 	limit := 100
 	_, fault := readQuery(r.URL.RawQuery, func(name, v string) string {
-		var err error
-		if limit, err = strconv.Atoi(v); name == "limit" && err == nil && limit > 0 && limit <= 1000 {
-			return ""
-		} else if name == "limit" {
-			return "must be 1 to 1000"
+		if name == "limit" {
+			return setLimit(&limit, v)
 		}
 		return "isn't a parameter of this call: it knows limit"
 	})
