@@ -156,9 +156,8 @@ func (v Violation) String() string {
 }
 
 // Check returns every rule that the files break, in their order. Test files
-// answer to a looser rule: beyond their folder's row they may import
-// internal/clocktest, internal/natstest, revocation/revocationtest and revocation/revocationnats,
-// and any other module but a Redis client, logrus and Watermill.
+// answer to a looser rule: beyond their folder's row they may import what
+// testsMayImport names, and any other module but a Redis client, logrus and Watermill.
 func Check(files []File) []Violation {
 	var found []Violation
 	for _, file := range files {
