@@ -2,48 +2,17 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
-	"github.com/curfewhq/curfew/cmd/curfew/server"
-	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/access"
-	"github.com/curfewhq/curfew/internal/bus"
+	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/services/upkeep"
 )
 
-// park has a real consumer of the server's ledger refuse n messages that wait for it, for good.
-func park(t *testing.T, s *server.Server, n int) {
-	t.Helper()
-	sub, err := s.Bus().NewSubscriber(bus.SubscriberConfig{Durable: "relay"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Close() }()
-	msgs, err := sub.Subscribe(t.Context(), events.TopicAll)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handle := bus.ParkPoison(s.Bus().Parker())(func(*message.Message) ([]*message.Message, error) {
-		return nil, bus.Poison(errors.New("the webhook answers 410\x1b[31m"))
-	})
-	for range n {
-		select {
-		case msg := <-msgs:
-			if _, err := handle(msg); err != nil {
-				t.Fatal(err)
-			}
-			msg.Ack()
-		case <-time.After(10 * time.Second):
-			t.Fatal("no message")
-		}
-	}
-}
+// refusal is why messages are parked here. It would change a terminal, if it were printed as it is.
+const refusal = "the webhook answers 410\x1b[31m"
 
 func TestParked(t *testing.T) {
 	s := startServer(t)
@@ -53,7 +22,7 @@ func TestParked(t *testing.T) {
 	for i := range 3 {
 		must(t, "revoke", "session", fmt.Sprint("s-", i), "--user", "u-1")
 	}
-	park(t, s, 3)
+	natstest.Park(t, s.Bus(), refusal, 3)
 	stdout, stderr, _ := command(t, "parked", "ls")
 	if strings.Count(stdout, "the webhook answers 410") != 3 || strings.Contains(stdout, "\x1b") || strings.Contains(stdout, "u-1") || !strings.Contains(stdout, "by relay after 1 deliveries") ||
 		!strings.Contains(stderr, "curfew parked retry 1") {
@@ -111,7 +80,7 @@ func TestParkedThatIsNoEvent(t *testing.T) {
 	if _, err := s.Bus().JetStream().Publish(t.Context(), "curfew.v1.default.00.user", []byte("\x1b[31mno event"+strings.Repeat("x", 5000))); err != nil {
 		t.Fatal(err)
 	}
-	park(t, s, 1)
+	natstest.Park(t, s.Bus(), refusal, 1)
 	if out := must(t, "parked", "show", "1"); !strings.Contains(out, `5013 bytes, beginning with "\x1b[31mno eventxxx`) || len(out) > 1500 {
 		t.Error(out)
 	}

@@ -2,9 +2,13 @@ package natstest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/bus"
 )
 
@@ -41,6 +45,34 @@ func Open(t testing.TB, cfg bus.Config) *bus.Bus {
 		t.Fatalf("ensure streams: %v", err)
 	}
 	return b
+}
+
+// Park has a consumer of the ledger refuse n messages that wait for it, for good: they are parked with that reason.
+func Park(t testing.TB, b *bus.Bus, reason string, n int) {
+	t.Helper()
+	sub, err := b.NewSubscriber(bus.SubscriberConfig{Durable: "relay"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Close() }()
+	msgs, err := sub.Subscribe(t.Context(), events.TopicAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle := bus.ParkPoison(b.Parker())(func(*message.Message) ([]*message.Message, error) {
+		return nil, bus.Poison(errors.New(reason))
+	})
+	for range n {
+		select {
+		case msg := <-msgs:
+			if _, err := handle(msg); err != nil {
+				t.Fatal(err)
+			}
+			msg.Ack()
+		case <-time.After(10 * time.Second):
+			t.Fatal("no message")
+		}
+	}
 }
 
 // Beat has beats written to the ledger each interval, as a process that publishes does, until the test ends or stop is called, which waits for that.

@@ -2,12 +2,10 @@ package upkeep_test
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -18,6 +16,7 @@ import (
 	"github.com/curfewhq/curfew/internal/app/apptest"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/logtext"
+	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/upkeep"
@@ -100,33 +99,13 @@ func event(t *testing.T) (topic string, data []byte) {
 	return events.TopicOf(e).String(), data
 }
 
-// poison has a subscriber's handler park messages of the ledger, each with its payload.
+// poison stores messages in the ledger, each with its payload, and has a consumer park them.
 func (d *desk) poison(t *testing.T, topic string, payloads ...[]byte) {
 	t.Helper()
-	sub, err := d.bus.NewSubscriber(bus.SubscriberConfig{Durable: "relay"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Close() }()
-	msgs, err := sub.Subscribe(t.Context(), events.TopicAll)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handle := bus.ParkPoison(d.bus.Parker())(func(*message.Message) ([]*message.Message, error) {
-		return nil, bus.Poison(errors.New("the webhook answers 410"))
-	})
 	for _, payload := range payloads {
 		if _, err := d.bus.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: topic, Data: payload}); err != nil {
 			t.Fatal(err)
 		}
-		select {
-		case msg := <-msgs:
-			if _, err := handle(msg); err != nil {
-				t.Fatal(err)
-			}
-			msg.Ack()
-		case <-time.After(10 * time.Second):
-			t.Fatal("no message")
-		}
 	}
+	natstest.Park(t, d.bus, "the webhook answers 410", len(payloads))
 }
