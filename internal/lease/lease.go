@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +31,12 @@ type Config struct {
 	TTL time.Duration
 	// Failed is told that the bucket couldn't be read or written, and once more only after that has worked again. It may be nil and must not block.
 	Failed func(err error)
+}
+
+// ThisProcess names this process to people, as host/pid.
+func ThisProcess() string {
+	host, _ := os.Hostname() // without one the pid has to do
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // Run contends for the lease until ctx ends, and calls while as often as it gets it, with a context that ends when the lease is about to; its cause is then

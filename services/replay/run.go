@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/lease"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/services/replay/target"
@@ -56,7 +57,7 @@ func (s *Service) runOne(ctx context.Context, id string, begun func(revision uin
 		if t.State.over() {
 			return errTaken
 		}
-		t.State, t.StartedAt, t.Error, t.Process = StateRunning, time.Now().UTC(), "", processName()
+		t.State, t.StartedAt, t.Error, t.Process = StateRunning, time.Now().UTC(), "", lease.ThisProcess()
 		t.Runs++
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ const (
 // records can't be followed any more: then it is to be called again.
 func (s *Service) Run(ctx context.Context) error {
 	cfg := lease.Config{
-		Key: replaysLease, Holder: processName(), TTL: s.cfg.LeaseTTL,
+		Key: replaysLease, Holder: lease.ThisProcess(), TTL: s.cfg.LeaseTTL,
 		Failed: func(err error) {
 			s.cfg.Log.WithError(err).Warn("who runs replays can't be settled: it is tried again and again")
 		},
@@ -36,12 +35,6 @@ func (s *Service) Run(ctx context.Context) error {
 		r := &runner{svc: s, open: map[string]uint64{}, running: map[string]*run{}, ended: make(chan ended)}
 		return r.run(ctx)
 	})
-}
-
-// processName names this process to people.
-func processName() string {
-	host, _ := os.Hostname()
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
 // errCancelled is the cause of the end of a replay that was cancelled.

@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -66,24 +64,29 @@ func (s *Server) startAudit(ctx context.Context, _ access.Secret) error {
 func (s *Server) elect(key, what string, log logrus.FieldLogger, while func(ctx context.Context)) {
 	s.parts.Go(key, func(ctx context.Context) error {
 		again(ctx, func() time.Duration { return time.Second + rand.N(time.Second) }, func(ctx context.Context, works func()) error {
-			opening, cancel := context.WithTimeout(ctx, 10*time.Second)
-			defer cancel()
-			kv, err := s.bus.KeyValue(opening, bus.LeasesBucket())
-			if err != nil {
-				return err
-			}
-			works()
-			host, _ := os.Hostname() // for people only
-			cfg := lease.Config{Key: key, Holder: fmt.Sprintf("%s/%d", host, os.Getpid()), TTL: electTTL, Failed: func(err error) {
-				log.WithError(err).Warn(what + " can't be settled: it is tried again and again")
-			}}
-			return lease.Run(ctx, s.bus.Conn(), kv, cfg, func(ctx context.Context) error {
-				while(ctx)
-				return nil
-			})
+			return s.contend(ctx, lease.Config{Key: key, TTL: electTTL}, what, log, works, while)
 		}, func(err error) {
 			log.WithError(err).Warn(what + " can't be settled: it is tried again and again")
 		})
+		return nil
+	})
+}
+
+// contend contends for a lease, and calls while as often as it gets it. It returns nil when ctx has ended, or why it can't go on. It calls works once it has got so far as to contend.
+func (s *Server) contend(ctx context.Context, cfg lease.Config, what string, log logrus.FieldLogger, works func(), while func(ctx context.Context)) error {
+	opening, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	kv, err := s.bus.KeyValue(opening, bus.LeasesBucket())
+	if err != nil {
+		return err
+	}
+	works()
+	cfg.Holder = lease.ThisProcess()
+	cfg.Failed = func(err error) {
+		log.WithError(err).Warn(what + " can't be settled: it is tried again and again")
+	}
+	return lease.Run(ctx, s.bus.Conn(), kv, cfg, func(ctx context.Context) error {
+		while(ctx)
 		return nil
 	})
 }

@@ -3,14 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/lease"
 	"github.com/curfewhq/curfew/internal/telemetry"
 	"github.com/curfewhq/curfew/revocation"
@@ -27,7 +24,7 @@ func (s *Server) startSnapshots(context.Context) error {
 	log := s.log.WithField(telemetry.FieldComponent, "snapshots")
 	s.parts.Go("snapshots", func(ctx context.Context) error {
 		again(ctx, func() time.Duration { return jitter(s.cfg.SnapshotInterval) },
-			func(ctx context.Context, works func()) error { return s.contend(ctx, log, works) },
+			func(ctx context.Context, works func()) error { return s.contendForSnapshots(ctx, log, works) },
 			func(err error) {
 				log.WithError(err).Warn("no snapshots can be saved to NATS: it is tried again and again")
 			})
@@ -56,29 +53,15 @@ func again(ctx context.Context, pause func() time.Duration, try func(ctx context
 	}
 }
 
-// contend returns nil when ctx has ended, or why it can't go on. It calls works once it has got so far as to contend.
-func (s *Server) contend(ctx context.Context, log logrus.FieldLogger, works func()) error {
-	opening, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	kv, err := s.bus.KeyValue(opening, bus.LeasesBucket())
-	if err != nil {
-		return err
-	}
-	works()
-	holder, _ := os.Hostname() // for people only
-	cfg := lease.Config{
-		Key: snapshotsLease, Holder: fmt.Sprintf("%s/%d", holder, os.Getpid()), TTL: max(min(s.cfg.SnapshotInterval/2, lease.DefaultTTL), 2*time.Second),
-		Failed: func(err error) {
-			log.WithError(err).Warn("who saves snapshots to NATS can't be settled: it is tried again and again")
-		},
-	}
-	return lease.Run(ctx, s.bus.Conn(), kv, cfg, func(ctx context.Context) error {
+// contendForSnapshots is contend for saving snapshots.
+func (s *Server) contendForSnapshots(ctx context.Context, log logrus.FieldLogger, works func()) error {
+	cfg := lease.Config{Key: snapshotsLease, TTL: max(min(s.cfg.SnapshotInterval/2, lease.DefaultTTL), 2*time.Second)}
+	return s.contend(ctx, cfg, "who saves snapshots to NATS", log, works, func(ctx context.Context) {
 		s.metrics.SnapshotElected.Set(1)
 		defer s.metrics.SnapshotElected.Set(0)
 		log.Info("this process saves the snapshots to NATS from now on")
 		defer log.Info("this process doesn't save snapshots to NATS any more")
 		(&saver{Server: s, log: log}).run(ctx)
-		return nil
 	})
 }
 
