@@ -60,15 +60,7 @@ func (r *rig) checkpoint(t *testing.T) {
 // lines holds each line of an answer to the document, and returns how many there are: kin-openapi knows no NDJSON.
 func (r *rig) lines(t *testing.T, path, query string) (n int) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.srv.URL()+path+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+r.full)
-	resp, err := r.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.open(t.Context(), t, path+query)
 	defer resp.Body.Close()
 	operation := r.doc.Paths.Find(path).Get
 	media := operation.Responses.Status(resp.StatusCode).Value.Content.Get(resp.Header.Get("Content-Type"))

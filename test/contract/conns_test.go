@@ -96,15 +96,7 @@ func (r *rig) ticket(t *testing.T) string {
 func (r *rig) testFollow(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.srv.URL()+"/v1/revocations?follow=true&after=0", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+r.full)
-	resp, err := r.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.open(ctx, t, "/v1/revocations?follow=true&after=0")
 	defer resp.Body.Close()
 	schema := r.doc.Paths.Find("/v1/revocations").Get.Responses.Status(200).Value.Content.Get(resp.Header.Get("Content-Type")).Schema.Value
 	lines := bufio.NewReader(resp.Body)

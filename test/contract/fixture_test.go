@@ -121,6 +121,21 @@ func newRig(t *testing.T, srv *server.Server, seen map[string]int) *rig {
 	return r
 }
 
+// open makes a call that nothing has held to the contract yet. The caller closes the body.
+func (r *rig) open(ctx context.Context, t *testing.T, path string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.srv.URL()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.full)
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
 // accessToken is a token of a session that began a minute ago, changed by more claims.
 func accessToken(t *testing.T, session string, more map[string]any) string {
 	t.Helper()

@@ -3,7 +3,6 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 )
@@ -72,15 +71,7 @@ func (r *rig) kept(t *testing.T, path string) {
 // get makes a call that isn't held to the contract, and returns its status.
 func (r *rig) get(t *testing.T, path string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.srv.URL()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+r.full)
-	resp, err := r.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := r.open(t.Context(), t, path)
 	defer resp.Body.Close()
 	return resp.StatusCode
 }
