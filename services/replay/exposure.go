@@ -106,7 +106,7 @@ func (q *exposureQuestion) set(key access.Key, name, v string) string {
 func (s *Service) handleExposure(w http.ResponseWriter, r *http.Request) {
 	caller, _ := access.KeyFrom(r.Context())
 	q := exposureQuestion{lookup: lookup{caller.Tenant, caller.Has(access.ScopeOperator)}, patience: replicas.DefaultPatience}
-	_, fault := readQuery(r.URL.RawQuery, func(name, v string) string { return q.set(caller, name, v) })
+	_, fault := problem.ReadQuery(r.URL.RawQuery, func(name, v string) string { return q.set(caller, name, v) })
 	var found *ledger.Entry
 	var err error
 	if fault == nil {

@@ -2,8 +2,6 @@ package replay
 
 import (
 	"errors"
-	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,32 +68,10 @@ func clientOf(e events.Event) string {
 	return ""
 }
 
-// readQuery gives each parameter to set, which says what to do instead, or "". It refuses what stands there twice: ignoring a parameter would silently widen the answer.
-func readQuery(rawQuery string, set func(name, v string) string) (url.Values, *problem.Fault) {
-	// Not URL.Query, which drops what it can't read.
-	query, err := url.ParseQuery(rawQuery)
-	if err != nil {
-		return nil, &problem.Fault{Field: "query", Detail: "can't be read: percent-encode its values"}
-	}
-	for name, values := range query {
-		remedy := set(name, values[0])
-		if remedy == "" && len(values) > 1 {
-			remedy = "must be given once"
-		}
-		if remedy != "" {
-			if !parameterName.MatchString(name) {
-				name = "query"
-			}
-			return nil, &problem.Fault{Field: name, Detail: remedy}
-		}
-	}
-	return query, nil
-}
-
 // parseFilter refuses parameters that it doesn't know, and such as are empty. page says whether the call has pages.
 func parseFilter(key access.Key, rawQuery string, page bool) (*filter, *problem.Fault) {
 	f := &filter{tenant: key.Tenant, limit: 100}
-	query, fault := readQuery(rawQuery, func(name, v string) string { return f.set(key, name, v, page) })
+	query, fault := problem.ReadQuery(rawQuery, func(name, v string) string { return f.set(key, name, v, page) })
 	if fault != nil {
 		return nil, fault
 	}
@@ -125,9 +101,6 @@ func (f *filter) topics() string {
 }
 
 const everyTenant = "*"
-
-// parameterName is what a fault may repeat of a query that it doesn't know.
-var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
 
 // set takes one parameter. It returns what to do instead, or "".
 func (f *filter) set(key access.Key, name, v string, page bool) string {

@@ -63,7 +63,7 @@ var importName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 func parseImport(rawQuery string) (importCall, *problem.Fault) {
 	c := importCall{name: "import"}
-	_, fault := readQuery(rawQuery, func(name, v string) string {
+	_, fault := problem.ReadQuery(rawQuery, func(name, v string) string {
 		switch name {
 		case "execute", "all":
 			at := &c.execute

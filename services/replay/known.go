@@ -55,7 +55,7 @@ func (q *wantedIDs) take(id identity) bool {
 
 // handleKnown answers with those events of the body that the ledger has, and with what an import may be told of that.
 func (s *Service) handleKnown(w http.ResponseWriter, r *http.Request) {
-	if _, fault := readQuery(r.URL.RawQuery, func(string, string) string { return "isn't a parameter: this call has none" }); fault != nil {
+	if _, fault := problem.ReadQuery(r.URL.RawQuery, func(string, string) string { return "isn't a parameter: this call has none" }); fault != nil {
 		s.refuse(w, *fault)
 		return
 	}

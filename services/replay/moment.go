@@ -23,7 +23,7 @@ type question struct {
 // parseQuestion reads the parameters of an explanation.
 func parseQuestion(key access.Key, rawQuery string) (question, *problem.Fault) {
 	q := question{session: revocation.Session{Tenant: key.Tenant}, everybodys: key.Has(access.ScopeOperator)}
-	if _, fault := readQuery(rawQuery, func(name, v string) string { return q.set(key, name, v) }); fault != nil {
+	if _, fault := problem.ReadQuery(rawQuery, func(name, v string) string { return q.set(key, name, v) }); fault != nil {
 		return q, fault
 	}
 	if s := q.session; s.ID == "" && s.User == "" && s.Device == "" && s.Client == "" {

@@ -36,7 +36,7 @@ type pastQuestion struct {
 // parsePast reads the parameters of a state, or of a difference.
 func parsePast(key access.Key, rawQuery string, two bool) (pastQuestion, *problem.Fault) {
 	q := pastQuestion{lookup: lookup{key.Tenant, key.Has(access.ScopeOperator)}, pages: pages{limit: 100}}
-	query, fault := readQuery(rawQuery, func(name, v string) string { return q.set(key, name, v, two) })
+	query, fault := problem.ReadQuery(rawQuery, func(name, v string) string { return q.set(key, name, v, two) })
 	if fault == nil && two && !query.Has("from") {
 		fault = &problem.Fault{Field: "from", Detail: "must be given: a position, a time, or a duration before now such as 2h"}
 	}

@@ -112,7 +112,7 @@ func newTask(key access.Key, q *ReplayRequest, f *filter, first, last uint64, ma
 
 func (s *Service) handleReplays(w http.ResponseWriter, r *http.Request) {
 	limit := 100
-	_, fault := readQuery(r.URL.RawQuery, func(name, v string) string {
+	_, fault := problem.ReadQuery(r.URL.RawQuery, func(name, v string) string {
 		if name == "limit" {
 			return setLimit(&limit, v)
 		}

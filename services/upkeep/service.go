@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,37 +71,21 @@ func (s *Service) refuse(w http.ResponseWriter, field, remedy string) {
 	s.answer(w, p)
 }
 
-// parameterName is what a fault may repeat of a query that it doesn't know.
-var parameterName = regexp.MustCompile(`^[a-z_]{1,40}$`)
-
 // query returns the parameters of a call, of which it knows some. It answers the request itself and returns false if there are others, or one stands there twice.
 func (s *Service) query(w http.ResponseWriter, r *http.Request, known ...string) (url.Values, bool) {
-	// Not URL.Query, which drops what it can't read.
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		s.refuse(w, "query", "can't be read: percent-encode its values")
-		return nil, false
-	}
-	for name, values := range query {
-		remedy := ""
+	query, fault := problem.ReadQuery(r.URL.RawQuery, func(name, _ string) string {
 		switch {
 		case len(known) == 0:
-			remedy = "isn't a parameter: this call has none"
+			return "isn't a parameter: this call has none"
 		case !slices.Contains(known, name):
-			remedy = "isn't a parameter of this call: it knows " + strings.Join(known, ", ")
-		case len(values) > 1:
-			remedy = "must be given once"
+			return "isn't a parameter of this call: it knows " + strings.Join(known, ", ")
 		}
-		if remedy == "" {
-			continue
-		}
-		if !parameterName.MatchString(name) {
-			name = "query"
-		}
-		s.refuse(w, name, remedy)
-		return nil, false
+		return ""
+	})
+	if fault != nil {
+		s.refuse(w, fault.Field, fault.Detail)
 	}
-	return query, true
+	return query, fault == nil
 }
 
 // unavailable answers that a stream can't be reached.
