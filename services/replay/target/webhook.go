@@ -23,7 +23,7 @@ import (
 const (
 	// atOnce is how many events are on their way to a receiver.
 	atOnce = 8
-	// attempts is how often an event is tried, in about two minutes.
+	// attempts is how often an event is tried, with pauses of half a minute together, or of longer ones where the receiver asks for them.
 	attempts = 8
 	// longestPause bounds what is waited between two attempts, also where the receiver asks for more.
 	longestPause = 30 * time.Second
