@@ -27,6 +27,7 @@ func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Data struct {
 			Replayed bool
 			Replay   string
+			Tenant   string
 		}
 	}
 	id := r.Header.Get("webhook-id")
@@ -34,7 +35,7 @@ func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ids[id]++
-	if err != nil || !e.Data.Replayed || e.Data.Replay == "" || id != e.Data.Replay+"/"+e.ID {
+	if err != nil || !e.Data.Replayed || e.Data.Replay == "" || id != e.Data.Replay+"/"+e.Data.Tenant+"/"+e.ID {
 		b.unmarked = append(b.unmarked, id)
 	}
 	select {
@@ -75,9 +76,8 @@ func (i *instance) revokeMany(t *testing.T, n int) {
 	}
 }
 
-// TestReplaySurvivesKill: a server is killed in the middle of two replays. The same one, started anew, goes on with them: the webhook has every event, those that came
-// again under the same id, and few of them;
-// the file has each once.
+// TestReplaySurvivesKill: a server is killed in the middle of two replays. The same one, started anew, goes on with them: the webhook has every event, those that came again under the same id, and
+// few of them; the file has each once.
 func TestReplaySurvivesKill(t *testing.T) {
 	dir := t.TempDir()
 	const n, rate = 4000, 800
