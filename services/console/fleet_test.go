@@ -52,3 +52,15 @@ func TestFleet(t *testing.T) {
 		t.Errorf("an admin is told %s", body)
 	}
 }
+
+// What is measured is of all tenants together: a tenant's admin isn't told it.
+func TestMeasuresAreForOperators(t *testing.T) {
+	r := newRig(t, nil)
+	_, operator := r.key(t, "default", access.Scopes()...)
+	_, admin := r.key(t, "acme", access.ScopeAdmin, access.ScopeRead)
+	for key, want := range map[string]int{operator: http.StatusOK, admin: http.StatusForbidden} {
+		if resp, body := r.call(t, http.MethodGet, "/console/metrics", "", "Cookie", r.signIn(t, key)); resp.StatusCode != want {
+			t.Errorf("got %d, want %d: %s", resp.StatusCode, want, body)
+		}
+	}
+}

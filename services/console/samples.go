@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
 )
 
@@ -88,8 +89,12 @@ func (s *samples) after(at int64) []Sample {
 	return out
 }
 
-// handleMetrics tells the samples later than the parameter after.
-func (s *Service) handleMetrics(w http.ResponseWriter, r *http.Request, _ operator) {
+// handleMetrics tells the samples later than the parameter after. They are of all tenants together, and so for operators.
+func (s *Service) handleMetrics(w http.ResponseWriter, r *http.Request, who operator) {
+	if !who.key.Has(access.ScopeOperator) {
+		s.refuse(w, problem.New(http.StatusForbidden, "api_key_scope", "What the process measures is of all tenants together: it takes a key with the scope operator."))
+		return
+	}
 	after, err := int64(0), error(nil)
 	if v := r.URL.Query().Get("after"); v != "" {
 		after, err = strconv.ParseInt(v, 10, 64)

@@ -139,14 +139,21 @@ test("events that a key may not read are refused, and not called none", async ()
   const made = await at.call("POST", "/v1/keys", { name: "keys alone", tenant: "default", scopes: ["admin"] });
   const page = await visit(browser, at);
   await signIn(page, { key: made.key });
-  let asked = 0;
-  page.on("request", (r) => { if (r.url().includes("/api/v1/revocations?")) asked++; });
+  let asked = 0, measured = 0;
+  page.on("request", (r) => {
+    if (r.url().includes("/api/v1/revocations?")) asked++;
+    if (r.url().includes("/console/metrics")) measured++;
+  });
+  await page.goto(at.console + "#/overview");
+  await page.getByText("of all tenants together, and shown to operators").waitFor();
+  await page.getByText("What the process finds").waitFor();
   await page.goto(at.console + "#/events");
   await page.getByText("Refused", { exact: true }).waitFor();
   await page.getByText("The API key lacks the scope read").waitFor();
   await page.getByText("Nothing could be read yet.").waitFor();
   assert.equal(await page.getByText("Nothing has been revoked yet").count(), 0);
   assert.equal(asked, 1);
+  assert.equal(measured, 0);
   await closed(page);
 });
 

@@ -67,7 +67,7 @@ export function Shell({ who, route, onSignOut }: { who: Who; route: Route; onSig
 
 function page(route: Route, who: Who) {
   switch (route.page) {
-    case "overview": return <OverviewPage />;
+    case "overview": return <OverviewPage who={who} />;
     case "events": return <EventsPage who={who} params={route.params} />;
     case "person": return <PersonPage who={who} user={route.params.get("user") ?? ""} />;
     case "replicas": return <ReplicasPage />;

@@ -1,19 +1,34 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { type Finding, type Fleet, Problem, type Sample, get } from "../api";
+import { type Finding, type Fleet, Problem, type Sample, type Who, get } from "../api";
 import { Badge, Choice, Figure, Heading, Panel, Trouble } from "../parts";
 import { Plot } from "../plot";
-import { usePolled } from "../poll";
+import { type Polled, usePolled } from "../poll";
 import { link } from "../route";
 
 type Span = "5" | "15" | "60";
 
-/** OverviewPage shows what this process measures of itself, and what it finds. */
-export function OverviewPage() {
-  const [span, setSpan] = useState<Span>("15");
-  const { samples, problem } = useSamples();
+/** OverviewPage shows whether replicas are fresh, and what this process finds; to operators also what it measures, for that is of all tenants together. */
+export function OverviewPage({ who }: { who: Who }) {
   const fleet = usePolled("fleet", 5_000, (signal) => get<Fleet>("/fleet", {}, signal));
   const findings = usePolled("findings", 15_000, (signal) => get<{ findings: Finding[] }>("/findings", {}, signal));
+  return (
+    <>
+      {who.scopes.includes("operator") ? <Measured fleet={fleet} /> : (
+        <>
+          <Heading title="Overview" detail="What is measured is of all tenants together, and shown to operators." />
+          <Trouble problem={fleet.problem} again={fleet.again} />
+          <dl class="figures"><Fresh fleet={fleet.data} /></dl>
+        </>
+      )}
+      <Findings findings={findings.data?.findings} problem={findings.problem} />
+    </>
+  );
+}
+
+function Measured({ fleet }: { fleet: Polled<Fleet> }) {
+  const [span, setSpan] = useState<Span>("15");
+  const { samples, problem } = useSamples();
   const shown = useMemo(() => samples.filter((s) => s.at > Date.now() - Number(span) * 60_000), [samples, span]);
   return (
     <>
@@ -30,7 +45,6 @@ export function OverviewPage() {
         ]} />
         <Plot title="Open tabs" unit="conns" samples={shown} series={[{ name: "WebSocket", value: (s) => s.websocket }, { name: "SSE", value: (s) => s.sse }]} />
       </div>
-      <Findings findings={findings.data?.findings} problem={findings.problem} />
     </>
   );
 }
@@ -50,19 +64,23 @@ function useSamples() {
 function Figures({ samples, fleet, span }: { samples: Sample[]; fleet: Fleet | undefined; span: Span }) {
   const sum = (of: (s: Sample) => number) => samples.reduce((n, s) => n + of(s), 0);
   const last = samples.at(-1);
-  const fresh = fleet?.members.filter((m) => m.fresh && !m.ended).length ?? 0;
   const worst = samples.reduce((n, s) => Math.max(n, s.p99 ?? 0), 0);
   const undetermined = sum((s) => s.undetermined);
   const note = `in ${span} min`;
   return (
     <dl class="figures">
-      <Figure name="Replicas fresh" tone={!fleet ? "plain" : fresh === fleet.members.length && fresh > 0 ? "ok" : "bad"} value={fleet ? <a href={link("replicas")}>{fresh} of {fleet.members.length}</a> : "–"} />
+      <Fresh fleet={fleet} />
       <Figure name="Events applied" value={sum((s) => s.applied).toLocaleString("en")} note={note} />
       <Figure name="Slowest p99" value={worst ? `${number(worst)} ms` : "–"} note={worst ? note : "no events"} />
       <Figure name="Undetermined checks" tone={undetermined > 0 ? "warn" : "plain"} value={undetermined.toLocaleString("en")} note={note} />
       <Figure name="Open tabs here" value={last ? (last.websocket + last.sse).toLocaleString("en") : "–"} note="now" />
     </dl>
   );
+}
+
+function Fresh({ fleet }: { fleet: Fleet | undefined }) {
+  const fresh = fleet?.members.filter((m) => m.fresh && !m.ended).length ?? 0;
+  return <Figure name="Replicas fresh" tone={!fleet ? "plain" : fresh === fleet.members.length && fresh > 0 ? "ok" : "bad"} value={fleet ? <a href={link("replicas")}>{fresh} of {fleet.members.length}</a> : "–"} />;
 }
 
 function number(n: number): string {
