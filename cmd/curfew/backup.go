@@ -113,7 +113,7 @@ func notInABackup(streams []backup.Stream) string {
 	if len(streams) == 1 {
 		b.WriteString("API keys, the deployment's secret, sessions, receipts, settings and parked messages aren't restored: the first start makes a new admin key, applications need new keys, and lists of sessions begin empty. ")
 	} else {
-		b.WriteString("API keys are restored as hashes: use those that you have. Those that were revoked since the backup are good again: revoke them once more (curfew keys ls). So are, for hours, sessions of the console that were signed out since. ")
+		b.WriteString("API keys are restored as hashes: use those that you have. Those that were revoked since the backup are good again: revoke them once more (curfew keys ls). So are, for hours, sessions of the console that were signed out since. Replays that waited or ran when the backup was made go on, whatever became of them since: cancel those that shall not (curfew replay status). ")
 	}
 	b.WriteString("Open tabs come back by themselves; tickets that were issued before are refused.")
 	return b.String()

@@ -133,7 +133,7 @@ func TestRestoreOfAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out := must(t, "restore", path, "--data-dir", dir, "--execute"); !strings.Contains(out, "revoked since the backup are good again") {
+	if out := must(t, "restore", path, "--data-dir", dir, "--execute"); !strings.Contains(out, "revoked since the backup are good again") || !strings.Contains(out, "curfew replay status") {
 		t.Error(out)
 	}
 	s := startServer(t, func(c *config.Config) { c.DataDir = dir })
