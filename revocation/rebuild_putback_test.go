@@ -57,6 +57,22 @@ func (s script) beatUntil(answer <-chan error, position uint64) error {
 	}
 }
 
+// offered opens a replica of one feed, and has it rebuilt by another, until what that has read is offered to it. What comes of it is sent.
+func offered(t *testing.T, own, other script) (*revocation.Replica, <-chan error) {
+	t.Helper()
+	replica, err := revocation.Open(t.Context(), revocation.Config{Feed: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rebuilt := make(chan error, 1)
+	go func() {
+		_, err := replica.Rebuild(t.Context(), other)
+		rebuilt <- err
+	}()
+	synctest.Wait()
+	return replica, rebuilt
+}
+
 func place(position uint64) revocation.Place {
 	return revocation.Place{Position: position, Stored: time.Now(), AsOf: time.Now()}
 }
@@ -71,17 +87,8 @@ func TestRebuildAcrossAPutBack(t *testing.T) {
 			feed <- begins(before, 1)
 			feed <- beats(101)
 		}
-		replica, err := revocation.Open(t.Context(), revocation.Config{Feed: own})
-		if err != nil {
-			t.Fatal(err)
-		}
+		replica, rebuilt := offered(t, own, other)
 		defer replica.Close()
-		rebuilt := make(chan error, 1)
-		go func() {
-			_, err := replica.Rebuild(t.Context(), other)
-			rebuilt <- err
-		}()
-		synctest.Wait() // it is offered
 		own <- func(revocation.Sink) error { return errors.New("the connection was lost") }
 		own <- begins(revocation.Head{Stream: "s@1+1", Made: "s@1", First: 1, Last: 50}, 1)
 		own <- func(s revocation.Sink) error { s.Event(place(51), logout(2)); return nil }
@@ -104,17 +111,8 @@ func TestRebuildThatBeganAgain(t *testing.T) {
 			feed <- begins(revocation.Head{Stream: "s@1", Made: "s@1", First: 1, Last: 100}, 1)
 			feed <- beats(101)
 		}
-		replica, err := revocation.Open(t.Context(), revocation.Config{Feed: own})
-		if err != nil {
-			t.Fatal(err)
-		}
+		replica, rebuilt := offered(t, own, other)
 		defer replica.Close()
-		rebuilt := make(chan error, 1)
-		go func() {
-			_, err := replica.Rebuild(t.Context(), other)
-			rebuilt <- err
-		}()
-		synctest.Wait()
 		other <- func(revocation.Sink) error { return errors.New("the connection was lost") }
 		other <- begins(revocation.Head{Stream: "s@1+1", Made: "s@1", First: 1, Last: 150}, 1)
 		other <- beats(151)

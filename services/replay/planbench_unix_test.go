@@ -21,38 +21,30 @@ import (
 	"github.com/curfewhq/curfew/internal/natstest"
 )
 
-// BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one. With
-// -cpu 1 the embedded NATS server, the service and the caller share one core; events/cpu-s is by the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what
-// the heap grew by at most, the server's reading included. CURFEW_BENCH_NATS is the URL of an empty server to be used in the place of the embedded one: then all three figures are of the service and
-// the caller alone.
+// BenchmarkPlan plans a replay of a whole ledger, each of whose events names another session and another user, so that none of the two can be counted one by one.
 func BenchmarkPlan(b *testing.B) {
-	cfg := natstest.Config(b)
-	if url := os.Getenv("CURFEW_BENCH_NATS"); url != "" {
-		cfg = bus.Config{URL: url}
-	}
-	d := newDesk(b, natstest.Open(b, cfg))
-	filled := 0
-	for _, n := range []int{250_000, 1_000_000} {
-		d.distinctUsers(b, filled, n)
-		filled = n
-		b.Run(fmt.Sprint("events=", n), func(b *testing.B) {
-			peak, before := growth(b), processorTime(b)
-			for b.Loop() {
-				got := d.call(b, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"file"}}`)
-				if got.plan.Events != uint64(n) || !got.plan.Estimated {
-					b.Fatalf("%d %s", got.status, got.body)
-				}
-			}
-			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64(n)*float64(b.N)/(processorTime(b)-before).Seconds(), "events/cpu-s")
-			b.ReportMetric(peak(), "peak-MB")
-			b.ReportMetric(0, "ns/op")
-		})
-	}
+	ofWholeLedgers(b, func(b *testing.B, d *desk, n int) {
+		got := d.call(b, d.operator, http.MethodPost, "/v1/replays", `{"target":{"kind":"file"}}`)
+		if got.plan.Events != uint64(n) || !got.plan.Estimated {
+			b.Fatalf("%d %s", got.status, got.body)
+		}
+	})
 }
 
-// BenchmarkExport reads a whole ledger as 'curfew export' does, and throws it away. With -cpu 1, and with CURFEW_BENCH_NATS, its figures are those of BenchmarkPlan.
+// BenchmarkExport reads a whole ledger as 'curfew export' does, and throws it away.
 func BenchmarkExport(b *testing.B) {
+	ofWholeLedgers(b, func(b *testing.B, d *desk, n int) {
+		if lines := d.readAll(b); lines != n {
+			b.Fatalf("%d lines", lines)
+		}
+	})
+}
+
+// ofWholeLedgers measures what is done with ledgers of a quarter of a million and a million events. With -cpu 1 the embedded NATS server, the service and the caller share one core; events/cpu-s is by
+// the processor's time that they took, whatever else the machine does meanwhile. peak-MB is what the heap grew by at most, the server's reading included. CURFEW_BENCH_NATS is the URL of an empty
+// server to be used in the place of the embedded one: then all three figures are of the service and the caller alone.
+func ofWholeLedgers(b *testing.B, do func(b *testing.B, d *desk, n int)) {
+	b.Helper()
 	cfg := natstest.Config(b)
 	if url := os.Getenv("CURFEW_BENCH_NATS"); url != "" {
 		cfg = bus.Config{URL: url}
@@ -65,9 +57,7 @@ func BenchmarkExport(b *testing.B) {
 		b.Run(fmt.Sprint("events=", n), func(b *testing.B) {
 			peak, before := growth(b), processorTime(b)
 			for b.Loop() {
-				if lines := d.readAll(b); lines != n {
-					b.Fatalf("%d lines", lines)
-				}
+				do(b, d, n)
 			}
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 			b.ReportMetric(float64(n)*float64(b.N)/(processorTime(b)-before).Seconds(), "events/cpu-s")
