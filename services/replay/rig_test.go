@@ -77,7 +77,7 @@ func newDesk(t testing.TB, b *bus.Bus, change ...func(*target.Config)) *desk {
 	t.Cleanup(func() { _ = replica.Close() })
 	d.cfg = replay.Config{
 		Ledger: ledger.NewReader(b.JetStream(), bus.LedgerStream), Store: d.stream, ImportKey: []byte("import"), Limits: replica, Keys: d.keys, Metrics: telemetry.NewMetrics(prometheus.NewRegistry()), Log: d.log.Logger(),
-		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 5 * time.Second,
+		Tasks: bucket(t, b, bus.ReplaysBucket()), Leases: bucket(t, b, bus.LeasesBucket()), Conn: b.Conn(), LeaseTTL: 1500 * time.Millisecond,
 		Sessions: func(_ context.Context, _, _ string, limit int) ([]sessionstore.Session, bool, error) {
 			return d.sessions[:min(limit, len(d.sessions))], len(d.sessions) > limit, d.awry
 		},
