@@ -107,7 +107,7 @@ func (s *Service) handleReceipt(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	receipt := s.cfg.Receipts.Wait(ctx, receipts.Event{ID: q.event, Tenant: key.Tenant, Position: q.position}, q.aim)
 	if !applied {
-		receipt = receipt.Skipped()
+		receipt = receipt.Disbelieved()
 	}
 	if kept.Token != "" && receipt.SaysLess(kept.Receipt) {
 		s.answerReceipt(w, key, kept.Receipt, kept.Token)
