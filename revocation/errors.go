@@ -3,6 +3,8 @@ package revocation
 import (
 	"errors"
 	"time"
+
+	"github.com/curfewhq/curfew/events"
 )
 
 // Causes of Undetermined.
@@ -56,6 +58,13 @@ var (
 // cutoff lies further ahead is never applied, whatever feed it comes from, for it would refuse whoever signs in until then, and no later event takes
 // a cutoff back.
 const MaxCutoffAhead = 5 * time.Minute
+
+// CutoffInFuture reports whether an event's cutoff lies more than MaxCutoffAhead after it was stored: then a replica that reads the event skips it, and it ends nothing. Events without a cutoff are
+// never meant. e must not be nil.
+func CutoffInFuture(e events.Event, stored time.Time) bool {
+	cutoff, ok := events.Cutoff(e)
+	return ok && cutoff.After(stored.Add(MaxCutoffAhead))
+}
 
 // ErrCutoffInFuture is what Hooks.Skipped is told of an event whose cutoff lies more than MaxCutoffAhead ahead.
 var ErrCutoffInFuture = errors.New("cutoff lies in the future")

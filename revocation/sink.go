@@ -101,7 +101,8 @@ func (r *Replica) adopt(key [fp.KeySize]byte) {
 func (s *sink) Event(p Place, e events.Event) {
 	r := s.r
 	// Publishers check the cutoff too; but whoever may write to the stream can leave that out, and no later event takes a cutoff back.
-	if cutoff, ok := events.Cutoff(e); ok && !p.Stored.IsZero() && cutoff.After(p.Stored.Add(MaxCutoffAhead)) {
+	if !p.Stored.IsZero() && CutoffInFuture(e, p.Stored) {
+		cutoff, _ := events.Cutoff(e)
 		s.Skip(p, fmt.Errorf("%w: %v after the event was stored, more than %v", ErrCutoffInFuture, cutoff.Sub(p.Stored).Round(time.Second), MaxCutoffAhead))
 		return
 	}

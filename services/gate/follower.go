@@ -182,7 +182,7 @@ func (f *follower) take(e ledger.Entry) error {
 		return f.beat(e)
 	}
 	// What can't be read the replica has counted and told of; and it has left out what would lock people out.
-	if e.Event != nil && e.Event.Meta().Tenant == f.key.Tenant && !tooFarAhead(e) {
+	if e.Event != nil && e.Event.Meta().Tenant == f.key.Tenant && !revocation.CutoffInFuture(e.Event, e.Stored) {
 		until := f.svc.cfg.Replica.KeepsUntil(e.Event, e.Stored)
 		if until.After(f.now()) {
 			f.append("revocation", e.Position, streamedOf(e, until))
@@ -190,11 +190,6 @@ func (f *follower) take(e ledger.Entry) error {
 		}
 	}
 	return f.gathered(e)
-}
-
-func tooFarAhead(e ledger.Entry) bool {
-	cutoff, ok := events.Cutoff(e.Event)
-	return ok && cutoff.After(e.Stored.Add(revocation.MaxCutoffAhead))
 }
 
 // gathered writes what is in buf if it is much, or if nothing is stored behind e yet.

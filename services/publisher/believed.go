@@ -4,18 +4,11 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/revocation"
 )
-
-// believed reports whether replicas apply an event that they read, by the stream's clock: a cutoff is the publisher's, whose clock may be ahead, and none that lies too far ahead is ever applied.
-func believed(e events.Event, stored time.Time) bool {
-	cutoff, ok := events.Cutoff(e)
-	return !ok || !cutoff.After(stored.Add(revocation.MaxCutoffAhead))
-}
 
 // inVain reports whether a call has stored what no replica ever applies. One look is enough: the latest cutoff tells of the others. What can't be looked at is taken for good.
 func (s *Service) inVain(ctx context.Context, answers []Stored) bool {
@@ -28,7 +21,7 @@ func (s *Service) inVain(ctx context.Context, answers []Stored) bool {
 		return false
 	}
 	e, err := events.DecodeMessage(msg.Subject, msg.Data)
-	return err == nil && e.Meta().ID == latest.ID && !believed(e, msg.Time)
+	return err == nil && e.Meta().ID == latest.ID && revocation.CutoffInFuture(e, msg.Time)
 }
 
 func clockAhead() problem.Problem {

@@ -14,6 +14,7 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/problem"
 	"github.com/curfewhq/curfew/internal/receipts"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 const (
@@ -160,7 +161,7 @@ func (s *Service) holds(ctx context.Context, tenant string, q receiptQuery) (app
 	msg, err := s.cfg.EventAt(ctx, q.position)
 	if err == nil {
 		if e, err := events.DecodeMessage(msg.Subject, msg.Data); err == nil && e.Meta().ID == q.event && e.Meta().Tenant == tenant {
-			return believed(e, msg.Time), problem.Problem{}
+			return !revocation.CutoffInFuture(e, msg.Time), problem.Problem{}
 		}
 	}
 	return false, problem.New(http.StatusNotFound, "receipt_not_found", "No event of that id lies at that position for this tenant: GET /v1/revocations/{event} tells where it lies.")

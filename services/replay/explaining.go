@@ -27,8 +27,7 @@ func (x *explaining) apply(entry ledger.Entry) {
 	x.out.Position = max(x.out.Position, entry.Position)
 	forgotten := x.limits.KeepsUntil(e, entry.Stored)
 	kept := forgotten.After(x.out.AsOf)
-	cutoff, _ := events.Cutoff(e)
-	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
+	skipped := revocation.CutoffInFuture(e, entry.Stored)
 	switch {
 	case revocation.Ends(e, x.session) && kept && !skipped:
 		f := findingOf(entry, forgotten, whyEnds(e, x.session))

@@ -178,8 +178,7 @@ func (s *Service) exposure(ctx context.Context, q exposureQuestion, entry ledger
 		}
 		maps.DeleteFunc(processes, func(id string, _ *ExposedProcess) bool { return !heard[id] }) // half an answer is none
 	}
-	cutoff, _ := events.Cutoff(e)
-	skipped := cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead))
+	skipped := revocation.CutoffInFuture(e, entry.Stored)
 	answered := map[string]bool{}
 	for id, p := range processes {
 		answered[id] = true

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/curfewhq/curfew/events"
 	"github.com/curfewhq/curfew/internal/ledger"
 	"github.com/curfewhq/curfew/revocation"
 )
@@ -24,8 +23,7 @@ func newGathering(limits Limits, moments ...moment) *gathering {
 // inForce reports until when an event is kept, and at which of the moments, two at most, it was in force.
 func (g *gathering) inForce(entry ledger.Entry) (forgotten time.Time, then [2]bool) {
 	forgotten = g.limits.KeepsUntil(entry.Event, entry.Stored)
-	cutoff, _ := events.Cutoff(entry.Event)
-	if cutoff.After(entry.Stored.Add(revocation.MaxCutoffAhead)) {
+	if revocation.CutoffInFuture(entry.Event, entry.Stored) {
 		return forgotten, then // replicas skip it
 	}
 	for i, m := range g.moments {

@@ -74,7 +74,7 @@ func (im importer) read(line []byte) (*arrival, error) {
 	if c.Time.After(latest) || r.Stored.After(latest) {
 		return nil, errors.New("happened or was stored later than now, by this server's clock: set the clocks right, and import it then")
 	}
-	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(r.Stored.Add(revocation.MaxCutoffAhead)) {
+	if revocation.CutoffInFuture(e, r.Stored) {
 		return nil, fmt.Errorf("has a cutoff more than %v after it was stored, which no replica believes: it never ended anything", revocation.MaxCutoffAhead)
 	}
 	if !isID(c.ID) {

@@ -18,12 +18,7 @@ func TestReplayToARedisWhoseReadersDelete(t *testing.T) { replayToRedis(t, false
 
 func replayToRedis(t *testing.T, forgets bool) {
 	t.Helper()
-	server := redistest.Start(t)
-	streams, err := redisstore.OpenStreams(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = streams.Close() })
+	server, streams := startRedis(t)
 	d := newDesk(t, natstest.Bus(t), func(c *target.Config) { c.Redis = streams })
 	d.mixed(t, 300)
 	d.run(t)
@@ -42,4 +37,16 @@ func replayToRedis(t *testing.T, forgets bool) {
 	if forgets {
 		server.Expect(t, "XLEN "+got.Result.Key, ":300")
 	}
+}
+
+// startRedis starts a Redis, and connects to it until the test ends.
+func startRedis(t *testing.T) (*redistest.Server, *redisstore.Streams) {
+	t.Helper()
+	server := redistest.Start(t)
+	streams, err := redisstore.OpenStreams(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = streams.Close() })
+	return server, streams
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/curfewhq/curfew/internal/access"
 	"github.com/curfewhq/curfew/internal/access/accesstest"
 	"github.com/curfewhq/curfew/internal/natstest"
-	"github.com/curfewhq/curfew/internal/redisstore"
-	"github.com/curfewhq/curfew/internal/redistest"
 	"github.com/curfewhq/curfew/revocation"
 	"github.com/curfewhq/curfew/revocation/revocationtest"
 	"github.com/curfewhq/curfew/services/replay"
@@ -154,12 +152,7 @@ const markedInRedis = `EVAL "local n = 0 for _, e in ipairs(redis.call('XRANGE',
 
 // TestReplayToRedis: each replay has a stream of its own, which holds each event once, marked, also if the process was killed in the middle of it.
 func TestReplayToRedis(t *testing.T) {
-	server := redistest.Start(t)
-	streams, err := redisstore.OpenStreams(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = streams.Close() })
+	server, streams := startRedis(t)
 	d := newDesk(t, natstest.Bus(t), func(c *target.Config) { c.Redis = streams })
 	d.mixed(t, 300)
 	stop := d.run(t)
@@ -187,12 +180,7 @@ func TestReplayToRedis(t *testing.T) {
 
 // TestTargetAway: a target that can't be reached is tried again, and the record says so; when it is back the replay goes on.
 func TestTargetAway(t *testing.T) {
-	server := redistest.Start(t)
-	streams, err := redisstore.OpenStreams(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = streams.Close() })
+	server, streams := startRedis(t)
 	server.Stop()
 	d := newDesk(t, natstest.Bus(t), func(c *target.Config) { c.Redis = streams })
 	d.mixed(t, 10)

@@ -147,7 +147,7 @@ func harm(p bus.Parked) string {
 		return "" // no event, and nobody takes it for one
 	}
 	// It was stored before it was parked, by the same clock.
-	if cutoff, ok := events.Cutoff(e); ok && cutoff.After(p.Stored.Add(revocation.MaxCutoffAhead)) {
+	if revocation.CutoffInFuture(e, p.Stored) {
 		return fmt.Sprintf("Its cutoff lies more than %v after it was parked, which no replica believed. Stored once more it might be believed, and end sessions that nobody meant. Look at it with 'curfew parked show', and drop it.", revocation.MaxCutoffAhead)
 	}
 	return ""
