@@ -14,7 +14,7 @@
 //     first.
 //   - Who shows no ticket takes no tab's place: conns before hello have places of their own, and one address may take half of those. One user has 256 tabs at most.
 //   - Sessions_changed says that something changed, not how often: while one waits to be written, more of them add nothing. Which users an event
-//     touches is known from the event, and from the tabs that it ends at this gateway.
+//     touches is known from the event, and from the tabs that it ends at this gateway. A tab that is over by the time that it would be told hears of that instead.
 //   - A notice holds what its person may see: never reason_admin, and never another session's id.
 //
 // What it doesn't promise: that a tab obeys. Services refuse the session themselves; the notice is for the screen.

@@ -70,6 +70,9 @@ type fate struct {
 	// changes is how often it was told before that that another session of its user ended: by each revocation that names its user, and by each
 	// that ends a session of its user with a tab at the same gateway.
 	changes int
+	// owed is whether it was certainly told of one of them. What a whole tenant's logout changes is told behind the tabs that it ends, and an event
+	// behind it may have ended this one by then, of which it is told instead.
+	owed bool
 }
 
 // fates follows the tabs through a history in the order of the ledger.
@@ -90,6 +93,7 @@ func fates(tabs []openTab, history []stored) []fate {
 		for i, t := range tabs {
 			if out[i].by == "" && (r.names(t.session) || touched[home{t.gateway, t.session.tenant, t.session.user}]) {
 				out[i].changes++
+				out[i].owed = out[i].owed || r.request.Scope != "tenant"
 			}
 		}
 	}
