@@ -27,7 +27,7 @@ func openFiles(t *testing.T) int {
 
 // However conns end, their goroutines and file descriptors end too.
 func TestNothingIsLeft(t *testing.T) {
-	g := newRig(t, func(cfg *Config) { cfg.HelloTimeout = 50 * time.Millisecond })
+	g := newRig(t, func(cfg *Config) { cfg.HelloTimeout = time.Second })
 	url := g.serve()
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	endings := []func(c *tabclient.Conn){
