@@ -197,16 +197,25 @@ func (r Receipt) Slowest() (slowest Replica, ok bool) {
 }
 
 // SaysLess reports whether the receipt says less than another of the same event: who has waited for more, or longer, or from the beginning on, has found out more. What was proved isn't given up for
-// what somebody finds who asks in a hurry.
+// what somebody finds who asks in a hurry. Who wasn't certain of everybody has proved nothing, and gives way to who is and has asked more.
 func (r Receipt) SaysLess(than Receipt) bool {
 	_, timed := r.Slowest()
 	_, wasTimed := than.Slowest()
 	for _, sides := range [][2]bool{
-		{r.Replicas.Expected > 0, than.Replicas.Expected > 0}, {r.Aim == Shown, than.Aim == Shown}, {r.Complete, than.Complete}, {r.Certain, than.Certain}, {timed, wasTimed},
+		{r.Replicas.Expected > 0, than.Replicas.Expected > 0}, {r.Aim == Shown, than.Aim == Shown}, {r.Complete && r.Certain, than.Complete && than.Certain},
+		{r.Certain && r.asked() > than.asked(), than.Certain && than.asked() > r.asked()}, {r.Complete, than.Complete}, {r.Certain, than.Certain}, {timed, wasTimed},
 	} {
 		if sides[0] != sides[1] {
 			return sides[1]
 		}
 	}
 	return false
+}
+
+// asked counts the replicas and gateways that were asked.
+func (r Receipt) asked() int {
+	if r.Tabs == nil {
+		return r.Replicas.Expected
+	}
+	return r.Replicas.Expected + len(r.Tabs.Gateways)
 }
