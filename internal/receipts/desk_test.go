@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,16 +273,34 @@ func TestLargeReceiptsAreKeptBehind(t *testing.T) {
 	work.Go(func() { _ = g.Run(running) }) // has no error
 	defer work.Wait()
 	defer stop()
-	for i := range list {
-		r := list[len(list)-1-i]
+	// A busy machine may take longer than Find waits, but not again and again.
+	for range 10 {
+		if foundAtOnce(t, g, list) {
+			return
+		}
+		list = list[:0]
+		for range 17 {
+			list = append(list, g.Wait(t.Context(), event(9), receipts.Applied))
+			g.Keep(t.Context(), list[len(list)-1])
+		}
+	}
+	t.Error("Find doesn't wait for what is being kept")
+}
+
+// foundAtOnce is whether all receipts are found, the last first.
+func foundAtOnce(t *testing.T, g *rig, list []receipts.Receipt) bool {
+	t.Helper()
+	for _, r := range slices.Backward(list) {
 		k, err := g.Find(t.Context(), r.Tenant, r.Event)
 		if err != nil {
-			t.Fatalf("receipt %d: %v", len(list)-1-i, err)
+			t.Log(err)
+			return false
 		}
 		if diff := cmp.Diff(r, k.Receipt); diff != "" {
 			t.Errorf("(-made +kept):\n%s", diff)
 		}
 	}
+	return true
 }
 
 // What is proved isn't given up for what somebody finds out later and in a hurry.
@@ -308,24 +327,6 @@ func TestKeepKeepsWhatSaysMore(t *testing.T) {
 		if !less.SaysLess(proved) || proved.SaysLess(less) {
 			t.Errorf("%s doesn't say less", name)
 		}
-	}
-}
-
-// A process that has just begun, and has heard of one replica and no gateway yet, proves nothing: who hears of more gives the better receipt, though a gateway has forgotten. One that has asked
-// no more takes away nothing that was seen.
-func TestUncertainGivesWayToWhoAskedMore(t *testing.T) {
-	early := receipts.Receipt{Aim: receipts.Shown, Complete: true, Replicas: receipts.Replicas{Expected: 1, Applied: 1}, Tabs: &receipts.Tabs{}}
-	later := receipts.Receipt{
-		Aim: receipts.Shown, Certain: true, Replicas: early.Replicas,
-		Tabs: &receipts.Tabs{Gateways: []receipts.Gateway{{Name: "gw-1", State: receipts.StateForgotten}}},
-	}
-	if later.SaysLess(early) || !early.SaysLess(later) {
-		t.Error("what is uncertain, of nobody, is kept in place of what is certain")
-	}
-	seen := early
-	seen.Tabs = &receipts.Tabs{Told: 5, SignedOut: 5, Gateways: []receipts.Gateway{{Name: "gw-1", State: receipts.StateTold}}}
-	if !later.SaysLess(seen) || seen.SaysLess(later) {
-		t.Error("five tabs that have signed out are given up for a gateway that has forgotten them")
 	}
 }
 

@@ -13,13 +13,13 @@ import (
 
 // Over a socket pings are written at once, by nobody of their own: a conn that answers lives on, on both transports.
 func TestHeartbeatsOverTCP(t *testing.T) {
-	g := newRig(t, func(cfg *Config) { cfg.Heartbeat = 50 * time.Millisecond })
+	g := newRig(t, func(cfg *Config) { cfg.Heartbeat = 400 * time.Millisecond })
 	url := "http://" + g.serveFront(nil, nil)
 	c := g.dial(url, g.ticket(who("ann", "s1")))
 	next(t, c)
 	stream := g.stream(url, who("ann", "s2"), nil)
 	next(t, stream)
-	for range 10 {
+	for range 5 {
 		f, err := readFrame(c.NetConn())
 		if err != nil || f.Header.OpCode != ws.OpPing {
 			t.Fatalf("got %+v, %v; want a ping", f, err)
