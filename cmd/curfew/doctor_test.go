@@ -17,7 +17,7 @@ import (
 func TestDoctorFindsNothingWrong(t *testing.T) {
 	startServer(t)
 	out := must(t, "doctor", "--show-config")
-	for _, want := range []string{"ok    configuration", "ok    api key", "ok    replica", "ok    ledger_write", "ok    streams", "staleness_budget = 15s"} {
+	for _, want := range []string{"ok    configuration", "ok    api key", "ok    replica", "ok    ledger_write", "ok    clock: ", "ok    streams", "staleness_budget = 15s"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}

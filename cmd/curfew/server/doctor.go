@@ -65,7 +65,8 @@ func (s *Server) examine(ctx context.Context) []Finding {
 	out = append(out, s.examineSnapshots(ctx, st)...)
 	out = append(out, s.examineStore(ctx)...)
 	out = append(out, s.examineAudit(ctx)...)
-	return append(out, s.examineStreams(ctx)...)
+	out = append(out, s.examineStreams(ctx)...)
+	return append(out, s.examineClock(ctx)...)
 }
 
 // freshness tells how old the replica's proof is, of how much.
