@@ -57,7 +57,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 server unreachab
 	f.StringVar(&r.url, "url", envOr("CURFEW_URL", "http://127.0.0.1:7080"), "server to speak to (CURFEW_URL)")
 	f.StringVar(&r.keyFile, "api-key-file", os.Getenv("CURFEW_API_KEY_FILE"), "file with the API key (CURFEW_API_KEY_FILE, or the key itself in CURFEW_API_KEY); default <data-dir>/admin.key")
 	f.BoolVar(&r.json, "json", false, "print JSON")
-	root.AddCommand(newServe(r), newRevoke(r), newApprove(r), newCheck(r), newEvents(r), newExplain(r), newExport(r), newReceipt(r), newImport(r), newBackup(r), newRestore(r), newParked(r), newAudit(r), newReplay(r), newState(r), newDiff(r), newExposure(r), newKeys(r), newDemo(r), newDoctor(r), newHealth(r), newVersion(r))
+	root.AddCommand(newServe(r), newRevoke(r), newApprove(r), newCheck(r), newEvents(r), newExplain(r), newExport(r), newReceipt(r), newImport(r), newBackup(r), newRestore(r), newParked(r), newAudit(r), newReplay(r), newState(r), newDiff(r), newExposure(r), newKeys(r), newDemo(r), newReplicas(r), newSessions(r), newDoctor(r), newHealth(r), newVersion(r))
 	return root
 }
 

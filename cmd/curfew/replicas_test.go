@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/curfewhq/curfew/internal/access"
+	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/internal/natstest"
+	"github.com/curfewhq/curfew/internal/replicas"
+	"github.com/curfewhq/curfew/revocation/revocationnats"
+)
+
+// TestReplicasList: all that answer are listed, and what was heard last of one that doesn't any more.
+func TestReplicasList(t *testing.T) {
+	ledger := natstest.Start(t)
+	s := startServer(t, func(c *config.Config) { c.NATS.URL = ledger.URL() })
+	nc, err := nats.Connect(ledger.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	p, err := revocationnats.NewPresence(nc, s.Replica(), revocationnats.PresenceConfig{Name: "billing-7", Group: "billing", Version: "4.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	list := func(want string) {
+		t.Helper()
+		out := ""
+		for deadline := time.Now().Add(20 * time.Second); !regexp.MustCompile(want).MatchString(out); {
+			if out = must(t, "replicas", "ls"); time.Now().After(deadline) {
+				t.Fatalf("want %s in\n%s", want, out)
+			}
+		}
+	}
+	list(`(?m)^billing-7 +billing +4\.2\.1 +\d+ +fresh +proof \d+\.\d s old$`)
+	var all replicas.Survey
+	if err := json.Unmarshal([]byte(must(t, "replicas", "ls", "--json")), &all); err != nil || len(all.Replicas) != 2 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	nc.Close()
+	list(`(?m)^billing-7 +billing +4\.2\.1 +\d+ +silent +last heard 2`)
+	// The names of processes are for operators.
+	t.Setenv("CURFEW_API_KEY", newKey(t, s, access.ScopeRead))
+	if out := must(t, "replicas", "ls"); strings.Contains(out, "billing") || !regexp.MustCompile(`(?m)^1 +- +- +\d+ +fresh`).MatchString(out) {
+		t.Errorf("without the scope operator:\n%s", out)
+	}
+}
+
+func TestPrintReplicas(t *testing.T) {
+	cmd := newReplicasList(&remote{})
+	var out, told strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetErr(&told)
+	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	err := printReplicas(cmd, replicas.Survey{Silent: []replicas.SilentReplica{{Name: "a", Position: 7, LeaseEnded: true, FailsClosedSince: since}}})
+	if err != nil || !strings.Contains(out.String(), "lease ended  fails closed since 2026-03-01T12:00:00.000Z") || !strings.Contains(told.String(), "curfew doctor") {
+		t.Errorf("%v\n%s%s", err, out.String(), told.String())
+	}
+}
