@@ -65,10 +65,11 @@ type openTab struct {
 
 // fate is what the model says of a tab.
 type fate struct {
-	// by is the event that ended its session first; empty while it lives.
-	by string
-	// changes is how often it was told before that that another session of its user ended: by each revocation that names its user, and by each
-	// that ends a session of its user with a tab at the same gateway.
+	// by is the event that ended its session first, and whole whether that was a whole tenant's logout; empty while it lives.
+	by    string
+	whole bool
+	// changes is how often it was told at most before that that another session of its user ended: by each revocation that names its user, and by
+	// each that ends a session of its user with a tab at the same gateway.
 	changes int
 	// owed is whether it was certainly told of one of them. What a whole tenant's logout changes is told behind the tabs that it ends, and an event
 	// behind it may have ended this one by then, of which it is told instead.
@@ -83,17 +84,24 @@ func fates(tabs []openTab, history []stored) []fate {
 	}
 	out := make([]fate, len(tabs))
 	for _, r := range history {
-		touched := map[home]bool{}
+		// Where an event ends what a whole tenant's logout has ended before, either may come to tell it, and the others of the user with it.
+		touched, perhaps := map[home]bool{}, map[home]bool{}
 		for i, t := range tabs {
-			if out[i].by == "" && r.ends(t.session) {
-				out[i].by = r.receipt.ID
-				touched[home{t.gateway, t.session.tenant, t.session.user}] = true
+			at := home{t.gateway, t.session.tenant, t.session.user}
+			switch ends := r.ends(t.session); {
+			case ends && out[i].by == "":
+				out[i].by, out[i].whole = r.receipt.ID, r.request.Scope == "tenant"
+				touched[at] = true
+			case ends && out[i].whole:
+				perhaps[at] = true
 			}
 		}
 		for i, t := range tabs {
-			if out[i].by == "" && (r.names(t.session) || touched[home{t.gateway, t.session.tenant, t.session.user}]) {
+			at := home{t.gateway, t.session.tenant, t.session.user}
+			told := r.names(t.session) || touched[at]
+			if out[i].by == "" && (told || perhaps[at]) {
 				out[i].changes++
-				out[i].owed = out[i].owed || r.request.Scope != "tenant"
+				out[i].owed = out[i].owed || told && r.request.Scope != "tenant"
 			}
 		}
 	}
