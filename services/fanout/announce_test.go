@@ -82,6 +82,31 @@ func TestMassLogoutHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// The users of those that a mass logout ends hear in their other tabs that something changed, once, and nobody else does. Whom an event behind it ends meanwhile hears of that, and of nothing before.
+func TestMassLogoutTellsTheOthersOfItsUsers(t *testing.T) {
+	const client = "app"
+	g := idleRig(t, func(c *Config) { c.Heartbeat = time.Hour })
+	_, other, of := g.openMass(client)
+	survivor, ended := g.open(who("user-3", "survivor")), g.open(who("user-4", "ended"))
+	g.publish(&events.ClientLoggedOut{Common: common(""), Client: client, Cutoff: time.Now()})
+	behind := sessionRevoked(who("user-4", "ended"), "bye")
+	g.publish(behind)
+	if f := next(t, ended); f.Type != tab.TypeLogout || f.ID != behind.ID {
+		t.Errorf("the tab that was ended behind it got %+v, want its logout", f)
+	}
+	g.start()
+	if f := next(t, survivor); f.Type != tab.TypeSessionsChanged {
+		t.Errorf("the user's other tab got %+v, want that something changed", f)
+	}
+	for conn, s := range map[*tabclient.Conn]revocation.Session{survivor: who("user-3", "survivor"), other: of} {
+		last := sessionRevoked(s, "")
+		g.publish(last)
+		if f := next(t, conn); f.Type != tab.TypeLogout || f.ID != last.ID {
+			t.Errorf("the tab of %s got %+v, want only its own logout", s.User, f)
+		}
+	}
+}
+
 // More mass logouts come than can wait. None is lost: everybody is looked at.
 func TestTooManyMassLogouts(t *testing.T) {
 	const client = "app"
