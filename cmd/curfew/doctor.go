@@ -22,7 +22,7 @@ func newDoctor(r *remote) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is wrong with a deployment, and say what to do",
-		Long: `Look at the configuration (the environment, and the file of CURFEW_CONFIG), the API key, the running server, its replica and its streams, and the replicas of all other processes.
+		Long: `Look at the configuration (the environment, and the file of CURFEW_CONFIG), the API key, the running server, its replica, its streams and its clock, and the replicas of all other processes.
 With --session, or --user, also say of a session what ends it, which replicas know, and which of its tabs are open.
 Exit code 0 if nothing fails.`,
 		Args: noArgs,

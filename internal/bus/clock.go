@@ -27,7 +27,7 @@ func (b *Bus) Clock(ctx context.Context) (Clock, error) {
 // clockFrom compares what the server told with when it was asked and heard.
 func clockFrom(asked, heard time.Time, info *jetstream.StreamInfo) (Clock, error) {
 	if info.TimeStamp.IsZero() {
-		return Clock{}, errors.New("the NATS server doesn't tell the time: it is older than 2.10")
+		return Clock{}, &Error{Op: "ask stream " + LedgerStream + " for the time", Err: errors.New("the NATS server doesn't tell it"), Hint: "update the NATS server: those from 2.10 on do"}
 	}
 	margin := heard.Sub(asked) / 2
 	return Clock{Ahead: asked.Add(margin).Sub(info.TimeStamp), Margin: margin}, nil

@@ -54,14 +54,23 @@ func TestPublishWhileServerIsDown(t *testing.T) {
 
 	srv.Stop()
 	eventually(t, 10*time.Second, "the connection is known to be down", func() bool { return !b.Conn().IsConnected() })
+	inTime := 0
 	for range 20 {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		_, err := p.PublishAck(ctx, topic, newMessage("ghost"))
 		cancel()
-		if took := time.Since(start); !errors.Is(err, bus.ErrNotStored) || took > 2*time.Second {
+		took := time.Since(start)
+		if !errors.Is(err, bus.ErrNotStored) || took > 2*time.Second {
 			t.Fatalf("after %v: %v; want ErrNotStored within the deadline", took, err)
 		}
+		if took < 600*time.Millisecond {
+			inTime++
+		}
+	}
+	// A busy machine may hold up some.
+	if inTime < 10 {
+		t.Errorf("of 20 calls %d ended with their deadline", inTime)
 	}
 	_, errs := p.PublishAll(t.Context(), []string{topic}, []*message.Message{newMessage("ghost")})
 	if !errors.Is(errs[0], bus.ErrNotStored) {

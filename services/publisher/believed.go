@@ -26,5 +26,5 @@ func (s *Service) inVain(ctx context.Context, answers []Stored) bool {
 
 func clockAhead() problem.Problem {
 	return problem.New(http.StatusServiceUnavailable, "clock_ahead", "Stored, and applied by nobody: a cutoff lies more than 5 minutes ahead of the stream's clock, so that no replica believes it. "+
-		"Set this server's clock, or the stream's, and call again, with another Idempotency-Key.")
+		"Set this server's clock, or the stream's ('curfew doctor' compares them), and call again, with another Idempotency-Key.")
 }

@@ -99,12 +99,7 @@ func (s *Server) examineStore(ctx context.Context) []Finding {
 func (s *Server) examineStreams(ctx context.Context) []Finding {
 	differences, err := s.bus.Differences(ctx)
 	if err != nil {
-		f := Finding{Name: "streams", Status: "fail", Detail: "couldn't be read: " + err.Error(), Hint: "is NATS up?"}
-		var told *bus.Error
-		if errors.As(err, &told) {
-			f.Detail, f.Hint = "couldn't be read: "+told.Op+": "+told.Err.Error(), told.Hint
-		}
-		return []Finding{f}
+		return []Finding{unanswered("streams", "fail", "couldn't be read", err)}
 	}
 	if len(differences) == 0 {
 		return []Finding{{Name: "streams", Status: "ok", Detail: "as they should be"}}
@@ -118,4 +113,14 @@ func (s *Server) examineStreams(ctx context.Context) []Finding {
 		out = append(out, f)
 	}
 	return out
+}
+
+// unanswered is the finding of what NATS was asked in vain.
+func unanswered(name, status, what string, err error) Finding {
+	f := Finding{Name: name, Status: status, Detail: what + ": " + err.Error(), Hint: "is NATS up?"}
+	var told *bus.Error
+	if errors.As(err, &told) {
+		f.Detail, f.Hint = what+": "+told.Op+": "+told.Err.Error(), told.Hint
+	}
+	return f
 }

@@ -7,13 +7,14 @@ import (
 
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
+	"github.com/curfewhq/curfew/revocation"
 )
 
 // examineClock compares the process's clock with the ledger's.
 func (s *Server) examineClock(ctx context.Context) []Finding {
 	clock, err := s.bus.Clock(ctx)
 	if err != nil {
-		return []Finding{{Name: "clock", Status: "warn", Detail: "couldn't be compared: " + err.Error(), Hint: "is NATS up?"}}
+		return []Finding{unanswered("clock", "warn", "couldn't be compared", err)}
 	}
 	return []Finding{judgeClock(clock, s.cfg.ClockSkew)}
 }
@@ -25,16 +26,17 @@ func judgeClock(c bus.Clock, skew time.Duration) Finding {
 		word, off = "behind", -off
 	}
 	f := Finding{Name: "clock", Status: "ok", Detail: fmt.Sprintf("%.3f s %s the ledger's, give or take %.3f s", off.Seconds(), word, c.Margin.Seconds())}
-	const set = "set the clocks of this machine and of NATS's: is chrony or systemd-timesyncd running on both? "
+	// What a publisher stamps depends on its clock, and so does what a replica takes for a sign-in in the future.
+	const set = "'timedatectl' tells here, and where NATS runs, whether the clock is kept right; "
 	switch certain := off - c.Margin; {
-	case certain > config.Leeway && c.Ahead > 0:
-		f.Status, f.Hint = "fail", set+"no replica applies the logouts of users, devices, clients and tenants that this process stamps"
-	case certain > config.Leeway:
-		f.Status, f.Hint = "fail", set+"logouts that this process stamps miss who has signed in within that time before them, and who has signed in just now is undetermined here"
+	case certain > revocation.MaxCutoffAhead && c.Ahead > 0:
+		f.Status, f.Hint = "fail", set+"until it is, no replica applies what a publisher with this clock stamps: logouts of users, devices, clients and tenants"
+	case certain > config.Leeway && c.Ahead < 0:
+		f.Status, f.Hint = "fail", set+"until it is, who has signed in just now by a clock that is right is undetermined here, and logouts that a publisher with this clock stamps may miss them"
 	case certain > skew && c.Ahead > 0:
-		f.Status, f.Hint = "warn", set+"logouts that this process stamps end what begins within that time after them, too"
+		f.Status, f.Hint = "warn", set+"until it is, logouts that a publisher with this clock stamps also end what begins within that time after them"
 	case certain > skew:
-		f.Status, f.Hint = "warn", set+"logouts that this process stamps miss who has signed in within that time before them"
+		f.Status, f.Hint = "warn", set+"until it is, logouts that a publisher with this clock stamps may miss who has signed in within that time before them, unless the registry knows them"
 	}
 	return f
 }
