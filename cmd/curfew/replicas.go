@@ -42,10 +42,13 @@ Processes are named to a key with the scope operator, and numbered for others. S
 // printReplicas prints those that answer before those that don't.
 func printReplicas(cmd *cobra.Command, s replicas.Survey) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tGROUP\tVERSION\tPOSITION\tSTATE\tWHY")
+	fmt.Fprintln(w, "NAME\tGROUP\tVERSION\tPOSITION\tSTATE\tDETAIL")
 	for _, a := range s.Replicas {
 		state := "fresh"
-		if !a.Fresh {
+		switch {
+		case a.StalenessMS < 0:
+			state = "not synced"
+		case !a.Fresh:
 			state = "stale"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", plain(a.Name), orDash(a.Group), orDash(a.Version), a.Position, state, proof(a.StalenessMS))

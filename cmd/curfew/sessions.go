@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/curfewhq/curfew/internal/sessionstore"
 	"github.com/curfewhq/curfew/services/sessions"
 )
 
@@ -40,7 +41,7 @@ func newSessionsList(r *remote) *cobra.Command {
 			if r.json {
 				return printJSON(cmd.OutOrStdout(), list)
 			}
-			return printSessions(cmd, list)
+			return printSessions(cmd, list, ended, limit)
 		},
 	}
 	r.addDataDir(cmd)
@@ -50,32 +51,39 @@ func newSessionsList(r *remote) *cobra.Command {
 	return cmd
 }
 
-func printSessions(cmd *cobra.Command, list sessions.List) error {
+func printSessions(cmd *cobra.Command, list sessions.List, ended bool, limit int) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SESSION\tNAME\tDEVICE\tIP\tBEGUN\tLAST SEEN\tSTATE")
+	fmt.Fprintln(w, "SESSION\tNAME\tDEVICE\tCLIENT\tIP\tBEGUN\tLAST SEEN\tSTATE")
 	for _, v := range list.Sessions {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plain(v.Session), orDash(v.Name), orDash(v.Device), orDash(v.IP), instant(v.AuthTime), instant(v.LastSeenAt), stateOfSession(v))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plain(v.Session), orDash(v.Name), orDash(v.Device), orDash(v.Client), orDash(v.IP), instant(v.AuthTime), instant(v.LastSeenAt), stateOfSession(v))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	switch {
+	case len(list.Sessions) == 0 && !ended:
+		fmt.Fprintln(cmd.ErrOrStderr(), "none goes on that is registered: without --ended=false those are listed that have ended")
 	case len(list.Sessions) == 0:
 		fmt.Fprintln(cmd.ErrOrStderr(), "none is registered: do applications register them (POST /v1/sessions)? revoking works all the same")
+	case list.More && limit < sessionstore.MaxListed:
+		fmt.Fprintf(cmd.ErrOrStderr(), "there are more: raise --limit, up to %d\n", sessionstore.MaxListed)
 	case list.More:
-		fmt.Fprintln(cmd.ErrOrStderr(), "there are more: raise --limit, up to 1000")
+		fmt.Fprintln(cmd.ErrOrStderr(), "there are more than can be listed: 'curfew revoke user USER' ends them all the same")
 	}
 	return nil
 }
 
-// stateOfSession says what a session has come to, with the time and the reason of its end.
+// stateOfSession says what a session has come to, with the time and the reason of its end, or until when it goes on if nobody is there.
 func stateOfSession(v sessions.View) string {
-	if v.State != sessions.StateEnded {
+	switch {
+	case v.State == sessions.StateActive && !v.IdleExpiresAt.IsZero() && v.IdleExpiresAt.Before(v.ExpiresAt):
+		return "active until " + instant(v.IdleExpiresAt) + " unless touched"
+	case v.State == sessions.StateActive:
+		return "active until " + instant(v.ExpiresAt)
+	case v.State != sessions.StateEnded:
 		return string(v.State)
+	case v.EndedAt.IsZero():
+		return fmt.Sprintf("%s (%s)", v.State, v.Reason)
 	}
-	text := fmt.Sprintf("%s (%s)", v.State, v.Reason)
-	if !v.EndedAt.IsZero() {
-		text += " since " + instant(v.EndedAt)
-	}
-	return text
+	return fmt.Sprintf("%s (%s) since %s", v.State, v.Reason, instant(v.EndedAt))
 }
