@@ -109,7 +109,7 @@ func (p *patient) examineRegistry(ctx context.Context, c *apiclient.Client) serv
 			detail += " since " + instant(v.EndedAt)
 		}
 	}
-	if v.IdleExpiresAt.Before(v.ExpiresAt) && !v.IdleExpiresAt.IsZero() {
+	if endsForIdleness(v) {
 		detail += ", ends for idleness at " + instant(v.IdleExpiresAt) + " unless touched"
 	}
 	return server.Finding{Name: name, Status: "ok", Detail: detail}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/curfewhq/curfew/cmd/curfew/server"
 	"github.com/curfewhq/curfew/internal/bus"
 	"github.com/curfewhq/curfew/internal/config"
 	"github.com/curfewhq/curfew/internal/natstest"
@@ -64,20 +65,27 @@ func TestDoctorWithoutNATS(t *testing.T) {
 	}
 }
 
-// A replica of another process that is away is in none of the server's own findings, which look well.
-func TestDoctorNamesAReplicaThatIsAway(t *testing.T) {
+// startWithBilling starts a server, and beside it the replica of another process, which reports itself over a connection of its own.
+func startWithBilling(t *testing.T) (*server.Server, *nats.Conn) {
+	t.Helper()
 	ledger := natstest.Start(t)
 	s := startServer(t, func(c *config.Config) { c.NATS.URL = ledger.URL() })
 	nc, err := nats.Connect(ledger.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	p, err := revocationnats.NewPresence(nc, s.Replica(), revocationnats.PresenceConfig{Name: "billing-7", Group: "billing"})
+	t.Cleanup(nc.Close)
+	p, err := revocationnats.NewPresence(nc, s.Replica(), revocationnats.PresenceConfig{Name: "billing-7", Group: "billing", Version: "4.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	t.Cleanup(func() { _ = p.Close() })
+	return s, nc
+}
+
+// A replica of another process that is away is in none of the server's own findings, which look well.
+func TestDoctorNamesAReplicaThatIsAway(t *testing.T) {
+	_, nc := startWithBilling(t)
 	doctor := func(want string) {
 		t.Helper()
 		var out string

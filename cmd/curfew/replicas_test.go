@@ -7,29 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/curfewhq/curfew/internal/access"
-	"github.com/curfewhq/curfew/internal/config"
-	"github.com/curfewhq/curfew/internal/natstest"
 	"github.com/curfewhq/curfew/internal/replicas"
-	"github.com/curfewhq/curfew/revocation/revocationnats"
 )
 
 // TestReplicasList: all that answer are listed, and what was heard last of one that doesn't any more.
 func TestReplicasList(t *testing.T) {
-	ledger := natstest.Start(t)
-	s := startServer(t, func(c *config.Config) { c.NATS.URL = ledger.URL() })
-	nc, err := nats.Connect(ledger.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	p, err := revocationnats.NewPresence(nc, s.Replica(), revocationnats.PresenceConfig{Name: "billing-7", Group: "billing", Version: "4.2.1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	s, nc := startWithBilling(t)
 	list := func(want string) (out string) {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); !regexp.MustCompile(want).MatchString(out); {

@@ -76,7 +76,7 @@ func printSessions(cmd *cobra.Command, list sessions.List, ended bool, limit int
 // stateOfSession says what a session has come to, with the time and the reason of its end, or until when it goes on if nobody is there.
 func stateOfSession(v sessions.View) string {
 	switch {
-	case v.State == sessions.StateActive && !v.IdleExpiresAt.IsZero() && v.IdleExpiresAt.Before(v.ExpiresAt):
+	case v.State == sessions.StateActive && endsForIdleness(v):
 		return "active until " + instant(v.IdleExpiresAt) + " unless touched"
 	case v.State == sessions.StateActive:
 		return "active until " + instant(v.ExpiresAt)
@@ -86,4 +86,9 @@ func stateOfSession(v sessions.View) string {
 		return fmt.Sprintf("%s (%s)", v.State, v.Reason)
 	}
 	return fmt.Sprintf("%s (%s) since %s", v.State, v.Reason, instant(v.EndedAt))
+}
+
+// endsForIdleness is whether a session ends before its time unless somebody is there.
+func endsForIdleness(v sessions.View) bool {
+	return !v.IdleExpiresAt.IsZero() && v.IdleExpiresAt.Before(v.ExpiresAt)
 }
